@@ -1,0 +1,3 @@
+//! drctl deploys, checks and destroys a multi-region disaster-recovery stack on AWS.
+
+pub mod address;
