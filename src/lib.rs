@@ -1,3 +1,6 @@
 //! drctl deploys, checks and destroys a multi-region disaster-recovery stack on AWS.
 
 pub mod address;
+pub mod aws;
+pub mod reference;
+pub mod resources;

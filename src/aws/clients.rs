@@ -1,0 +1,135 @@
+//! One set of SDK clients per region, all over one transport.
+//!
+//! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from the
+//! SDK's default chain and nowhere else; endpoints from `--endpoint-url` or the SDK's own variables, service-specific ones included.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use super::transport::{NameOperation, Transport};
+
+/// How to reach AWS: what the command line says beside the SDK's own environment.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// A named profile of the shared configuration.
+    pub profile: Option<String>,
+    /// An endpoint for every service, instead of AWS's own.
+    pub endpoint_url: Option<String>,
+}
+
+/// All regions' clients. Cheap to clone; clones share connections, limits and counts.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    transport: Transport,
+    regions: Arc<Mutex<HashMap<String, Arc<Clients>>>>,
+}
+
+impl Aws {
+    /// Loads configuration and prepares the transport. Contacts nobody.
+    pub async fn connect(connection: &Connection, transport: Transport) -> Self {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(transport.clone())
+            // The real region is set on each client; this one only keeps the SDK from asking the instance metadata for it.
+            .region(Region::new("us-east-1"))
+            .retry_config(
+                RetryConfig::standard()
+                    .with_max_attempts(8)
+                    .with_initial_backoff(Duration::from_millis(200))
+                    .with_max_backoff(Duration::from_secs(20)),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(Duration::from_secs(5))
+                    .operation_attempt_timeout(Duration::from_secs(60))
+                    .build(),
+            );
+        if let Some(profile) = &connection.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &connection.endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        Self { config: loader.load().await, transport, regions: Arc::default() }
+    }
+
+    /// The clients of one region.
+    pub fn region(&self, region: &str) -> Arc<Clients> {
+        let mut regions = self.regions.lock().expect("no code panics while it holds this lock");
+        regions
+            .entry(region.to_owned())
+            .or_insert_with(|| {
+                let config = self.config.to_builder().region(Region::new(region.to_owned())).build();
+                Arc::new(Clients::new(config))
+            })
+            .clone()
+    }
+
+    /// The transport all requests pass.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Where credentials come from.
+    pub fn credentials(&self) -> Option<SharedCredentialsProvider> {
+        self.config.credentials_provider()
+    }
+}
+
+/// Declares the services drctl uses: one lazily made client each.
+macro_rules! clients {
+    ($($service:ident: $sdk:ident,)*) => {
+        /// The clients of one region, made when first used.
+        #[derive(Debug)]
+        pub struct Clients {
+            config: SdkConfig,
+            $($service: OnceLock<$sdk::Client>,)*
+        }
+
+        impl Clients {
+            fn new(config: SdkConfig) -> Self {
+                Self { config, $($service: OnceLock::new(),)* }
+            }
+
+            $(
+                /// The client of the service.
+                pub fn $service(&self) -> &$sdk::Client {
+                    self.$service.get_or_init(|| {
+                        let config = $sdk::config::Builder::from(&self.config).interceptor(NameOperation).build();
+                        $sdk::Client::from_conf(config)
+                    })
+                }
+            )*
+        }
+    };
+}
+
+clients! {
+    acm: aws_sdk_acm,
+    apigateway: aws_sdk_apigateway,
+    backup: aws_sdk_backup,
+    cloudwatch: aws_sdk_cloudwatch,
+    dynamodb: aws_sdk_dynamodb,
+    ec2: aws_sdk_ec2,
+    elb: aws_sdk_elasticloadbalancingv2,
+    eventbridge: aws_sdk_eventbridge,
+    globalaccelerator: aws_sdk_globalaccelerator,
+    iam: aws_sdk_iam,
+    kms: aws_sdk_kms,
+    lambda: aws_sdk_lambda,
+    logs: aws_sdk_cloudwatchlogs,
+    rds: aws_sdk_rds,
+    route53: aws_sdk_route53,
+    s3: aws_sdk_s3,
+    secretsmanager: aws_sdk_secretsmanager,
+    sns: aws_sdk_sns,
+    sqs: aws_sdk_sqs,
+    sts: aws_sdk_sts,
+    tagging: aws_sdk_resourcegroupstagging,
+}

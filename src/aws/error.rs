@@ -1,0 +1,247 @@
+//! What can go wrong between drctl and AWS, in the terms that decide what happens next.
+//!
+//! Errors are matched by their wire code, never by the Rust type of the SDK: EC2 models no errors at all and other services'
+//! wire codes differ from their shapes (`x.codes.wire-form`, `x.error-code-wire`).
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId;
+use serde::{Deserialize, Serialize};
+
+/// The outcome of anything that talks to AWS.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of an operation on AWS.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// AWS answered, and said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No answer arrived; what became of the request is unknown.
+    #[error("{operation} got no answer: {cause}")]
+    NoAnswer {
+        /// The operation, as `service:Operation`.
+        operation: String,
+        /// What the connection reported.
+        cause: String,
+    },
+    /// There are no usable credentials.
+    #[error("{operation} could not be signed: {cause}")]
+    Credentials {
+        /// The operation, as `service:Operation`.
+        operation: String,
+        /// What the provider chain reported.
+        cause: String,
+    },
+    /// A wait reached its deadline.
+    #[error("waited {} s for {awaited}; it is still {last}", waited.as_secs())]
+    Deadline {
+        /// What was waited for.
+        awaited: String,
+        /// For how long.
+        waited: Duration,
+        /// The last state seen.
+        last: String,
+    },
+    /// The object came to a state from which it does not become usable.
+    #[error("{0}")]
+    Failed(String),
+    /// Something with this name exists and is not ours.
+    #[error("{0}")]
+    Taken(String),
+    /// An object cannot be deleted because of things that are not ours.
+    #[error("{0}")]
+    Blocked(String),
+    /// The answer lacks what the API promises.
+    #[error("the answer of {operation} has no {field}")]
+    Incomplete {
+        /// The operation, as `service:Operation`.
+        operation: String,
+        /// The missing field.
+        field: String,
+    },
+    /// The result could not be made durable.
+    #[error("the state could not be written: {0}")]
+    Unrecorded(String),
+    /// The run was interrupted.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// AWS's own words about why it refused an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{operation} was refused: {code}: {message}{}", self.request())]
+pub struct Refusal {
+    /// The operation, as `service:Operation`.
+    pub operation: String,
+    /// The wire code, for example `InvalidVpcID.NotFound`.
+    pub code: String,
+    /// The message AWS sent.
+    pub message: String,
+    /// The id AWS support asks for.
+    pub request_id: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+impl Refusal {
+    fn request(&self) -> String {
+        self.request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default()
+    }
+}
+
+impl Error {
+    /// Turns what the SDK reports into what decides the next step.
+    pub fn from_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let operation = operation.to_owned();
+        let request_id = error.request_id().map(str::to_owned);
+        match &error {
+            SdkError::ServiceError(service) => Self::Refused(Refusal {
+                operation,
+                code: service.err().code().unwrap_or("Unknown").to_owned(),
+                message: service.err().message().unwrap_or("no message").to_owned(),
+                request_id,
+                status: service.raw().status().as_u16(),
+            }),
+            _ => {
+                let cause = DisplayErrorContext(&error).to_string();
+                let cause = cause.split(" (").next().unwrap_or(&cause).to_owned() + &innermost(&error);
+                if cause.contains(super::transport::STOPPED) {
+                    Self::Interrupted
+                } else if cause.to_lowercase().contains("credential") || cause.contains("identity") {
+                    Self::Credentials { operation, cause }
+                } else {
+                    Self::NoAnswer { operation, cause }
+                }
+            }
+        }
+    }
+
+    /// An answer without a field that the API always sends.
+    pub fn incomplete(operation: &str, field: &str) -> Self {
+        Self::Incomplete { operation: operation.to_owned(), field: field.to_owned() }
+    }
+
+    /// The wire code, when AWS refused.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.code),
+            _ => None,
+        }
+    }
+
+    /// AWS's message, when AWS refused.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.message),
+            _ => None,
+        }
+    }
+
+    /// Tells whether AWS refused with one of these wire codes.
+    pub fn is(&self, codes: &[&str]) -> bool {
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Tells whether AWS refused with this wire code and a message that contains `text`.
+    pub fn says(&self, code: &str, text: &str) -> bool {
+        self.is(&[code]) && self.message().is_some_and(|message| message.contains(text))
+    }
+
+    /// Tells whether the object is gone: already deleted, or never there.
+    ///
+    /// The services spell it in many ways (`x.codes.ec2-aliases`); a malformed id is not "gone" (`x.codes.malformed`).
+    pub fn is_gone(&self) -> bool {
+        self.code().is_some_and(|code| {
+            let code = code.trim_end_matches("Exception").trim_end_matches("Fault");
+            code.ends_with("NotFound")
+                || code.starts_with("NoSuch")
+                || code.ends_with("DoesNotExist")
+                || code.ends_with("NonExistentQueue")
+                || code == "404"
+        })
+    }
+
+    /// Tells whether it is about who we are or what we may do: exit code 3.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Credentials { .. })
+            || self.code().is_some_and(|code| {
+                matches!(
+                    code,
+                    "AccessDenied"
+                        | "AccessDeniedException"
+                        | "AuthFailure"
+                        | "AuthorizationError"
+                        | "ExpiredToken"
+                        | "ExpiredTokenException"
+                        | "InvalidAccessKeyId"
+                        | "InvalidClientTokenId"
+                        | "SignatureDoesNotMatch"
+                        | "UnauthorizedOperation"
+                        | "UnrecognizedClientException"
+                )
+            })
+    }
+
+    /// Tells whether a result is unknown because the answer was lost: the object has to be observed before anything is sent again.
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Refused(refusal) => refusal.status >= 500 && !refusal.code.contains("Throttl"),
+            _ => false,
+        }
+    }
+}
+
+/// The last cause of a chain, which names the actual fault of the connection.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    format!(": {last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str, status: u16) -> Error {
+        Refusal { operation: "ec2:DescribeVpcs".into(), code: code.into(), status, ..Refusal::default() }.into()
+    }
+
+    #[test]
+    fn gone_is_recognised_in_every_spelling() {
+        for code in [
+            "InvalidVpcID.NotFound",
+            "NoSuchEntity",
+            "NoSuchBucket",
+            "ResourceNotFoundException",
+            "DBClusterNotFoundFault",
+            "GlobalClusterNotFoundFault",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "QueueDoesNotExist",
+            "NotFound",
+            "NotFoundException",
+            "NatGatewayNotFound",
+        ] {
+            assert!(refused(code, 400).is_gone(), "{code}");
+        }
+        assert!(!refused("InvalidVpcID.Malformed", 400).is_gone());
+        assert!(!refused("AccessDenied", 403).is_gone());
+    }
+
+    #[test]
+    fn a_server_error_leaves_the_result_unknown_and_throttling_does_not() {
+        assert!(refused("InternalFailure", 500).is_uncertain());
+        assert!(!refused("Throttling", 503).is_uncertain());
+        assert!(!refused("InvalidParameterValue", 400).is_uncertain());
+    }
+}

@@ -1,0 +1,21 @@
+//! How drctl talks to AWS: clients per region, one choke point for every request, errors, retries, waiting and tags.
+//!
+//! This layer knows services and regions and no kinds: what a subnet is stands in `resources`.
+//!
+//! Invariants:
+//! 1. Every request passes [`transport::Transport`]; nothing else opens a connection to AWS.
+//! 2. After the first interrupt no changing request leaves the transport any more.
+//! 3. What is retried is listed: throttling and lost replies of reads by the SDK, everything else in a kind's own table.
+
+pub mod clients;
+pub mod error;
+pub mod policy;
+pub mod tags;
+pub mod throttle;
+pub mod transport;
+pub mod wait;
+
+pub use clients::{Aws, Clients, Connection};
+pub use error::{Error, Refusal};
+pub use policy::Policy;
+pub use tags::{TagChanges, Tags};

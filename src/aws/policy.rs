@@ -1,0 +1,103 @@
+//! IAM-style policy documents, compared by meaning.
+//!
+//! Services give policies back normalised in their own ways: a list of one becomes a string, lists are reordered, an account
+//! id becomes the ARN of its root (`kms.key.policy.compare`, `iam.read.encoding`, `sqs.attributes-lag`). The canonical form
+//! here makes equal policies equal values.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// A policy document in canonical form; may hold references while it is not resolved.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Policy(Value);
+
+impl Policy {
+    /// A policy of these statements.
+    pub fn new(statements: Vec<Value>) -> Self {
+        Self(canonical(&serde_json::json!({ "Version": "2012-10-17", "Statement": statements })))
+    }
+
+    /// Reads the text a service answers; `None` when it is no JSON.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str::<Value>(text).ok().map(|value| Self(canonical(&value)))
+    }
+
+    /// The text to send.
+    pub fn text(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// The document as JSON.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self(canonical(&value)))
+    }
+}
+
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) if fields.contains_key("$join") || fields.contains_key("$ref") => value.clone(),
+        Value::Object(fields) => {
+            let mut sorted: Vec<(String, Value)> =
+                fields.iter().map(|(name, field)| (name.clone(), field_of(name, field))).collect();
+            sorted.sort_by(|a, b| a.0.cmp(&b.0));
+            sorted.into_iter().collect()
+        }
+        Value::Array(items) => {
+            let mut items: Vec<Value> = items.iter().map(canonical).collect();
+            if items.len() == 1 {
+                return items.remove(0);
+            }
+            items.sort_by_cached_key(Value::to_string);
+            items.into()
+        }
+        Value::Bool(truth) => Value::from(truth.to_string()),
+        plain => plain.clone(),
+    }
+}
+
+/// A statement list stays a list, also of one; principals that are bare account ids become their ARN.
+fn field_of(name: &str, value: &Value) -> Value {
+    match (name, value) {
+        ("Statement", Value::Array(items)) => items.iter().map(canonical).collect(),
+        ("Statement", Value::Object(_)) => vec![canonical(value)].into(),
+        ("AWS", Value::String(id)) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()) => {
+            Value::from(format!("arn:aws:iam::{id}:root"))
+        }
+        _ => canonical(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn equal_meaning_is_equal() {
+        let ours = Policy::new(vec![json!({
+            "Sid": "a", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:x"],
+            "Principal": { "AWS": "123456789012" }, "Condition": { "Bool": { "aws:SecureTransport": false } },
+        })]);
+        let theirs = Policy::parse(
+            r#"{"Statement":{"Resource":"arn:x","Action":["s3:GetObject","s3:PutObject"],"Effect":"Allow","Sid":"a",
+                "Principal":{"AWS":["arn:aws:iam::123456789012:root"]},
+                "Condition":{"Bool":{"aws:SecureTransport":"false"}}},"Version":"2012-10-17"}"#,
+        )
+        .unwrap();
+        assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn a_different_resource_is_different() {
+        let one = Policy::new(vec![json!({ "Effect": "Allow", "Action": "a:b", "Resource": "x" })]);
+        let two = Policy::new(vec![json!({ "Effect": "Allow", "Action": "a:b", "Resource": "y" })]);
+        assert_ne!(one, two);
+    }
+}

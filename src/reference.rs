@@ -1,0 +1,484 @@
+//! Typed references: how a spec names what another resource will turn out to be.
+//!
+//! A field that needs another resource's output has the type of that output, `Ref<SubnetId>`, and can only be made from
+//! the [`Handle`] that adding the other resource to the topology returned. The graph's edges are read from these references
+//! and from nowhere else, so an order that matters cannot be forgotten, and wiring a subnet where a VPC belongs does not compile.
+//!
+//! In canonical JSON a reference that is not known yet is `{"$ref": "us-east-1/ec2_vpc/main#id"}`, a text with such parts is
+//! `{"$join": [...]}`, and what is known is the plain value. This module never looks at AWS or at the state file.
+//!
+//! Invariants:
+//! 1. Only a `Handle` makes an unknown reference.
+//! 2. `resolve` replaces exactly the references that the lookup knows, and leaves no `$join` whose parts are all known.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::address::Address;
+
+/// A value that is another resource's output: known, or still to be produced by that resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ref<T> {
+    /// The value itself.
+    Known(T),
+    /// The output of a resource that may not exist yet.
+    Unknown(Output),
+}
+
+/// One output of one resource, written `address#field`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    address: Address,
+    field: String,
+}
+
+impl<T> Ref<T> {
+    /// The value, when it is known.
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// The value, where the engine guarantees that specs are resolved: in `ensure` and `delete`.
+    ///
+    /// # Panics
+    /// When the reference is unknown, which is a fault in drctl itself.
+    pub fn known(&self) -> &T {
+        self.get().expect("specs are resolved before ensure and delete")
+    }
+}
+
+impl<T: Serialize> Serialize for Ref<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known(value) => value.serialize(serializer),
+            Self::Unknown(output) => output.to_json().serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Ref<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match Output::from_json(&value) {
+            Some(output) => Ok(Self::Unknown(output)),
+            None => serde_json::from_value(value).map(Self::Known).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl Output {
+    fn to_json(&self) -> Value {
+        json!({ "$ref": format!("{}#{}", self.address, self.field) })
+    }
+
+    fn from_json(value: &Value) -> Option<Self> {
+        let (address, field) = value.as_object()?.get("$ref")?.as_str()?.split_once('#')?;
+        Some(Self { address: address.parse().ok()?, field: field.to_owned() })
+    }
+}
+
+/// What adding a resource of kind `K` to the topology returns: the only source of references to it.
+///
+/// Every kind gives its handle one method per output, by the [`outputs!`](crate::outputs) macro.
+pub struct Handle<K> {
+    address: Address,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Handle<K> {
+    fn clone(&self) -> Self {
+        Self { address: self.address.clone(), kind: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for Handle<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({})", self.address)
+    }
+}
+
+impl<K> Handle<K> {
+    /// Only the topology makes handles, when it adds a resource.
+    pub(crate) fn new(address: Address) -> Self {
+        Self { address, kind: PhantomData }
+    }
+
+    /// The address of the resource.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A reference to one output; the `outputs!` macro wraps it in a typed method.
+    pub(crate) fn output<T>(&self, field: &str) -> Ref<T> {
+        Ref::Unknown(Output { address: self.address.clone(), field: field.to_owned() })
+    }
+}
+
+/// A text that may have other resources' outputs in it, such as `arn:aws:s3:::` + bucket name + `/*`.
+///
+/// Made by the [`text!`](crate::text) macro.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Text(Vec<Value>);
+
+impl Text {
+    /// Joins parts; each is a string, a number, or a reference. Called by `text!`.
+    pub fn join(parts: Vec<Value>) -> Self {
+        Self(parts)
+    }
+
+    /// The text, when every part of it is known.
+    pub fn get(&self) -> Option<String> {
+        self.0.iter().map(plain_text).collect()
+    }
+
+    /// The text, where the engine guarantees that specs are resolved.
+    ///
+    /// # Panics
+    /// When a part is unknown, which is a fault in drctl itself.
+    pub fn known(&self) -> String {
+        self.get().expect("specs are resolved before ensure and delete")
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(vec![Value::from(text)])
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(vec![Value::from(text)])
+    }
+}
+
+impl<T: Serialize> From<Ref<T>> for Text {
+    fn from(reference: Ref<T>) -> Self {
+        Self(vec![part(&reference)])
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.get() {
+            Some(text) => text.serialize(serializer),
+            None => json!({ "$join": self.0 }).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match value.get("$join") {
+            Some(Value::Array(parts)) => Ok(Self(parts.clone())),
+            _ => Ok(Self(vec![value])),
+        }
+    }
+}
+
+/// One part of a [`Text`]; called by `text!`.
+pub fn part(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("parts of a text are strings, numbers and references")
+}
+
+/// Joins string literals, values and references into a [`Text`]: `text!["arn:aws:s3:::", bucket.name(), "/*"]`.
+#[macro_export]
+macro_rules! text {
+    ($($part:expr),* $(,)?) => { $crate::reference::Text::join(vec![$($crate::reference::part(&$part)),*]) };
+}
+
+/// Declares the outputs of a kind: the struct, and a typed reference to each field on the kind's [`Handle`].
+#[macro_export]
+macro_rules! outputs {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident of $kind:ty { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        $vis struct $name { $($(#[$doc])* pub $field: $type,)* }
+
+        impl $crate::reference::Handle<$kind> {
+            $($(#[$doc])* pub fn $field(&self) -> $crate::reference::Ref<$type> { self.output(stringify!($field)) })*
+        }
+    };
+}
+
+/// Declares identifier types: strings that the compiler keeps apart.
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[serde(transparent)]
+            pub struct $name(String);
+
+            impl $name {
+                /// The identifier as AWS writes it.
+                pub fn as_str(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(&self.0)
+                }
+            }
+
+            impl From<String> for $name {
+                fn from(id: String) -> Self {
+                    Self(id)
+                }
+            }
+
+            impl From<&str> for $name {
+                fn from(id: &str) -> Self {
+                    Self(id.to_owned())
+                }
+            }
+
+            impl From<$name> for String {
+                fn from(id: $name) -> Self {
+                    id.0
+                }
+            }
+
+            impl From<&$name> for String {
+                fn from(id: &$name) -> Self {
+                    id.0.clone()
+                }
+            }
+        )*
+    };
+}
+
+ids! {
+    /// An accelerator of Global Accelerator.
+    AcceleratorArn,
+    /// An Elastic IP, `eipalloc-...`.
+    AllocationId,
+    /// A deployment of a REST API.
+    ApiDeploymentId,
+    /// A resource (path) of a REST API.
+    ApiResourceId,
+    /// A backup plan.
+    BackupPlanId,
+    /// A backup selection.
+    BackupSelectionId,
+    /// A backup vault.
+    BackupVaultArn,
+    /// An S3 bucket.
+    BucketArn,
+    /// The name of an S3 bucket.
+    BucketName,
+    /// A certificate of ACM.
+    CertificateArn,
+    /// An Aurora cluster.
+    ClusterArn,
+    /// The name of an Aurora cluster.
+    ClusterId,
+    /// The name of an Aurora cluster parameter group.
+    ClusterParameterGroupName,
+    /// A host name.
+    DnsName,
+    /// The name of a regional custom domain of API Gateway.
+    DomainNameId,
+    /// An endpoint group of Global Accelerator.
+    EndpointGroupArn,
+    /// An event bus.
+    EventBusArn,
+    /// The name of an event bus.
+    EventBusName,
+    /// A VPC flow log.
+    FlowLogId,
+    /// A Lambda function.
+    FunctionArn,
+    /// The name of a Lambda function.
+    FunctionName,
+    /// The name of an Aurora global cluster.
+    GlobalClusterId,
+    /// A Route 53 health check.
+    HealthCheckId,
+    /// A Route 53 hosted zone.
+    HostedZoneId,
+    /// The name of a database instance.
+    InstanceId,
+    /// An internet gateway.
+    InternetGatewayId,
+    /// A KMS key, `arn:aws:kms:...:key/...`.
+    KeyArn,
+    /// The id of a KMS key.
+    KeyId,
+    /// A listener of an accelerator.
+    AcceleratorListenerArn,
+    /// A listener of a load balancer.
+    ListenerArn,
+    /// A rule of a load balancer's listener.
+    ListenerRuleArn,
+    /// A load balancer.
+    LoadBalancerArn,
+    /// A CloudWatch log group; without the `:*` that some calls append.
+    LogGroupArn,
+    /// The name of a CloudWatch log group.
+    LogGroupName,
+    /// A NAT gateway.
+    NatGatewayId,
+    /// An SQS queue.
+    QueueArn,
+    /// The address of an SQS queue.
+    QueueUrl,
+    /// A REST API of API Gateway.
+    RestApiId,
+    /// An IAM role.
+    RoleArn,
+    /// The name of an IAM role.
+    RoleName,
+    /// A route table.
+    RouteTableId,
+    /// A route table's association with a subnet.
+    RouteTableAssociationId,
+    /// An EventBridge rule.
+    RuleArn,
+    /// The name of an EventBridge rule.
+    RuleName,
+    /// A secret of Secrets Manager.
+    SecretArn,
+    /// A security group.
+    SecurityGroupId,
+    /// A rule of a security group.
+    SecurityGroupRuleId,
+    /// The name of a stage of a REST API.
+    StageName,
+    /// A subnet.
+    SubnetId,
+    /// The name of a database subnet group.
+    SubnetGroupName,
+    /// A subscription to an SNS topic.
+    SubscriptionArn,
+    /// A DynamoDB table.
+    TableArn,
+    /// The name of a DynamoDB table.
+    TableName,
+    /// A target group of a load balancer.
+    TargetGroupArn,
+    /// An SNS topic.
+    TopicArn,
+    /// A VPC endpoint.
+    VpcEndpointId,
+    /// A VPC.
+    VpcId,
+}
+
+/// The addresses that a spec refers to.
+pub fn references(spec: &Value) -> BTreeSet<Address> {
+    let mut found = BTreeSet::new();
+    collect(spec, &mut found);
+    found
+}
+
+fn collect(value: &Value, found: &mut BTreeSet<Address>) {
+    if let Some(output) = Output::from_json(value) {
+        found.insert(output.address);
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
+        _ => {}
+    }
+}
+
+/// Replaces every reference that `lookup` knows by its value.
+pub fn resolve(spec: &Value, lookup: &impl Fn(&Address, &str) -> Option<Value>) -> Value {
+    if let Some(output) = Output::from_json(spec) {
+        return lookup(&output.address, &output.field).unwrap_or_else(|| spec.clone());
+    }
+    match spec {
+        Value::Array(items) => items.iter().map(|item| resolve(item, lookup)).collect(),
+        Value::Object(fields) => match fields.get("$join") {
+            Some(Value::Array(parts)) => {
+                let parts: Vec<Value> = parts.iter().map(|part| resolve(part, lookup)).collect();
+                match parts.iter().map(plain_text).collect::<Option<String>>() {
+                    Some(text) => Value::from(text),
+                    None => json!({ "$join": parts }),
+                }
+            }
+            _ => fields.iter().map(|(name, field)| (name.clone(), resolve(field, lookup))).collect(),
+        },
+        plain => plain.clone(),
+    }
+}
+
+/// Tells whether nothing in the value is a reference.
+pub fn is_known(value: &Value) -> bool {
+    references(value).is_empty()
+}
+
+fn plain_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Scope;
+
+    struct Vpc;
+    outputs! {
+        /// What a test VPC knows.
+        struct VpcOutputs of Vpc {
+            /// The id.
+            id: VpcId,
+        }
+    }
+
+    fn vpc() -> Handle<Vpc> {
+        Handle::new(Address::new(Scope::region("us-east-1"), "ec2_vpc", "main"))
+    }
+
+    #[test]
+    fn a_reference_is_an_edge_and_resolves() {
+        let spec =
+            json!({ "vpc": vpc().id(), "arn": text!["arn:", vpc().id(), "/", 5], "list": [{ "deep": vpc().id() }] });
+        assert_eq!(spec["vpc"], json!({ "$ref": "us-east-1/ec2_vpc/main#id" }));
+        assert_eq!(references(&spec).into_iter().collect::<Vec<_>>(), [vpc().address().clone()]);
+
+        let outputs = serde_json::to_value(VpcOutputs { id: "vpc-1".into() }).unwrap();
+        let known = resolve(&spec, &|_, field| outputs.get(field).cloned());
+        assert_eq!(known, json!({ "vpc": "vpc-1", "arn": "arn:vpc-1/5", "list": [{ "deep": "vpc-1" }] }));
+        assert!(is_known(&known));
+    }
+
+    /// Invariant 2.
+    #[test]
+    fn what_the_lookup_does_not_know_stays() {
+        let spec = json!({ "vpc": vpc().id(), "arn": text!["arn:", vpc().id()] });
+        assert_eq!(resolve(&spec, &|_, _| None), spec);
+    }
+
+    #[test]
+    fn typed_specs_survive_the_canonical_form() {
+        #[derive(Serialize, Deserialize, PartialEq, Debug)]
+        struct Spec {
+            vpc: Ref<VpcId>,
+            arn: Text,
+        }
+        let unknown = Spec { vpc: vpc().id(), arn: text!["arn:", vpc().id()] };
+        let json = serde_json::to_value(&unknown).unwrap();
+        assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), unknown);
+        let known: Spec = serde_json::from_value(json!({ "vpc": "vpc-1", "arn": "arn:vpc-1" })).unwrap();
+        assert_eq!((known.vpc.known().as_str(), known.arn.known().as_str()), ("vpc-1", "arn:vpc-1"));
+    }
+}

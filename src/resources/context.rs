@@ -1,0 +1,205 @@
+//! What a kind is given to work with: clients of its scope, and for a change the task it is part of.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Retry, Traits};
+use crate::address::{Address, Scope};
+use crate::aws::error::Result;
+use crate::aws::wait::{self, Look, Patience};
+use crate::aws::{Aws, Clients, Error, TagChanges, Tags, tags};
+
+/// How many single looks a kind takes at the same time where AWS has no call for many.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// Contents that specs name by their digest: the zipped sources of functions, by the SHA-256 in base64.
+pub type Assets = HashMap<String, Vec<u8>>;
+
+/// What is the same for all work of a run.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The clients.
+    pub aws: Aws,
+    /// The suffix of the deployment.
+    pub suffix: String,
+    /// The account worked in.
+    pub account: String,
+    /// Cancelled at the first interrupt: waits end.
+    pub stop: CancellationToken,
+    /// Contents that specs name by their digest.
+    pub assets: Arc<Assets>,
+}
+
+/// Where a kind looks: one scope of one deployment.
+#[derive(Clone, Debug)]
+pub struct Context {
+    surroundings: Surroundings,
+    scope: Scope,
+    traits: &'static Traits,
+}
+
+impl Context {
+    /// The context of one kind in one scope.
+    pub fn new(surroundings: Surroundings, scope: Scope, traits: &'static Traits) -> Self {
+        Self { surroundings, scope, traits }
+    }
+
+    /// The clients of the scope. Global services are spoken to in us-east-1, where Route 53 and IAM sign.
+    pub fn clients(&self) -> Arc<Clients> {
+        self.clients_in(if self.scope.is_global() { "us-east-1" } else { self.scope.as_str() })
+    }
+
+    /// The clients of another region, for the few objects that span regions.
+    pub fn clients_in(&self, region: &str) -> Arc<Clients> {
+        self.surroundings.aws.region(region)
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The suffix of the deployment.
+    pub fn suffix(&self) -> &str {
+        &self.surroundings.suffix
+    }
+
+    /// The account worked in.
+    pub fn account(&self) -> &str {
+        &self.surroundings.account
+    }
+
+    /// Tells whether tags say that an object belongs to this deployment.
+    pub fn owns(&self, tags: &Tags) -> bool {
+        tags.get(tags::DEPLOYMENT).is_some_and(|suffix| suffix == self.suffix())
+    }
+
+    /// Sends one operation, named as in IAM policies (`ec2:CreateVpc`), and sends it again for as long as its answer is one
+    /// that the kind lists as passing.
+    ///
+    /// # Errors
+    /// AWS's refusal, or a lost answer; see [`Error`].
+    pub async fn call<T, E, F, Fut>(&self, operation: &str, send: F) -> Result<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(500);
+        loop {
+            let error = match send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => Error::from_sdk(operation, error),
+            };
+            let passing = |retry: &&Retry| retry.matches(operation, &error);
+            let Some(retry) = self.traits.retries.iter().find(passing) else { return Err(error) };
+            if start.elapsed() + pause > retry.deadline {
+                return Err(error);
+            }
+            tracing::debug!(operation, %error, "passing refusal");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.surroundings.stop.cancelled() => return Err(Error::Interrupted),
+            }
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    /// Looks at each item on its own, several at a time, keeping the order: for services without a call for many.
+    pub async fn each<'a, I, T, F, Fut>(&self, items: &'a [I], look: F) -> Result<Vec<T>>
+    where
+        F: Fn(&'a I) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let looks: Vec<Fut> = items.iter().map(look).collect();
+        futures::stream::iter(looks).buffered(LOOKS_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+    }
+}
+
+/// What the engine hears from a task while it works.
+pub trait Observer: Send + Sync {
+    /// The task waits for something; the text is for people.
+    fn waiting(&self, address: &Address, what: &str);
+
+    /// The object's ids are known: makes them durable before returning.
+    fn identified<'a>(&'a self, address: &'a Address, outputs: Value)
+    -> BoxFuture<'a, std::result::Result<(), String>>;
+}
+
+/// One change to one resource: a [`Context`], and whose change it is.
+pub struct Task<'a> {
+    /// Where the change is made.
+    pub context: Context,
+    /// The resource.
+    pub address: &'a Address,
+    /// All tags the object shall have.
+    pub tags: Tags,
+    /// Keys of tags that drctl set earlier.
+    pub recorded_tags: Vec<String>,
+    /// The idempotency token: 32 hexadecimal digits, the same for every try of the same intent.
+    pub token: &'a str,
+    /// Hears of progress.
+    pub observer: &'a dyn Observer,
+}
+
+impl Deref for Task<'_> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Task<'_> {
+    /// Makes the ids of a just created object durable.
+    ///
+    /// # Errors
+    /// [`Error::Unrecorded`] when they cannot be written.
+    pub async fn identified(&self, outputs: &impl Serialize) -> Result<()> {
+        let outputs = serde_json::to_value(outputs).expect("outputs are plain data");
+        self.observer.identified(self.address, outputs).await.map_err(Error::Unrecorded)
+    }
+
+    /// Looks until the object is ready; see [`wait::until`].
+    ///
+    /// # Errors
+    /// Whatever a look returns, the deadline, an interrupt.
+    pub async fn wait<T, F, Fut>(&self, awaited: &str, patience: Patience, look: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<Look<T>>>,
+    {
+        let report = |what: &str| self.observer.waiting(self.address, what);
+        wait::until(awaited, patience, &self.context.surroundings.stop, &report, look).await
+    }
+
+    /// What has to be done to an object's tags.
+    pub fn tag_changes(&self, actual: &Tags) -> TagChanges {
+        TagChanges::between(actual, &self.tags, self.recorded_tags.iter().cloned())
+    }
+
+    /// The contents with this digest.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when this run did not load them.
+    pub fn asset(&self, digest: &str) -> Result<&[u8]> {
+        let found = self.context.surroundings.assets.get(digest);
+        found
+            .map(Vec::as_slice)
+            .ok_or_else(|| Error::Failed(format!("the contents {digest} were not loaded by this run")))
+    }
+}

@@ -1,0 +1,163 @@
+//! `ec2_subnet`: one subnet of a VPC in one availability zone.
+//!
+//! Facts: `subnet.create.call` (a repeat answers `InvalidSubnet.Conflict`; the tags find the first), `subnet.create.vpc-lag`,
+//! `subnet.wait`, `subnet.update.one-attr`, `subnet.delete` (blocked by every interface in it), `x.idem.token-absent`.
+//! Replacement: `vpc`, `cidr`, `zone`. Slow: deletion, while functions' or load balancers' interfaces linger in it.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, SubnetState};
+use serde::{Deserialize, Serialize};
+
+use super::ec2;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::outputs;
+use crate::reference::{Ref, SubnetId, VpcId};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Subnet;
+
+/// The desired properties of a subnet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubnetSpec {
+    /// The VPC it is part of.
+    pub vpc: Ref<VpcId>,
+    /// The address range, inside the VPC's.
+    pub cidr: String,
+    /// The availability zone, `us-east-1a`.
+    pub zone: String,
+    /// Whether interfaces in it get public addresses by themselves.
+    pub public_addresses: bool,
+}
+
+outputs! {
+    /// What is known of a subnet once it exists.
+    pub struct SubnetOutputs of Subnet {
+        /// The id, `subnet-...`.
+        id: SubnetId,
+    }
+}
+
+impl Kind for Subnet {
+    type Spec = SubnetSpec;
+    type Outputs = SubnetOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "ec2_subnet",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &["vpc", "cidr", "zone"],
+        locked_by: None,
+        expected: Expected::seconds(5, 2, 5),
+        permissions: Permissions {
+            read: &["ec2:DescribeSubnets"],
+            change: &[
+                "ec2:CreateSubnet",
+                "ec2:ModifySubnetAttribute",
+                "ec2:CreateTags",
+                "ec2:DeleteTags",
+                "ec2:DeleteSubnet",
+                "ec2:DescribeNetworkInterfaces",
+            ],
+        },
+        retries: &[
+            Retry::seconds("ec2:CreateSubnet", "InvalidVpcID.NotFound", "", 120),
+            Retry::seconds("ec2:ModifySubnetAttribute", "InvalidSubnetID.NotFound", "", 120),
+            Retry::seconds("ec2:DeleteSubnet", "DependencyViolation", "", 45 * 60),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        let clients = context.clients();
+        let filter = ec2::find(context, "subnet-id", wanted.iter().map(|w| w.outputs.as_ref().map(|o| o.id.as_str())));
+        let found = context
+            .call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().filters(filter.clone()).send())
+            .await?;
+        let object = |wanted| {
+            let subnet = found.subnets().iter().find(|subnet| {
+                ec2::is(
+                    wanted,
+                    |outputs: &SubnetOutputs| subnet.subnet_id() == Some(outputs.id.as_str()),
+                    subnet.tags(),
+                )
+            })?;
+            let spec = SubnetSpec {
+                vpc: Ref::Known(subnet.vpc_id().unwrap_or_default().into()),
+                cidr: subnet.cidr_block().unwrap_or_default().to_owned(),
+                zone: subnet.availability_zone().unwrap_or_default().to_owned(),
+                public_addresses: subnet.map_public_ip_on_launch().unwrap_or_default(),
+            };
+            let outputs = SubnetOutputs { id: subnet.subnet_id().unwrap_or_default().into() };
+            Some(Object { spec, outputs, tags: ec2::tags(subnet.tags()) })
+        };
+        Ok(wanted.iter().map(object).collect())
+    }
+
+    async fn ensure(task: &Task<'_>, spec: &SubnetSpec, object: Option<Object<Self>>) -> Result<SubnetOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => create(task, spec).await?,
+        };
+        let id = &object.outputs.id;
+        if object.spec.public_addresses != spec.public_addresses {
+            let clients = task.clients();
+            let on = AttributeBooleanValue::builder().value(spec.public_addresses).build();
+            task.call("ec2:ModifySubnetAttribute", || {
+                clients.ec2().modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(on.clone()).send()
+            })
+            .await?;
+        }
+        ec2::sync_tags(task, id.as_str(), &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, _: &SubnetSpec, outputs: &SubnetOutputs) -> Result<Deletion> {
+        let clients = task.clients();
+        let id = outputs.id.as_str();
+        match task.call("ec2:DeleteSubnet", || clients.ec2().delete_subnet().subnet_id(id).send()).await {
+            Err(error) if !error.is_gone() => Err(ec2::name_dependents(task, "subnet-id", id, error).await),
+            _ => Ok(Deletion::Gone),
+        }
+    }
+}
+
+async fn create(task: &Task<'_>, spec: &SubnetSpec) -> Result<Object<Subnet>> {
+    let clients = task.clients();
+    let tags = ec2::tag_specification(task, ResourceType::Subnet);
+    let created = task
+        .call("ec2:CreateSubnet", || {
+            clients
+                .ec2()
+                .create_subnet()
+                .vpc_id(spec.vpc.known())
+                .cidr_block(&spec.cidr)
+                .availability_zone(&spec.zone)
+                .tag_specifications(tags.clone())
+                .send()
+        })
+        .await?;
+    let subnet = created.subnet().ok_or_else(|| Error::incomplete("ec2:CreateSubnet", "subnet"))?;
+    let outputs = SubnetOutputs { id: subnet.subnet_id().unwrap_or_default().into() };
+    task.identified(&outputs).await?;
+    if subnet.state() != Some(&SubnetState::Available) {
+        task.wait("the subnet to be available", Patience::minutes(5), || available(task, &outputs.id)).await?;
+    }
+    // A new subnet gives no public addresses.
+    let spec = SubnetSpec { public_addresses: false, ..spec.clone() };
+    Ok(Object { spec, outputs, tags: task.tags.clone() })
+}
+
+async fn available(task: &Task<'_>, id: &SubnetId) -> Result<Look<()>> {
+    let clients = task.clients();
+    match task.call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().subnet_ids(id).send()).await {
+        Ok(answer) => Ok(match answer.subnets().first().and_then(|subnet| subnet.state()) {
+            Some(SubnetState::Available) => Look::Ready(()),
+            state => Look::Pending(state.map_or("not visible yet", SubnetState::as_str).to_owned()),
+        }),
+        Err(error) if error.is_gone() => Ok(Look::Pending("not visible yet".to_owned())),
+        Err(error) => Err(error),
+    }
+}

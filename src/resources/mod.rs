@@ -1,0 +1,247 @@
+//! The kinds: what drctl knows about each type of AWS object, one file per kind.
+//!
+//! A kind owns exactly one AWS object. It has three verbs: `observe` (what is there, for many resources in few calls), `ensure`
+//! (create if absent, sync each mutable part, wait until usable: one flow for first run, update, adoption and recovery) and
+//! `delete` (already gone is success; waits until gone). Kinds never see the state file, the graph or each other's code.
+//! Adding a kind is one file and one line in [`KINDS`]; `docs/adding-a-kind.md` walks through it.
+//!
+//! Invariants every kind keeps:
+//! 1. Tags are in the create call, so that no object ever exists without its address on it.
+//! 2. The create call has an idempotency token or a fixed name, or `observe` finds the object by its tags.
+//! 3. The id goes to [`Task::identified`] right after the create call, before any wait or read.
+//! 4. `ensure` changes only what differs from the observed object; `ensure` of an object that is as desired changes nothing.
+//! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
+//! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
+
+mod context;
+mod ec2;
+mod erased;
+
+pub mod ec2_subnet;
+pub mod ec2_vpc;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::Address;
+use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
+
+pub use context::{Assets, Context, Observer, Surroundings, Task};
+pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
+
+/// Every kind drctl knows, by name.
+pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+
+/// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
+#[derive(Clone)]
+pub struct Kinds(BTreeMap<&'static str, &'static dyn AnyKind>);
+
+impl Kinds {
+    /// The kinds of AWS.
+    pub fn aws() -> Self {
+        Self::of(KINDS.iter().copied())
+    }
+
+    /// These kinds and no others.
+    pub fn of(kinds: impl IntoIterator<Item = &'static dyn AnyKind>) -> Self {
+        Self(kinds.into_iter().map(|kind| (kind.traits().name, kind)).collect())
+    }
+
+    /// The kind of this name.
+    pub fn get(&self, name: &str) -> Option<&'static dyn AnyKind> {
+        self.0.get(name).copied()
+    }
+
+    /// All kinds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &'static dyn AnyKind> + '_ {
+        self.0.values().copied()
+    }
+}
+
+/// A type of AWS object, and how to bring one about.
+pub trait Kind: Sized + Send + Sync + 'static {
+    /// The desired properties. Field names are the ones users see in plans and diffs.
+    type Spec: Serialize + DeserializeOwned + Clone + Debug + Send + Sync;
+    /// What is known only after the object exists; declared by [`outputs!`](crate::outputs).
+    type Outputs: Serialize + DeserializeOwned + Clone + Debug + Send + Sync;
+
+    /// What the engine has to know about the kind.
+    const TRAITS: Traits;
+
+    /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
+    /// the object, or `None` when there is none.
+    ///
+    /// An object is found by its recorded outputs, else by its fixed name or its tags. A spec may still have unknown
+    /// references; an object whose parent is not known yet does not exist.
+    fn observe(
+        context: &Context,
+        wanted: &[Wanted<Self>],
+    ) -> impl Future<Output = Result<Vec<Option<Object<Self>>>>> + Send;
+
+    /// Makes the object be as the spec says, starting from what was observed, and returns its outputs once it is usable.
+    fn ensure(
+        task: &Task<'_>,
+        spec: &Self::Spec,
+        object: Option<Object<Self>>,
+    ) -> impl Future<Output = Result<Self::Outputs>> + Send;
+
+    /// Deletes the object with whatever preparatory calls AWS demands, and waits until it is gone.
+    fn delete(
+        task: &Task<'_>,
+        spec: &Self::Spec,
+        outputs: &Self::Outputs,
+    ) -> impl Future<Output = Result<Deletion>> + Send;
+}
+
+/// A resource to look for.
+#[derive(Clone, Debug)]
+pub struct Wanted<K: Kind> {
+    /// Its address, which is also the value of its `drctl:address` tag.
+    pub address: Address,
+    /// The desired spec; the recorded one when the plan no longer has the resource.
+    pub spec: K::Spec,
+    /// The recorded outputs, when there is a record.
+    pub outputs: Option<K::Outputs>,
+}
+
+/// What AWS has.
+#[derive(Clone, Debug)]
+pub struct Object<K: Kind> {
+    /// Its properties, in the terms of the spec. Properties that AWS does not tell are copied from the wanted spec.
+    pub spec: K::Spec,
+    /// Its outputs.
+    pub outputs: K::Outputs,
+    /// All its tags; empty for kinds that carry none.
+    pub tags: Tags,
+}
+
+/// How a deletion ended, when it did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// The object is gone.
+    Gone,
+    /// AWS refuses until a known time; a later `down` finishes it.
+    Deferred {
+        /// The earliest time at which it can succeed.
+        until: Timestamp,
+        /// AWS's rule, for people.
+        reason: String,
+    },
+}
+
+/// What the engine has to know about a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// The name in addresses: service and object, `ec2_subnet`.
+    pub name: &'static str,
+    /// Whether the object carries tags.
+    pub taggable: bool,
+    /// Whether replacing or deleting it loses data that cannot be made again.
+    pub data_bearing: bool,
+    /// How an object that is not in the state file is recognised as ours.
+    pub adoption: Adoption,
+    /// Top-level fields of the spec that AWS cannot change in place: a difference forces replacement.
+    pub immutable: &'static [&'static str],
+    /// The field of the spec whose resource AWS refuses to change from two sides at once: a lock group.
+    pub locked_by: Option<&'static str>,
+    /// How long the verbs usually take on AWS.
+    pub expected: Expected,
+    /// The IAM actions the verbs need.
+    pub permissions: Permissions,
+    /// The refusals that go away by themselves, and how long that may take. Nothing else is retried.
+    pub retries: &'static [Retry],
+}
+
+/// How an object that is not in the state file is recognised as ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// By its tags: an object of the same name without them is somebody else's, and the run stops.
+    ByTag,
+    /// By its name or its parent: nobody else has a reason to make it.
+    ByName,
+}
+
+/// Expected durations in seconds, as seen on AWS; used to order work and for estimates, never as limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Of a creation, waiting included.
+    pub create: u32,
+    /// Of a change in place.
+    pub update: u32,
+    /// Of a deletion, waiting included.
+    pub delete: u32,
+}
+
+impl Expected {
+    /// Durations in seconds.
+    pub const fn seconds(create: u32, update: u32, delete: u32) -> Self {
+        Self { create, update, delete }
+    }
+}
+
+/// IAM actions, as written in policies.
+#[derive(Clone, Copy, Debug)]
+pub struct Permissions {
+    /// Needed to look: by `plan` and `status`.
+    pub read: &'static [&'static str],
+    /// Needed to change: by `up` and `down`.
+    pub change: &'static [&'static str],
+}
+
+/// A refusal that goes away by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry {
+    /// The operation, as `service:Operation`.
+    pub operation: &'static str,
+    /// The wire code.
+    pub code: &'static str,
+    /// A part of the message; empty when the code alone decides.
+    pub message: &'static str,
+    /// How long it may take.
+    pub deadline: Duration,
+}
+
+impl Retry {
+    /// A refusal that goes away within so many seconds.
+    pub const fn seconds(operation: &'static str, code: &'static str, message: &'static str, deadline: u64) -> Self {
+        Self { operation, code, message, deadline: Duration::from_secs(deadline) }
+    }
+
+    /// Tells whether this is the refusal.
+    pub fn matches(&self, operation: &str, error: &Error) -> bool {
+        self.operation == operation && error.says(self.code, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_listed_once_and_in_order() {
+        let names: Vec<_> = KINDS.iter().map(|kind| kind.traits().name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(names, sorted);
+    }
+
+    #[test]
+    fn every_kind_declares_what_it_may_call() {
+        for kind in KINDS {
+            let traits = kind.traits();
+            assert!(!traits.permissions.read.is_empty(), "{} declares no reading action", traits.name);
+            assert!(!traits.permissions.change.is_empty(), "{} declares no changing action", traits.name);
+            for action in traits.permissions.read.iter().chain(traits.permissions.change) {
+                assert!(action.split_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty()));
+            }
+        }
+    }
+}
