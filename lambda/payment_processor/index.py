@@ -343,9 +343,7 @@ def _reason(error: Exception) -> str:
 
 
 def _now() -> datetime:
-    """Milliseconds, because that is what a record keeps: a replay then equals the first result."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return datetime.now(UTC)
 
 
 def _log(level: str, message: str, request_id: str, transaction_id: str | None = None, **details: Any) -> None:

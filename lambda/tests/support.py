@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,8 @@ def load(function: str, **environment: str) -> Any:
     spec = importlib.util.spec_from_file_location(f"{function}_index", SOURCES / function / "index.py")
     assert spec and spec.loader  # noqa: S101
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(os.environ, environment):
+    # The folder is what gets deployed: no byte code may be left in it.
+    with mock.patch.dict(os.environ, environment), mock.patch.object(sys, "dont_write_bytecode", True):
         spec.loader.exec_module(module)
     return module
 

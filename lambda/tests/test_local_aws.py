@@ -22,6 +22,15 @@ ACCOUNT = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_A
 
 @unittest.skipUnless(ENDPOINT, "AWS_ENDPOINT_URL is not set: there is no local AWS to test against")
 class LocalAws(unittest.TestCase):
+    name: str
+    environment: dict[str, str]
+    queue: str
+    dynamodb: Any
+    s3: Any
+    sqs: Any
+    payments: Any
+    health: Any
+
     @classmethod
     def setUpClass(cls) -> None:
         cls.enterClassContext(mock.patch.dict(os.environ, ACCOUNT))
@@ -83,7 +92,8 @@ class LocalAws(unittest.TestCase):
 
     def item(self, transaction_id: str) -> dict[str, Any]:
         key = {"transactionId": {"S": transaction_id}}
-        return self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)["Item"]
+        item: dict[str, Any] = self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)["Item"]
+        return item
 
     def published(self, transaction_id: str, count: int) -> list[dict[str, Any]]:
         """Waits until the queue has given up `count` events of the payment; what comes beyond them counts too."""

@@ -40,6 +40,7 @@ def item(result: dict[str, str], receipt: str, event: str) -> dict[str, dict[str
 
 class Case(unittest.TestCase):
     environment: ClassVar[dict[str, str]] = {}
+    index: Any
 
     @classmethod
     def setUpClass(cls) -> None:
