@@ -2,5 +2,6 @@
 
 pub mod address;
 pub mod aws;
+pub mod plan;
 pub mod reference;
 pub mod resources;

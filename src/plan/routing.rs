@@ -1,0 +1,105 @@
+//! `[routing]`: DNS, health checks, load balancers and the accelerator.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{HostedZoneId, SslPolicy};
+
+/// How callers find the region that answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// The id of an existing public hosted zone to write the records into, a zone of `domain` or of a name below it. Left out, drctl
+    /// makes the zone `dr-payments-{suffix}.{domain}` (0.50 USD a month).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosted_zone: Option<HostedZoneId>,
+    /// The id of the hosted zone of `domain`, in the same account; drctl then delegates its own zone there. Left out, somebody must
+    /// put the zone's name servers into the parent zone by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_zone: Option<HostedZoneId>,
+    /// The HTTPS checks that decide which region DNS names.
+    pub health_check: HealthCheck,
+    /// An internal load balancer per region in front of the functions; the accelerator needs them. About 17 USD a month each.
+    pub load_balancers: LoadBalancers,
+    /// AWS Global Accelerator, which moves callers to the other region within about 30 seconds. About 18 USD a month plus traffic.
+    pub accelerator: Accelerator,
+}
+
+/// The health check of each region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthCheck {
+    /// Seconds between two requests of one checker: 10 (costs extra) or 30. Changing it replaces the health check.
+    #[schemars(extend("enum" = [10, 30]))]
+    pub interval_seconds: u32,
+    /// Failures in a row, 1 to 10, until a region counts as unhealthy.
+    #[schemars(range(min = 1, max = 10))]
+    pub failure_threshold: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { interval_seconds: 10, failure_threshold: 2 }
+    }
+}
+
+/// The load balancers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoadBalancers {
+    /// Whether there are load balancers.
+    pub enabled: bool,
+    /// The TLS policy of their HTTPS listeners.
+    pub tls_policy: SslPolicy,
+    /// Seconds between two health checks of a function; each is a call that Lambda bills.
+    #[schemars(range(min = 35, max = 300))]
+    pub health_interval_seconds: u32,
+}
+
+impl Default for LoadBalancers {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            tls_policy: "ELBSecurityPolicy-TLS13-1-2-2021-06".parse().expect("the default is a TLS policy"),
+            health_interval_seconds: 35,
+        }
+    }
+}
+
+/// The accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accelerator {
+    /// Whether there is an accelerator.
+    pub enabled: bool,
+    /// Whether a caller stays with one endpoint.
+    pub client_affinity: ClientAffinity,
+    /// Percent of the traffic near the primary region that goes there.
+    #[schemars(range(min = 0, max = 100))]
+    pub primary_traffic_percent: u32,
+    /// Percent of the traffic near the secondary region that goes there. A region without a healthy endpoint hands all of its
+    /// traffic to the other, whatever this number.
+    #[schemars(range(min = 0, max = 100))]
+    pub secondary_traffic_percent: u32,
+}
+
+impl Default for Accelerator {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            client_affinity: ClientAffinity::None,
+            primary_traffic_percent: 100,
+            secondary_traffic_percent: 100,
+        }
+    }
+}
+
+/// Whether a caller stays with one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAffinity {
+    /// Every connection is routed on its own.
+    None,
+    /// Connections of one address go to one endpoint.
+    SourceIp,
+}
