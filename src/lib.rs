@@ -5,3 +5,4 @@ pub mod aws;
 pub mod plan;
 pub mod reference;
 pub mod resources;
+pub mod topology;
