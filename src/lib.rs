@@ -1,3 +1,4 @@
 //! drctl deploys, checks and destroys a multi-region disaster-recovery stack on AWS.
 
 pub mod address;
+pub mod state;
