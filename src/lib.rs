@@ -5,4 +5,5 @@ pub mod aws;
 pub mod plan;
 pub mod reference;
 pub mod resources;
+pub mod state;
 pub mod topology;
