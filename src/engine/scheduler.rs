@@ -16,6 +16,8 @@
 
 mod ready;
 mod simulate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -15,3 +15,35 @@ pub(super) fn clusters<N>(graph: &Graph<N>, group: impl Fn(&Address) -> Option<S
     }
     clusters
 }
+
+/// What the tests of all exports draw: two scopes, with and without group, both kinds of edges, and names to escape.
+#[cfg(test)]
+pub(super) mod sample {
+    use super::super::Edge;
+    use super::*;
+
+    pub(in super::super) fn graph() -> Graph<()> {
+        let east = || Scope::region("us-east-1");
+        let vpc = Address::new(east(), "ec2_vpc", "main");
+        let igw = Address::new(east(), "ec2_internet_gateway", "main");
+        let nat = Address::new(east(), "ec2_nat_gateway", "a");
+        let zone = Address::new(Scope::global(), "route53_zone", "main");
+        let edges = [
+            Edge::reference(zone.clone(), vpc.clone()),
+            Edge::reference(igw.clone(), vpc.clone()),
+            Edge::delete_after(igw.clone(), nat.clone(), "\"mapped\" addresses"),
+        ];
+        Graph::build([zone, nat, igw, vpc].map(|address| (address, ())), edges).unwrap()
+    }
+
+    pub(in super::super) fn label(address: &Address) -> String {
+        match address.kind() {
+            "ec2_vpc" => "10.0.0.0/16 \\N <b>&\n`main` #1".to_owned(),
+            _ => address.name().to_owned(),
+        }
+    }
+
+    pub(in super::super) fn group(address: &Address) -> Option<String> {
+        (!address.scope().is_global()).then(|| "net \"work\"".to_owned())
+    }
+}

@@ -92,3 +92,72 @@ impl Longest {
         std::iter::successors(first, |node| self.next[node.index()]).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::Edge;
+    use super::super::test_graphs::{address, dependencies, graph};
+    use super::*;
+
+    #[test]
+    fn each_direction_has_its_own_path() {
+        let edges = [
+            Edge::reference(address("cluster"), address("subnet")),
+            Edge::reference(address("alarm"), address("subnet")),
+            Edge::delete_after(address("alarm"), address("cluster"), "it watches the deletion"),
+        ];
+        let nodes = [("subnet", 1), ("cluster", 600), ("alarm", 2)];
+        let graph = Graph::build(nodes.map(|(name, seconds)| (address(name), seconds)), edges).unwrap();
+        let path = |direction| graph.critical_path(direction, |_, &seconds| Duration::from_secs(seconds));
+
+        let create = path(Direction::Create);
+        assert_eq!(create.length(), Duration::from_secs(601));
+        assert_eq!(create.addresses().map(Address::name).collect::<Vec<_>>(), ["subnet", "cluster"]);
+        assert_eq!(create.remaining(&address("alarm")), Some(Duration::from_secs(2)));
+        assert_eq!(create.remaining(&address("nobody")), None);
+
+        let delete = path(Direction::Delete);
+        assert_eq!(delete.length(), Duration::from_secs(603));
+        assert_eq!(delete.addresses().map(Address::name).collect::<Vec<_>>(), ["cluster", "alarm", "subnet"]);
+    }
+
+    #[test]
+    fn nothing_takes_no_time() {
+        let graph = Graph::<()>::build([], []).unwrap();
+        let path = graph.critical_path(Direction::Create, |_, ()| Duration::MAX);
+        assert_eq!((path.length(), path.addresses().count()), (Duration::ZERO, 0));
+    }
+
+    proptest! {
+        /// Starting everything as early as its edges allow ends exactly when the critical path does.
+        #[test]
+        fn the_length_is_the_earliest_end(dependencies in dependencies(40)) {
+            let graph = graph(&dependencies);
+            let expected = |id: usize| Duration::from_secs(id as u64 * 7 % 13);
+            for direction in [Direction::Create, Direction::Delete] {
+                let mut end = BTreeMap::new();
+                let mut order: Vec<_> = graph.order().collect();
+                if direction == Direction::Delete {
+                    order.reverse();
+                }
+                for address in order {
+                    let start = graph.waits_for(address, direction).map(|other| end[other]).max().unwrap_or_default();
+                    end.insert(address, start + expected(*graph.get(address).unwrap()));
+                }
+                let path = graph.critical_path(direction, |_, &id| expected(id));
+                prop_assert_eq!(path.length(), end.values().max().copied().unwrap_or_default());
+
+                let addresses: Vec<_> = path.addresses().collect();
+                let sum: Duration = addresses.iter().map(|address| expected(*graph.get(address).unwrap())).sum();
+                prop_assert_eq!(sum, path.length());
+                for pair in addresses.windows(2) {
+                    prop_assert!(graph.waits_for(pair[1], direction).any(|other| other == pair[0]));
+                }
+            }
+        }
+    }
+}

@@ -53,8 +53,52 @@ fn line(out: &mut String, depth: usize, text: std::fmt::Arguments<'_>) {
     writeln!(out, "{:1$}{text}", "", depth * 2).expect("writing to a string cannot fail");
 }
 
-/// In a DOT string a backslash starts an escape such as `\N`, the name of the node.
+/// In a DOT string a backslash starts an escape such as `\N`, the name of the node, and an ampersand an HTML entity.
 fn quote(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace("\r\n", "\n").replace('\n', "\\n");
-    format!("\"{escaped}\"")
+    let mut quoted = String::from("\"");
+    for c in text.replace("\r\n", "\n").chars() {
+        match c {
+            '\n' => quoted.push_str("\\n"),
+            '&' => quoted.push_str("&amp;"),
+            '"' | '\\' => quoted.extend(['\\', c]),
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clusters::sample;
+    use super::*;
+
+    #[test]
+    fn the_whole_text() {
+        let text = render(&sample::graph(), sample::label, sample::group);
+        assert_eq!(
+            text,
+            r##"digraph drctl {
+  rankdir=LR;
+  node [shape=box];
+  subgraph "cluster_global" {
+    label="global";
+    "global/route53_zone/main" [label="main"];
+  }
+  subgraph "cluster_us-east-1" {
+    label="us-east-1";
+    subgraph "cluster_us-east-1/net \"work\"" {
+      label="net \"work\"";
+      "us-east-1/ec2_internet_gateway/main" [label="main"];
+      "us-east-1/ec2_nat_gateway/a" [label="a"];
+      "us-east-1/ec2_vpc/main" [label="10.0.0.0/16 \\N <b>&amp;\n`main` #1"];
+    }
+  }
+  "global/route53_zone/main" -> "us-east-1/ec2_vpc/main";
+  "us-east-1/ec2_internet_gateway/main" -> "us-east-1/ec2_vpc/main";
+  "us-east-1/ec2_nat_gateway/a" -> "us-east-1/ec2_internet_gateway/main" [style=dashed, label="\"mapped\" addresses"];
+}
+"##
+        );
+    }
 }

@@ -55,3 +55,64 @@ pub fn render<N>(
     let document = Document { version: VERSION, nodes: nodes.collect(), edges: edges.collect() };
     serde_json::to_string_pretty(&document).expect("strings and numbers always make JSON") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::clusters::sample;
+    use super::*;
+
+    #[test]
+    fn the_whole_text() {
+        let text = render(&sample::graph(), sample::label, sample::group);
+        assert_eq!(
+            text,
+            r##"{
+  "version": 1,
+  "nodes": [
+    {
+      "address": "global/route53_zone/main",
+      "label": "main",
+      "scope": "global"
+    },
+    {
+      "address": "us-east-1/ec2_internet_gateway/main",
+      "label": "main",
+      "scope": "us-east-1",
+      "group": "net \"work\""
+    },
+    {
+      "address": "us-east-1/ec2_nat_gateway/a",
+      "label": "a",
+      "scope": "us-east-1",
+      "group": "net \"work\""
+    },
+    {
+      "address": "us-east-1/ec2_vpc/main",
+      "label": "10.0.0.0/16 \\N <b>&\n`main` #1",
+      "scope": "us-east-1",
+      "group": "net \"work\""
+    }
+  ],
+  "edges": [
+    {
+      "from": "global/route53_zone/main",
+      "to": "us-east-1/ec2_vpc/main",
+      "kind": "reference"
+    },
+    {
+      "from": "us-east-1/ec2_internet_gateway/main",
+      "to": "us-east-1/ec2_vpc/main",
+      "kind": "reference"
+    },
+    {
+      "from": "us-east-1/ec2_nat_gateway/a",
+      "to": "us-east-1/ec2_internet_gateway/main",
+      "kind": "delete_after",
+      "reason": "\"mapped\" addresses"
+    }
+  ]
+}
+"##
+        );
+    }
+}

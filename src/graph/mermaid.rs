@@ -72,3 +72,32 @@ fn quote(text: &str) -> String {
     quoted.push('"');
     quoted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::clusters::sample;
+    use super::*;
+
+    #[test]
+    fn the_whole_text() {
+        let text = render(&sample::graph(), sample::label, sample::group);
+        assert_eq!(
+            text,
+            r##"flowchart LR
+  subgraph s0["global"]
+    n0["main"]
+  end
+  subgraph s1["us-east-1"]
+    subgraph s2["net #34;work#34;"]
+      n1["main"]
+      n2["a"]
+      n3["10.0.0.0/16 #92;N #60;b#62;#38;<br/>#96;main#96; #35;1"]
+    end
+  end
+  n0 --> n3
+  n1 --> n3
+  n2 -.->|"#34;mapped#34; addresses"| n1
+"##
+        );
+    }
+}

@@ -150,6 +150,11 @@ impl<N> Graph<N> {
         self.index.get(address).map(|&node| &self.inner[node].1)
     }
 
+    /// The place of a resource among [`Graph::nodes`], counted from 0: an index for whoever keeps a list beside the graph.
+    pub fn position(&self, address: &Address) -> Option<usize> {
+        self.index.get(address).map(|node| node.index())
+    }
+
     /// All resources and their values, by address.
     pub fn nodes(&self) -> impl Iterator<Item = (&Address, &N)> {
         self.inner.node_weights().map(|(address, value)| (address, value))
@@ -161,17 +166,21 @@ impl<N> Graph<N> {
     }
 
     /// The edges to what a resource depends on. None for an address that is not in the graph.
-    pub fn dependencies(&self, address: &Address) -> impl Iterator<Item = EdgeRef<'_>> {
+    pub fn dependencies<'g>(&'g self, address: &Address) -> impl Iterator<Item = EdgeRef<'g>> + use<'g, N> {
         self.index.get(address).into_iter().flat_map(|&node| self.edges_of(node, Outgoing))
     }
 
     /// The edges from what depends on a resource. None for an address that is not in the graph.
-    pub fn dependents(&self, address: &Address) -> impl Iterator<Item = EdgeRef<'_>> {
+    pub fn dependents<'g>(&'g self, address: &Address) -> impl Iterator<Item = EdgeRef<'g>> + use<'g, N> {
         self.index.get(address).into_iter().flat_map(|&node| self.edges_of(node, Incoming))
     }
 
     /// What must be there (or, when deleting, gone) before the turn of a resource comes; each address once.
-    pub fn waits_for(&self, address: &Address, direction: Direction) -> impl Iterator<Item = &Address> {
+    pub fn waits_for<'g>(
+        &'g self,
+        address: &Address,
+        direction: Direction,
+    ) -> impl Iterator<Item = &'g Address> + use<'g, N> {
         self.index
             .get(address)
             .into_iter()
@@ -250,5 +259,132 @@ impl std::fmt::Display for Path {
             write!(f, "{address} -> ")?;
         }
         self.0.first().map_or(Ok(()), |first| write!(f, "{first}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_graphs::address;
+    use super::*;
+
+    fn build(names: &[&str], edges: &[(&str, &str)]) -> Result<Graph<()>, GraphError> {
+        let edges = edges.iter().map(|(from, to)| Edge::reference(address(from), address(to)));
+        Graph::build(names.iter().map(|name| (address(name), ())), edges)
+    }
+
+    /// Invariant 1.
+    #[test]
+    fn what_makes_no_graph_is_refused_by_name() {
+        for (names, edges, message) in [
+            (&["a", "b", "a"][..], &[][..], "there are two resources with the address `global/thing/a`"),
+            (&["a"], &[("a", "b")], "`global/thing/a` depends on `global/thing/b`, but there is no `global/thing/b`"),
+            (&["a"], &[("b", "a")], "`global/thing/b` depends on `global/thing/a`, but there is no `global/thing/b`"),
+            (&["a"], &[("a", "a")], "resources depend on each other in a cycle: global/thing/a -> global/thing/a"),
+            (
+                &["a", "b", "c", "d", "e"],
+                // `a` only waits for the cycle, and `e` only is waited for.
+                &[("a", "d"), ("d", "b"), ("b", "c"), ("c", "d"), ("c", "e")],
+                "resources depend on each other in a cycle: \
+                 global/thing/b -> global/thing/c -> global/thing/d -> global/thing/b",
+            ),
+        ] {
+            assert_eq!(build(names, edges).expect_err(message).to_string(), message);
+        }
+    }
+
+    /// An object cannot be both the first and the last to go.
+    #[test]
+    fn delete_edges_count_for_cycles() {
+        let edges = [
+            Edge::reference(address("subnet"), address("vpc")),
+            Edge::delete_after(address("subnet"), address("vpc"), "nonsense"),
+        ];
+        let nodes = ["subnet", "vpc"].map(|name| (address(name), ()));
+        assert!(matches!(Graph::build(nodes, edges), Err(GraphError::Cycle { .. })));
+    }
+
+    /// Invariant 2.
+    #[test]
+    fn the_order_of_the_input_changes_nothing() {
+        let names = ["a", "b", "c", "d"];
+        let edges = [("d", "b"), ("a", "b"), ("c", "d"), ("c", "b"), ("a", "b")];
+        let (mut other_names, mut other_edges) = (names, edges);
+        other_names.reverse();
+        other_edges.reverse();
+        let (one, other) = (build(&names, &edges).unwrap(), build(&other_names, &other_edges).unwrap());
+        let told = |graph: &Graph<()>| {
+            let edges = graph.edges().map(|edge| format!("{}-{}", edge.from.name(), edge.to.name()));
+            let dependents = graph.dependents(&address("b")).map(|edge| edge.from.name().to_owned());
+            (edges.collect::<Vec<_>>(), dependents.collect::<Vec<_>>())
+        };
+        assert_eq!(told(&one), told(&other));
+        assert_eq!(told(&one).0, ["a-b", "c-b", "c-d", "d-b"]);
+        assert_eq!(told(&one).1, ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn delete_edges_hold_up_deletion_only() {
+        let edges = [
+            Edge::reference(address("nat"), address("subnet")),
+            Edge::reference(address("nat"), address("eip")),
+            Edge::delete_after(address("eip"), address("nat"), "it is in use until then"),
+            Edge::delete_after(address("igw"), address("nat"), "it has mapped public addresses until then"),
+        ];
+        let graph = Graph::build(["nat", "subnet", "eip", "igw"].map(|name| (address(name), ())), edges).unwrap();
+        let waits_for =
+            |name: &str, direction| graph.waits_for(&address(name), direction).map(Address::name).collect::<Vec<_>>();
+        assert_eq!(waits_for("nat", Direction::Create), ["eip", "subnet"]);
+        assert_eq!(waits_for("igw", Direction::Create), [""; 0]);
+        assert_eq!(waits_for("igw", Direction::Delete), ["nat"]);
+        assert_eq!(waits_for("eip", Direction::Delete), ["nat"], "each address once");
+        assert_eq!(waits_for("nat", Direction::Delete), [""; 0]);
+    }
+
+    /// Invariant 3.
+    #[test]
+    fn a_long_chain_overflows_no_stack() {
+        let names: Vec<String> = (0..100_000).map(|id| format!("{id:06}")).collect();
+        let edges = names.windows(2).map(|pair| Edge::reference(address(&pair[0]), address(&pair[1])));
+        let graph = Graph::build(names.iter().map(|name| (address(name), ())), edges).unwrap();
+        assert_eq!(graph.order().next(), Some(&address("099999")));
+        let second = std::time::Duration::from_secs(1);
+        assert_eq!(graph.critical_path(Direction::Create, |_, ()| second).length(), second * 100_000);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_graphs {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::address::Scope;
+
+    pub(crate) fn address(name: &str) -> Address {
+        Address::new(Scope::global(), "thing", name)
+    }
+
+    /// For each of up to `size` nodes, smaller or larger nodes it depends on, in no order that their numbers show.
+    pub(crate) fn dependencies(size: usize) -> impl Strategy<Value = Vec<Vec<usize>>> {
+        (0..=size).prop_flat_map(|size| {
+            let picks = prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), size);
+            (Just((0..size).collect::<Vec<_>>()).prop_shuffle(), picks).prop_map(|(order, picks)| {
+                let mut dependencies = vec![Vec::new(); order.len()];
+                for (at, picks) in picks.into_iter().enumerate().skip(1) {
+                    dependencies[order[at]] = picks.into_iter().map(|pick| order[pick.index(at)]).collect();
+                }
+                dependencies
+            })
+        })
+    }
+
+    /// The graph of [`dependencies`], in which every third edge is a delete edge.
+    pub(crate) fn graph(dependencies: &[Vec<usize>]) -> Graph<usize> {
+        let named = |id: usize| address(&format!("{id:03}"));
+        let pairs = dependencies.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |&to| (from, to)));
+        let edges = pairs.map(|(from, to)| match (from + to) % 3 {
+            0 => Edge::delete_after(named(to), named(from), "it is so"),
+            _ => Edge::reference(named(from), named(to)),
+        });
+        Graph::build((0..dependencies.len()).map(|id| (named(id), id)), edges).expect("there is no cycle")
     }
 }

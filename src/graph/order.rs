@@ -67,3 +67,64 @@ fn cycle<N, E>(graph: &DiGraph<N, E>, unmet: &[usize], stuck: NodeIndex) -> Vec<
     cycle.rotate_left(smallest);
     cycle
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::super::test_graphs::{address, dependencies, graph};
+    use super::super::{Direction, Edge};
+    use super::*;
+
+    #[test]
+    fn ties_go_by_address() {
+        let edges = [("b", "z"), ("a", "y")].map(|(from, to)| Edge::reference(address(from), address(to)));
+        let graph = Graph::build(["z", "y", "c", "b", "a"].map(|name| (address(name), ())), edges).unwrap();
+        assert_eq!(graph.order().map(Address::name).collect::<Vec<_>>(), ["c", "y", "a", "z", "b"]);
+        assert_eq!(graph.reverse_order().map(Address::name).collect::<Vec<_>>(), ["b", "z", "a", "y", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_comes_before_what_it_waits_for(dependencies in dependencies(40)) {
+            let graph = graph(&dependencies);
+            for direction in [Direction::Create, Direction::Delete] {
+                let order: Vec<_> = match direction {
+                    Direction::Create => graph.order().collect(),
+                    Direction::Delete => graph.reverse_order().collect(),
+                };
+                let mut done = BTreeSet::new();
+                for address in order {
+                    prop_assert!(graph.waits_for(address, direction).all(|other| done.contains(other)));
+                    done.insert(address);
+                }
+                prop_assert_eq!(done.len(), dependencies.len());
+            }
+        }
+
+        /// One more edge, from something to what already depends on it, makes a cycle, and what is named is one.
+        #[test]
+        fn a_cycle_is_named_as_it_is(mut dependencies in dependencies(40), pick: prop::sample::Index) {
+            let edges: Vec<_> =
+                (0..dependencies.len()).flat_map(|from| dependencies[from].iter().map(move |&to| (from, to))).collect();
+            prop_assume!(!edges.is_empty());
+            let (from, to) = edges[pick.index(edges.len())];
+            dependencies[to].push(from);
+            let mut graph = DiGraph::<(), ()>::new();
+            for _ in 0..dependencies.len() {
+                graph.add_node(());
+            }
+            for (from, to) in dependencies.iter().enumerate().flat_map(|(from, to)| to.iter().map(move |&to| (from, to))) {
+                graph.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
+            }
+            let cycle = sort(&graph).expect_err("there is a cycle");
+            for (at, &node) in cycle.iter().enumerate() {
+                prop_assert!(graph.contains_edge(node, cycle[(at + 1) % cycle.len()]));
+            }
+            prop_assert_eq!(cycle.iter().collect::<BTreeSet<_>>().len(), cycle.len(), "each once");
+            prop_assert_eq!(cycle.iter().min(), cycle.first());
+        }
+    }
+}
