@@ -1,7 +1,7 @@
 //! Resources and what they depend on: petgraph inside, addresses outside.
 //!
-//! A graph knows addresses, edges and whatever value its nodes carry; it knows no kinds and no clouds, and it decides
-//! nothing: [`crate::engine::scheduler`] does.
+//! A graph knows addresses, edges and whatever value its nodes carry; it knows no kinds and no clouds, and it
+//! starts nothing: it only answers what comes before what.
 //!
 //! Invariants:
 //! 1. A graph has no cycle and no edge to a node it does not have; [`Graph::build`] refuses both.
@@ -130,7 +130,7 @@ impl<N> Graph<N> {
         }
 
         let order = order::sort(&inner).map_err(|cycle| GraphError::Cycle {
-            path: Path(cycle.into_iter().map(|node| inner[node].0.clone()).collect()),
+            path: CyclePath(cycle.into_iter().map(|node| inner[node].0.clone()).collect()),
         })?;
         Ok(Self { inner, index, order })
     }
@@ -245,15 +245,15 @@ pub enum GraphError {
     #[error("resources depend on each other in a cycle: {path}")]
     Cycle {
         /// The resources of the cycle, each once; each depends on the next, and the last one on the first.
-        path: Path,
+        path: CyclePath,
     },
 }
 
 /// A closed path, displayed as `a -> b -> a`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(pub Vec<Address>);
+pub struct CyclePath(pub Vec<Address>);
 
-impl std::fmt::Display for Path {
+impl std::fmt::Display for CyclePath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for address in &self.0 {
             write!(f, "{address} -> ")?;
