@@ -2,6 +2,8 @@
 
 pub mod address;
 pub mod aws;
+pub mod engine;
+pub mod graph;
 pub mod plan;
 pub mod reference;
 pub mod resources;

@@ -1,0 +1,3 @@
+//! Makes it so: decides what runs when, and runs it.
+
+pub mod scheduler;
