@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod aws;
+pub mod changes;
 pub mod engine;
 pub mod graph;
 pub mod plan;

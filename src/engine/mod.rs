@@ -1,3 +1,4 @@
 //! Makes it so: decides what runs when, and runs it.
 
+pub mod event;
 pub mod scheduler;

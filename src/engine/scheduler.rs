@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::{Incoming, Outgoing};
+use serde::Serialize;
 
 use crate::address::Address;
 use crate::graph::critical_path::Longest;
@@ -62,7 +63,8 @@ impl From<NodeIndex> for OperationId {
 }
 
 /// What an operation does to its resource.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Makes the object.
     Create,
