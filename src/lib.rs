@@ -4,6 +4,7 @@ pub mod address;
 pub mod aws;
 pub mod changes;
 pub mod engine;
+pub mod error;
 pub mod graph;
 pub mod plan;
 pub mod reference;
