@@ -58,7 +58,7 @@ static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
 pub fn load(name: &str, text: &str) -> Result<Plan, Problems> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut found = syntax(text, &errors);
-    let broken: BTreeSet<usize> = found.iter().map(|found| position(text, found.span.start).0).collect();
+    let broken = broken_lines(text, &found);
 
     let mut root = Node::root(document.get_ref());
     let (plan, wrong) = read(&mut root);
@@ -92,6 +92,20 @@ fn syntax(text: &str, errors: &[toml::de::Error]) -> Vec<Found> {
     found
 }
 
+/// The lines that say nothing reliable: those with an error, and those below a header with one.
+fn broken_lines(text: &str, found: &[Found]) -> BTreeSet<usize> {
+    let mut broken: BTreeSet<usize> = found.iter().map(|found| position(text, found.span.start).0).collect();
+    let mut below_broken_header = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim_start().starts_with('[') {
+            below_broken_header = broken.contains(&number);
+        } else if below_broken_header {
+            broken.insert(number);
+        }
+    }
+    broken
+}
+
 /// Reads the plan from what is right in the tree, and says what is not.
 fn read(root: &mut Node) -> (Plan, Vec<Found>) {
     let mut wrong = shape::check(root, &SCHEMA);
@@ -106,7 +120,8 @@ fn read(root: &mut Node) -> (Plan, Vec<Found>) {
             wrong.push(Found::at("", &(0..0), error.message, None));
             return (Plan::default(), wrong);
         };
-        wrong.push(Found::at(&path, &node.span, error.message, None));
+        let span = if error.key { &node.key } else { &node.span };
+        wrong.push(Found::at(&path, span, error.message, None));
         root.take_out(&path);
         // A table that needs what was taken out goes too; that it lacks something is no news.
         shape::check(root, &SCHEMA);

@@ -52,7 +52,7 @@ use serde::{Deserialize, Serialize};
 
 pub use api::{AccessLogs, Api, CustomDomain, Throttling, Tls};
 pub use backup::Backup;
-pub use compute::{Architecture, Function, LAMBDA_VARIABLES, RESERVED_VARIABLES, Runtime};
+pub use compute::{Architecture, Function, Runtime};
 pub use database::{Aurora, Database, Dynamodb};
 pub use events::{Events, Queue};
 pub use load::load;
@@ -66,8 +66,8 @@ pub use suffix::{Suffix, SuffixError};
 pub use time::{DailyWindow, Schedule, WeeklyWindow};
 pub use values::{
     AddressPattern, AttributeName, DatabaseName, DomainName, EmailAddress, EngineVersion, FunctionName, Handler,
-    HostedZoneId, InstanceClass, Method, Region, RetentionDays, Route, SourceFolder, SslPolicy, StageName, TagKey,
-    TagValue, ValueError, VariableName, Zone,
+    HostedZoneId, InstanceClass, Method, RESERVED_VARIABLES, Region, RetentionDays, Route, SourceFolder, SslPolicy,
+    StageName, TagKey, TagValue, ValueError, VariableName, Zone,
 };
 
 /// The plan file that is built in, and that `drctl init` writes: every field with its default and a comment.

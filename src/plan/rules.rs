@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::compute::{LAMBDA_VARIABLES, RESERVED_VARIABLES};
 use super::network::{Cidr, derive_subnets};
-use super::tree::join;
-use super::{Plan, RegionNetwork, Side, Suffix};
+use super::{FunctionName, Plan, RegionNetwork, Side, Suffix};
 
 /// AWS takes 50 tags on a resource; these many stay with the user, the others with drctl.
 const USER_TAGS: usize = 45;
@@ -102,27 +100,39 @@ impl Rules<'_> {
             let message = format!("zone {:?} is named twice", zone.as_str());
             self.rule(!network.zones[..n].contains(zone), [&format!("{zones}[{n}]")], message, "");
         }
-        for (enabled, path, what) in [
-            (self.plan.database.aurora.enabled, "database.aurora.enabled", "Aurora"),
-            (self.plan.routing.load_balancers.enabled, "routing.load_balancers.enabled", "a load balancer"),
-        ] {
-            let message = format!("one zone is too few: {what} needs two");
-            self.rule(!enabled || network.zones.len() >= 2, [&zones, path], message, "");
-        }
+        let (aurora, balancers) = (self.plan.database.aurora.enabled, self.plan.routing.load_balancers.enabled);
+        let what = match (aurora, balancers) {
+            (true, true) => "Aurora and a load balancer need two",
+            (true, false) => "Aurora needs two",
+            _ => "a load balancer needs two",
+        };
+        self.rule(
+            network.zones.len() >= 2 || !(aurora || balancers),
+            [&zones, "database.aurora.enabled", "routing.load_balancers.enabled"],
+            format!("one zone is too few: {what}"),
+            "",
+        );
 
         let mut subnets: Vec<(String, Cidr)> = Vec::new();
+        let derived = derive_subnets(network.cidr, network.zones.len()).is_some();
+        let none = !derived && network.public_subnets.is_empty() && network.private_subnets.is_empty();
+        self.rule(
+            !none,
+            [&cidr],
+            format!("{} is too small to be divided into subnets by itself", network.cidr),
+            "take /20 or larger, or state public_subnets and private_subnets",
+        );
         for (name, ranges) in
             [("public_subnets", &network.public_subnets), ("private_subnets", &network.private_subnets)]
         {
             let list = field(name);
-            if ranges.is_empty() && derive_subnets(network.cidr, network.zones.len()).is_none() {
-                let message = format!("{} is too small to be divided into subnets by itself", network.cidr);
-                let help = format!("take /20 or larger, or state {name}");
-                self.rule(false, [&cidr, &list], message, &help);
-                continue;
-            }
             let message = format!("{} ranges for {} zones", ranges.len(), network.zones.len());
-            self.rule(ranges.len() == network.zones.len(), [&list, &zones], message, "state one range per zone");
+            self.rule(
+                none || ranges.len() == network.zones.len(),
+                [&list, &zones],
+                message,
+                "state one range per zone",
+            );
             subnets.extend(ranges.iter().enumerate().map(|(n, range)| (format!("{list}[{n}]"), *range)));
         }
         for (n, (path, range)) in subnets.iter().enumerate() {
@@ -167,6 +177,12 @@ impl Rules<'_> {
     }
 
     fn functions(&mut self) {
+        let regions = &self.plan.regions;
+        let longest = Side::BOTH.map(|side| regions.side(side).as_str()).into_iter().max_by_key(|name| name.len());
+        let longest = longest.unwrap_or_default();
+        let over = |name: &FunctionName| {
+            format!("dr-{name}-{longest}-{}", "x".repeat(Suffix::MAX_LEN)).len().saturating_sub(64)
+        };
         let mut names = BTreeMap::new();
         let mut routes = BTreeMap::new();
         for (n, function) in self.plan.functions.iter().enumerate() {
@@ -176,20 +192,13 @@ impl Rules<'_> {
                 let message = format!("the name {:?} is taken by another function", function.name.as_str());
                 self.rule(false, [&name, &format!("functions[{first}].name")], message, "");
             }
-            for side in Side::BOTH {
-                let region = self.plan.regions.side(side);
-                let whole = format!("dr-{}-{region}-{}", function.name, "x".repeat(Suffix::MAX_LEN));
-                let over = whole.len().saturating_sub(64);
-                let message = format!(
-                    "the name dr-{}-{region}-{{suffix}} can get {} characters long, and Lambda takes 64",
-                    function.name,
-                    whole.len()
-                );
-                let known =
-                    self.broken.iter().any(|broken| broken.paths[0] == name && broken.message.ends_with("takes 64"));
-                let path = format!("regions.{}", side.as_str());
-                self.rule(over == 0 || known, [&name, &path], message, &format!("shorten it by {over}"));
-            }
+            let message = format!(
+                "the name dr-{}-{longest}-{{suffix}} can get {} characters long, and Lambda takes 64",
+                function.name,
+                64 + over(&function.name)
+            );
+            let help = format!("shorten it by {}", over(&function.name));
+            self.rule(over(&function.name) == 0, [&name, "regions.primary", "regions.secondary"], message, &help);
             if let Some(stated) = &function.route {
                 if let Some(first) = routes.insert(stated, n) {
                     let message = format!("the route {:?} is taken by another function", stated.to_string());
@@ -200,23 +209,6 @@ impl Rules<'_> {
                 self.rule(function.timeout_seconds <= 29, [&timeout, &route], message, help);
             }
             let environment = field("environment");
-            for variable in function.environment.keys() {
-                let path = join(&environment, variable.as_str());
-                let lambda = variable.as_str().starts_with("AWS_") || LAMBDA_VARIABLES.contains(&variable.as_str());
-                self.rule(
-                    !lambda,
-                    [&path],
-                    format!("{:?} belongs to Lambda", variable.as_str()),
-                    "choose another name",
-                );
-                let reserved = RESERVED_VARIABLES.contains(&variable.as_str());
-                self.rule(
-                    !reserved,
-                    [&path],
-                    format!("{:?} is set by drctl", variable.as_str()),
-                    "choose another name",
-                );
-            }
             let bytes: usize = function.environment.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
             let message = format!(
                 "{bytes} bytes of environment variables; {ENVIRONMENT_BYTES} are left of the 4096 that Lambda takes"
@@ -296,7 +288,7 @@ impl Rules<'_> {
                 "{} minutes to complete leave less than an hour after the {} to start",
                 backup.completion_window_minutes, backup.start_window_minutes
             ),
-            &format!("state at least {}", backup.start_window_minutes + 60),
+            &format!("set completion_window_minutes to at least {}", backup.start_window_minutes + 60),
         );
         self.rule(
             !backup.enabled || self.plan.database.aurora.enabled,

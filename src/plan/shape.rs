@@ -21,14 +21,16 @@ fn fits(node: &mut Node, schema: &Json, found: &mut Vec<Found>) -> bool {
     let wrong = |message: String, help| Found::at(&node.path, &node.span, message, help);
     if !has_type(&node.value, schema) {
         let message = format!("expected {}, found {}", expected(schema, &choices), kind(&node.value));
-        found.push(wrong(message, None));
+        let tables = matches!(node.value, Value::Table(_)) && schema["items"]["type"] == "object";
+        found.push(wrong(message, tables.then(|| format!("write [[{}]] for each entry", node.path))));
         return false;
     }
     if !choices.is_empty() {
         let text = json(&node.value);
         if !choices.contains(&text) {
+            let is_text = matches!(node.value, Value::Text(_));
             let meant = nearest(text.trim_matches('"'), choices.iter().map(|choice| choice.trim_matches('"')));
-            let help = meant.map(|known| format!("did you mean {known:?}?"));
+            let help = meant.filter(|_| is_text).map(|known| format!("did you mean {known:?}?"));
             found.push(wrong(format!("unknown value {text}; one of {}", choices.join(", ")), help));
             return false;
         }
@@ -40,7 +42,7 @@ fn fits(node: &mut Node, schema: &Json, found: &mut Vec<Found>) -> bool {
             let count = elements.len() as u64;
             let fits = schema["minItems"].as_u64().is_none_or(|min| count >= min)
                 && schema["maxItems"].as_u64().is_none_or(|max| count <= max);
-            (!fits).then(|| format!("a list of {count}"))
+            (!fits).then(|| format!("a list of {count} entries"))
         }
         _ => None,
     };
@@ -93,9 +95,12 @@ fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     let word = word.to_lowercase();
     let likeness = |known: &str| {
         // A part of a compound name is as good a guess as a slip of the finger: `retention` for `retention_days`.
-        let part = word.len() >= 3 && (known.contains(word.as_str()) || (known.len() >= 3 && word.contains(known)));
+        let part = known.contains(word.as_str()) || (known.len() >= 3 && word.contains(known));
         strsim::jaro_winkler(&word, known).max(if part { 0.8 } else { 0.0 })
     };
+    if word.len() < 3 {
+        return None;
+    }
     known
         .map(|known| (likeness(known), known))
         .filter(|(likeness, _)| *likeness >= 0.75)

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{Deserializer, IntoDeserializer, Visitor};
+use serde::de::value::BorrowedStrDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -136,6 +136,8 @@ pub(super) struct ReadError {
     pub(super) message: String,
     /// The path of the innermost node that does not fit.
     pub(super) path: Option<String>,
+    /// Whether it is the key of the node that does not fit.
+    pub(super) key: bool,
 }
 
 impl ReadError {
@@ -155,15 +157,7 @@ impl std::error::Error for ReadError {}
 
 impl serde::de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), path: None }
-    }
-}
-
-impl<'de> IntoDeserializer<'de, ReadError> for &'de Node {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
+        Self { message: message.to_string(), path: None, key: false }
     }
 }
 
@@ -171,7 +165,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     type Error = ReadError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let read = match &self.value {
+        match &self.value {
             Value::Text(text) | Value::Time(text) => visitor.visit_borrowed_str(text),
             Value::Whole(number) => match (u64::try_from(*number), i64::try_from(*number)) {
                 (Ok(number), _) => visitor.visit_u64(number),
@@ -180,12 +174,9 @@ impl<'de> Deserializer<'de> for &'de Node {
             },
             Value::Number(number) => visitor.visit_f64(*number),
             Value::Flag(flag) => visitor.visit_bool(*flag),
-            Value::List(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter())),
-            Value::Table(children) => visitor.visit_map(MapDeserializer::new(
-                children.iter().map(|(name, child)| (Key { name, path: &child.path }, child)),
-            )),
-        };
-        read.map_err(|error| error.at(&self.path))
+            Value::List(elements) => visitor.visit_seq(Elements(elements.iter())),
+            Value::Table(children) => visitor.visit_map(Children { rest: children.iter(), value: None }),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -200,8 +191,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, ReadError> {
         match &self.value {
             Value::Text(text) => IntoDeserializer::<ReadError>::into_deserializer(text.as_str())
-                .deserialize_enum(name, variants, visitor)
-                .map_err(|error| error.at(&self.path)),
+                .deserialize_enum(name, variants, visitor),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -216,33 +206,41 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 }
 
-/// A key, whose errors belong to its own entry.
-struct Key<'a> {
-    name: &'a str,
-    path: &'a str,
-}
+/// The elements of a list. Errors get their path here, not in the deserializer of the element: a type that refuses a text does
+/// so after the text was read.
+struct Elements<'a>(std::slice::Iter<'a, Node>);
 
-impl<'de> IntoDeserializer<'de, ReadError> for Key<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Key<'de> {
+impl<'de> SeqAccess<'de> for Elements<'de> {
     type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_borrowed_str(self.name).map_err(|error: ReadError| error.at(self.path))
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+        let Some(element) = self.0.next() else {
+            return Ok(None);
+        };
+        seed.deserialize(element).map(Some).map_err(|error| error.at(&element.path))
+    }
+}
+
+/// The entries of a table; errors of a key belong to its entry.
+struct Children<'a> {
+    rest: std::slice::Iter<'a, (String, Node)>,
+    value: Option<&'a Node>,
+}
+
+impl<'de> MapAccess<'de> for Children<'de> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+        let Some((name, child)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some(child);
+        let key = seed.deserialize(BorrowedStrDeserializer::new(name));
+        key.map(Some).map_err(|error: ReadError| ReadError { key: true, ..error.at(&child.path) })
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct seq tuple
-        tuple_struct map struct enum identifier ignored_any
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let child = self.value.take().expect("serde asks for a value after its key");
+        seed.deserialize(child).map_err(|error| error.at(&child.path))
     }
 }
