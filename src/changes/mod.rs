@@ -10,6 +10,7 @@
 //! 4. An object that is not on record is adopted only when it says it is ours; else the run stops before it changes anything.
 
 mod build;
+mod condition;
 mod diff;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::state::Record;
 use crate::topology::Resource;
 
 pub use build::{Taken, build, teardown};
+pub use condition::{Condition, conditions};
 pub use diff::{Difference, differences};
 
 /// What is done to one resource.

@@ -152,6 +152,8 @@ fn trace(verbose: u8) {
         return;
     }
     // The wire is never logged, whatever RUST_LOG says: it would show secret values.
-    let filter = format!("{filter},aws_smithy_runtime=off,aws_smithy_http_client=off,aws_sdk_rds=off,aws_sdk_secretsmanager=off,hyper=off,hyper_util=off");
+    let filter = format!(
+        "{filter},aws_smithy_runtime=off,aws_smithy_http_client=off,aws_sdk_rds=off,aws_sdk_secretsmanager=off,hyper=off,hyper_util=off"
+    );
     tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
 }

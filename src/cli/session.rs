@@ -11,7 +11,7 @@ use crate::aws::transport::Transport;
 use crate::aws::{Aws, Connection, Error};
 use crate::changes::{self, ChangeSet, Taken};
 use crate::engine::event::Events;
-use crate::engine::observe::{self, ObserveError, Objects};
+use crate::engine::observe::{self, Objects, ObserveError};
 use crate::engine::preflight::{self, Identity};
 use crate::engine::shutdown::Shutdown;
 use crate::error::{Failure, Kind, Outcome};
@@ -57,8 +57,7 @@ impl<'a> Session<'a> {
     /// The suffix that `up` must be given.
     pub(super) fn named_suffix(&self) -> Outcome<Suffix> {
         self.flags.suffix.clone().ok_or_else(|| {
-            Failure::new(Kind::Usage, "the deployment needs a name")
-                .hint("name it, for example: drctl up --suffix dev")
+            Failure::new(Kind::Usage, "the deployment needs a name").hint("name it, for example: drctl up --suffix dev")
         })
     }
 
@@ -74,16 +73,18 @@ impl<'a> Session<'a> {
             [] => Err(Failure::new(Kind::Usage, format!("there is no deployment in {place}"))
                 .hint("make one: drctl up --suffix dev")
                 .hint("or say where its state is: --state-dir DIR")),
-            several => Err(Failure::new(Kind::Usage, format!("there are several deployments in {place}: {}", several.join(", ")))
-                .hint("say which one: --suffix NAME")),
+            several => Err(Failure::new(
+                Kind::Usage,
+                format!("there are several deployments in {place}: {}", several.join(", ")),
+            )
+            .hint("say which one: --suffix NAME")),
         }
     }
 
     /// Reads and checks the plan file.
-    pub(super) fn load_plan(&self, suffix: &Suffix) -> Outcome<LoadedPlan> {
+    pub(super) fn load_plan(&self) -> Outcome<LoadedPlan> {
         let (name, text) = self.plan_text()?;
         let plan = plan::load(&name, &text).map_err(|problems| self.screen.problems(&problems))?;
-        plan.check_names(&name, &text, suffix).map_err(|problems| self.screen.problems(&problems))?;
         Ok(LoadedPlan { plan, digest: functions::digest(text.as_bytes()) })
     }
 
@@ -229,13 +230,15 @@ pub(super) fn kind_of(error: &Error) -> Kind {
 }
 
 fn observe_failure(errors: &[ObserveError]) -> Failure {
-    let kind = errors.iter().map(|error| kind_of(&error.error)).find(|kind| *kind == Kind::Denied).unwrap_or(Kind::Failed);
+    let kind =
+        errors.iter().map(|error| kind_of(&error.error)).find(|kind| *kind == Kind::Denied).unwrap_or(Kind::Failed);
     let failure = Failure::new(kind, "AWS could not be looked at; nothing was changed");
     errors.iter().fold(failure, |failure, error| failure.because(error)).hint("running the command again is safe")
 }
 
 fn taken_failure(taken: &[Taken]) -> Failure {
-    let failure = Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed");
+    let failure =
+        Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed");
     taken
         .iter()
         .fold(failure, |failure, taken| failure.because(taken))

@@ -24,6 +24,7 @@ pub mod event;
 pub mod executor;
 pub mod observe;
 pub mod operations;
+pub mod preflight;
 pub mod recover;
 pub mod scheduler;
 pub mod shutdown;
