@@ -74,10 +74,10 @@ pub fn load(name: &str, text: &str) -> Result<Plan, Problems> {
     };
     found.extend(wrong.into_iter().filter(stated));
 
-    match plan {
-        plan if found.is_empty() => Ok(plan),
-        _ => Err(Problems::new(name, text, found.into_iter().map(|found| found.into_problem(text)).collect())),
+    if found.is_empty() {
+        return Ok(plan);
     }
+    Err(Problems::new(name, text, found.into_iter().map(|found| found.into_problem(text)).collect()))
 }
 
 /// What is no TOML: the first error of each line, as the others mostly follow from it.
