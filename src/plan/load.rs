@@ -1,10 +1,11 @@
 //! Reads a plan file and finds everything that is wrong with it at once.
 //!
-//! Four looks at the text: is it TOML; do keys, types, ranges and choices fit the JSON Schema (`shape`); do the values obey their
-//! grammars (the types themselves); do they go together (`rules`).
+//! Four looks at the text: is it TOML; do keys, types, ranges and choices fit the JSON Schema (`shape`); do the values
+//! obey their grammars (the types themselves); do they go together (`rules`).
 //!
 //! Invariants:
-//! 1. What is wrong is taken out of the tree and has its default from then on, so that the later looks see a whole plan.
+//! 1. What is wrong is taken out of the tree and has its default from then on, so that the later looks see a whole
+//!    plan.
 //! 2. A problem is reported once, and no consequence of it: a rule that looks at a field taken out says nothing.
 
 use std::collections::BTreeSet;
@@ -73,10 +74,10 @@ pub fn load(name: &str, text: &str) -> Result<Plan, Problems> {
     };
     found.extend(wrong.into_iter().filter(stated));
 
-    match plan {
-        plan if found.is_empty() => Ok(plan),
-        _ => Err(Problems::new(name, text, found.into_iter().map(|found| found.into_problem(text)).collect())),
+    if found.is_empty() {
+        return Ok(plan);
     }
+    Err(Problems::new(name, text, found.into_iter().map(|found| found.into_problem(text)).collect()))
 }
 
 /// What is no TOML: the first error of each line, as the others mostly follow from it.

@@ -1,7 +1,7 @@
 //! The plan: what the user wants, as a TOML file. Its types, its reader and its rules.
 //!
-//! This module is pure: it never calls AWS, reads no file and knows neither resources nor state. [`load`] turns text into a [`Plan`]
-//! or into all the [`Problems`] of the text at once.
+//! This module is pure: it never calls AWS, reads no file and knows neither resources nor state. [`load`] turns text
+//! into a [`Plan`] or into all the [`Problems`] of the text at once.
 //!
 //! | struct | section | what the topology makes of it |
 //! |---|---|---|
@@ -19,9 +19,12 @@
 //! | [`Monitoring`] | `[monitoring]` | topics, subscriptions, alarms, dashboards |
 //!
 //! Invariants:
-//! 1. Every section and field is optional; an empty file is [`Plan::default`], and so is `plans/payments.toml` ([`BUILTIN`]).
-//! 2. A plan that [`load`] returned obeys every rule for every [`Suffix`]: code below relies on it and checks nothing again.
-//! 3. The doc comments of the fields are the user's documentation: [`schema`] publishes them, and ranges stated there are enforced.
+//! 1. Every section and field is optional; an empty file is [`Plan::default`], and so is `plans/payments.toml`
+//!    ([`BUILTIN`]).
+//! 2. A plan that [`load`] returned obeys every rule for every [`Suffix`]: code below relies on it and checks nothing
+//!    again.
+//! 3. The doc comments of the fields are the user's documentation: [`schema`] publishes them, and ranges stated there
+//!    are enforced.
 //! 4. A value that has a grammar has a type; a `String` in a plan is free text.
 
 mod api;
@@ -77,9 +80,11 @@ pub const BUILTIN: &str = include_str!("../../plans/payments.toml");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// The domain below which the names of the deployment lie: `api.dr-payments-{suffix}.{domain}` and `pay.` for the accelerator.
+    /// The domain below which the names of the deployment lie: `api.dr-payments-{suffix}.{domain}` and `pay.` for the
+    /// accelerator.
     pub domain: DomainName,
-    /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces: `*/s3_bucket/*`.
+    /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces:
+    /// `*/s3_bucket/*`.
     pub protect: Vec<AddressPattern>,
     /// Further tags for every resource.
     pub tags: BTreeMap<TagKey, TagValue>,

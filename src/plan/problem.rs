@@ -37,7 +37,8 @@ impl fmt::Display for Problem {
 
 /// Everything that is wrong with one plan file, in the order of the text; never empty.
 ///
-/// `Display` prints one line per problem, `name:line:column: path: message`. As a [`Diagnostic`] it also marks the places in the text.
+/// `Display` prints one line per problem, `name:line:column: path: message`. As a [`Diagnostic`] it also marks the
+/// places in the text.
 #[derive(Debug, Clone)]
 pub struct Problems {
     source: NamedSource<String>,

@@ -1,7 +1,8 @@
 //! What the values of a plan must be to each other. Each rule looks at a whole plan and names the fields it looked at.
 //!
-//! The limits are those of AWS; where a name is limited, the rule reckons with the longest suffix, so that no plan that loads is refused for
-//! its suffix later (`acm.create`, `alb.create`, `lambda.create.call`, `lambda.limits`, `rds.subnetgroup.create`, `sqs.dlq`, `bk.plan.create`, `x.tags.rules`).
+//! The limits are those of AWS; where a name is limited, the rule reckons with the longest suffix, so that no plan that
+//! loads is refused for its suffix later (`acm.create`, `alb.create`, `lambda.create.call`, `lambda.limits`,
+//! `rds.subnetgroup.create`, `sqs.dlq`, `bk.plan.create`, `x.tags.rules`).
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Compares the tree of a plan file with the JSON Schema of the plan: keys, types, ranges, choices.
 //!
-//! The schema is made from the types, so that what the file may say is written down once. Whatever does not fit is reported and taken out of the
-//! tree, so that the rest can be read as a plan and checked further.
+//! The schema is made from the types, so that what the file may say is written down once. Whatever does not fit is
+//! reported and taken out of the tree, so that the rest can be read as a plan and checked further.
 
 use serde_json::Value as Json;
 
@@ -58,7 +58,8 @@ fn fits(node: &mut Node, schema: &Json, found: &mut Vec<Found>) -> bool {
     true
 }
 
-/// Checks the keys of a table; false when a required one is missing or wrong, as then nothing can be read from the table.
+/// Checks the keys of a table; false when a required one is missing or wrong, as then nothing can be read from the
+/// table.
 fn table_fits(node: &mut Node, schema: &Json, found: &mut Vec<Found>) -> bool {
     let Value::Table(children) = &mut node.value else {
         return true;

@@ -172,24 +172,52 @@ fn columns_count_characters_and_lines_end_with_or_without_carriage_return() {
 /// Every problem of a file at once: all four looks at the text in one report.
 #[test]
 fn many_problems_are_reported_at_once() {
-    insta::assert_snapshot!(refused(MANY), @"");
+    insta::assert_snapshot!(refused(MANY), @r#"
+    bad.toml:1:1: domian: unknown key "domian"; did you mean "domain"?
+    bad.toml:4:7: network.nat: unknown value "per-zone"; one of "per-az", "single", "none"; did you mean "per-az"?
+    bad.toml:7:8: network.primary.cidr: "10.0.0.0/99" is not a range of addresses; write "10.0.0.0/16"
+    bad.toml:11:18: database.aurora.instance_class: "db.t3.medium" is burstable, and Aurora Global Database refuses burstable classes; the smallest is "db.r6g.large"
+    bad.toml:12:13: database.aurora.instances: expected a whole number from 1 to 15, found a text
+    bad.toml:15:8: functions[0].name: "Payment" is not a function name; lower-case letters, digits, _ and -, beginning with a letter
+    bad.toml:22:19: functions[1].timeout_seconds: 60 seconds are too long for a function with a route; API Gateway waits 29 seconds at most
+    bad.toml:25:33: monitoring.emails[1]: "oncall" is not an e-mail address; it has no @
+    bad.toml:25:43: monitoring.emails[2]: "ONCALL@example.com" is listed twice
+    "#);
 }
 
 #[test]
 fn a_broken_line_hides_nothing_elsewhere() {
-    insta::assert_snapshot!(refused(BROKEN), @"");
+    insta::assert_snapshot!(refused(BROKEN), @r#"
+    bad.toml:1:10: string values must be quoted, expected literal string
+    bad.toml:4:1: api.metric: unknown key "metric"; did you mean "metrics"?
+    bad.toml:6:22: unclosed table, expected `]`
+    bad.toml:10:12: backup.schedule: "25" does not fit the field hour of a cron expression; a number from 0 to 23, *, a-b, a,b or a/b
+    "#);
 }
 
 /// What a terminal shows: the list, then the places in the text.
 #[test]
 fn the_diagnostic_marks_the_places() {
-    let problems = load("plans/bad.toml", "[network]\nnat = \"per-zone\"\n\n[events]\nforwardin = true\n").unwrap_err();
+    let problems = load("plans/bad.toml", "[network]\nnat = \"per-zone\"\n[events]\nforwardin = true\n").unwrap_err();
     let mut out = String::new();
     miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor())
         .with_width(140)
         .render_report(&mut out, &problems)
         .unwrap();
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @r#"
+      × plans/bad.toml:2:7: network.nat: unknown value "per-zone"; one of "per-az", "single", "none"; did you mean "per-az"?
+      │ plans/bad.toml:4:1: events.forwardin: unknown key "forwardin"; did you mean "forwarding"?
+       ╭─[plans/bad.toml:2:7]
+     1 │ [network]
+     2 │ nat = "per-zone"
+       ·       ─────┬────
+       ·            ╰── network.nat
+     3 │ [events]
+     4 │ forwardin = true
+       · ────┬────
+       ·     ╰── events.forwardin
+       ╰────
+    "#);
 }
 
 proptest::proptest! {
@@ -214,7 +242,8 @@ proptest::proptest! {
         }
     }
 
-    /// A value of any type at any place of a valid file is refused or taken, never a panic, and never a broken rule let through.
+    /// A value of any type at any place of a valid file is refused or taken, never a panic, and never a broken rule let
+    /// through.
     #[test]
     fn no_value_makes_loading_panic(field in 0..200usize, value in "(-?[0-9]{1,30}|true|nan|inf|'[ -&(-~]{0,40}'|\\[\\]|\\{\\}|\\[1, 'a'\\]|2026-01-01|\\{ a = 1 \\})") {
         let mut lines: Vec<String> = BUILTIN.lines().map(str::to_owned).collect();
@@ -271,4 +300,72 @@ fn retention_is_one_of_the_numbers_of_cloudwatch_logs() {
             .to_string()
             .starts_with("CloudWatch Logs cannot keep entries for 31 days")
     );
+}
+
+/// What a schema shows as an example is a value of its type.
+#[test]
+fn examples_in_the_schema_are_values() {
+    fn check<T: schemars::JsonSchema + std::str::FromStr>() {
+        let schema = schemars::schema_for!(T);
+        let example = schema.as_value()["examples"][0].as_str().unwrap();
+        assert!(example.parse::<T>().is_ok(), "{example:?} is no {}", T::schema_name());
+    }
+    check::<AddressPattern>();
+    check::<AttributeName>();
+    check::<Cidr>();
+    check::<DailyWindow>();
+    check::<DatabaseName>();
+    check::<DomainName>();
+    check::<EmailAddress>();
+    check::<EngineVersion>();
+    check::<FunctionName>();
+    check::<Handler>();
+    check::<HostedZoneId>();
+    check::<InstanceClass>();
+    check::<Region>();
+    check::<Route>();
+    check::<Schedule>();
+    check::<SourceFolder>();
+    check::<SslPolicy>();
+    check::<StageName>();
+    check::<TagKey>();
+    check::<TagValue>();
+    check::<VariableName>();
+    check::<WeeklyWindow>();
+    check::<Zone>();
+}
+
+/// Values at the edge of what AWS takes load; `|` ends a line.
+#[test]
+fn what_aws_takes_is_taken() {
+    let functions = "[[functions]]|name = 'health'|source = 's'|route = 'GET /health'|timeout_seconds = 29|\
+                     [[functions]]|name = 'nightly-report2'|source = 's'|handler = 'jobs.report.main'|timeout_seconds = 900|\
+                     [[functions]]|name = 'lookup'|source = 's'|route = 'GET /payment/{transactionId}'|environment = { LOG_LEVEL = 'debug' }";
+    for text in [
+        "domain = 'pay.eu-platform.example.net'",
+        "domain = 'xn--bcher-kva.example'",
+        "[regions]|primary = 'ap-southeast-1'|secondary = 'us-gov-west-1'",
+        "[network.primary]|cidr = '172.31.0.0/20'|zones = ['b', 'd']",
+        "[network.primary]|cidr = '10.0.0.0/24'|zones = ['a', 'b']|\
+         public_subnets = ['10.0.0.0/28', '10.0.0.16/28']|private_subnets = ['10.0.0.64/27', '10.0.0.96/27']",
+        "[database.aurora]|instance_class = 'db.r5.large'",
+        "[database.aurora]|instance_class = 'db.r7i.48xlarge'",
+        "[database.aurora]|instance_class = 'db.x2g.xlarge'",
+        "[database.aurora]|engine_version = '14.15'|instances = 15",
+        "[database.aurora]|enabled = false|[backup]|enabled = false",
+        "[api.custom_domain]|enabled = false|[routing.load_balancers]|enabled = false|[routing.accelerator]|enabled = false",
+        "[routing.load_balancers]|enabled = false|[routing.accelerator]|enabled = false|[database.aurora]|enabled = false|\
+         [backup]|enabled = false|[network.primary]|zones = ['c']",
+        "[monitoring]|emails = ['first.last+alerts@mail.example.co.uk', 'ops@example.com']",
+        "[monitoring.failover]|api_5xx_percent = 1|aurora_cpu_percent = 99.5|period_seconds = 300",
+        "[tags]|'cost centre' = 'a/b:c=d+e-f@g_1.2'|'größe' = ''",
+        "[events]|archive_retention_days = 0|retry_attempts = 0|max_event_age_seconds = 60",
+        "[backup]|schedule = 'cron(30 2/6 ? * MON-FRI *)'",
+        "protect = ['*/*/*', 'global/route53_zone/main']",
+        functions,
+    ] {
+        if let Err(problems) = load("good.toml", &text.replace('|', "\n")) {
+            panic!("{text}\n{problems}");
+        }
+    }
 }

@@ -70,8 +70,8 @@ impl Node {
         Self { path, key, span: value.span(), value: content }
     }
 
-    /// Follows a path whose list numbers count the elements that are left: the last node on the way, and the rest of the path when
-    /// the file does not go on.
+    /// Follows a path whose list numbers count the elements that are left: the last node on the way, and the rest of
+    /// the path when the file does not go on.
     pub(super) fn locate<'a>(&'a self, path: &'a str) -> (&'a Self, &'a str) {
         let rest = path.strip_prefix('.').unwrap_or(path);
         let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
@@ -206,8 +206,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 }
 
-/// The elements of a list. Errors get their path here, not in the deserializer of the element: a type that refuses a text does
-/// so after the text was read.
+/// The elements of a list. Errors get their path here, not in the deserializer of the element: a type that refuses a
+/// text does so after the text was read.
 struct Elements<'a>(std::slice::Iter<'a, Node>);
 
 impl<'de> SeqAccess<'de> for Elements<'de> {

@@ -1,7 +1,7 @@
 //! The small grammars of the plan file: one type for each kind of text that has one.
 //!
-//! A value that exists is well formed; what two values mean together is the business of `rules`. The types say what is wrong
-//! with a text in words that need no regular expression to be understood.
+//! A value that exists is well formed; what two values mean together is the business of `rules`. The types say what is
+//! wrong with a text in words that need no regular expression to be understood.
 
 use std::fmt;
 use std::str::FromStr;
@@ -190,7 +190,8 @@ text_value! {
 }
 
 text_value! {
-    /// A PostgreSQL version: the major one (`14`: the newest minor that both regions offer for global databases) or an exact one (`14.15`).
+    /// A PostgreSQL version: the major one (`14`: the newest minor that both regions offer for global databases) or an
+    /// exact one (`14.15`).
     EngineVersion, example = "14", check = |text| {
         let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
         let number = |part: &str| consists(part, 1..=2, |c| c.is_ascii_digit());
@@ -236,7 +237,8 @@ text_value! {
 }
 
 text_value! {
-    /// The name of a function: it becomes part of resource names, and of the address `us-east-1/lambda_function/payment_processor`.
+    /// The name of a function: it becomes part of resource names, and of the address
+    /// `us-east-1/lambda_function/payment_processor`.
     FunctionName, example = "payment_processor", check = |text| {
         let well_formed = text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
