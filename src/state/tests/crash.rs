@@ -115,7 +115,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Invariants 1, 2, 6 and 10: whatever a crash at whatever write leaves is a state that opens, has every entry that
     /// was reported as written, at most the one after, and goes on from there.
