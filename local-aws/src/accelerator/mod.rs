@@ -1,0 +1,96 @@
+//! Global Accelerator, which the emulator lacks, with the rules of the real one.
+//!
+//! [`wire`] reads and writes the JSON protocol, [`model`] and [`groups`] hold the rules, and this module checks with the
+//! emulator that endpoints exist. It never routes traffic.
+//!
+//! Invariants:
+//! 1. The model knows no clock and no network: the time of each call is given to it.
+//! 2. A refused call changes nothing.
+
+mod groups;
+mod model;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::StatusCode;
+
+use crate::emulator::Emulator;
+use crate::error::Error;
+use crate::message::{Request, Response};
+use crate::operation::Operation;
+use groups::EndpointKind;
+use model::{Fault, Model};
+
+/// The only region that answers, whatever the regions of the endpoints (`ga.region`).
+const HOME: &str = "us-west-2";
+
+/// Global Accelerator of the one account.
+pub(crate) struct Accelerators {
+    model: Mutex<Model>,
+}
+
+impl Accelerators {
+    /// No accelerators; each change takes `settle` to be deployed.
+    pub(crate) fn new(settle: Duration) -> Self {
+        Self { model: Mutex::new(Model::new(settle)) }
+    }
+
+    /// Answers one call.
+    pub(crate) async fn answer(
+        &self,
+        operation: &Operation,
+        request: &Request,
+        emulator: &Emulator,
+    ) -> Result<Response, Error> {
+        if operation.region != HOME {
+            let message = format!("Credential should be scoped to a valid region, not '{}'.", operation.region);
+            return Ok(Response::json_refusal("InvalidSignatureException", &message));
+        }
+        let input = match wire::Input::parse(&operation.name, &request.body) {
+            Ok(input) => input,
+            Err(fault) => return Ok(refusal(&fault)),
+        };
+        // Asked before the model is locked: what does not exist now is refused, as on AWS.
+        let named = self.with(|model| model.new_endpoints(&input));
+        for (region, endpoint) in named {
+            if let Ok(kind) = EndpointKind::of(&endpoint, &region)
+                && !exists(emulator, kind, &region, &endpoint).await?
+            {
+                let message = format!("The endpoint {endpoint} does not exist in {region}.");
+                return Ok(refusal(&Fault::invalid(message)));
+            }
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(match self.with(|model| wire::perform(model, now, input)) {
+            Ok(document) => Response::json_document(StatusCode::OK, &document),
+            Err(fault) => refusal(&fault),
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
+        work(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn refusal(fault: &Fault) -> Response {
+    Response::json_refusal(fault.code, &fault.message)
+}
+
+async fn exists(emulator: &Emulator, kind: EndpointKind, region: &str, id: &str) -> Result<bool, Error> {
+    let (service, version, action, parameter) = match kind {
+        EndpointKind::ApplicationLoadBalancer | EndpointKind::NetworkLoadBalancer => {
+            ("elasticloadbalancing", "2015-12-01", "DescribeLoadBalancers", "LoadBalancerArns.member.1")
+        }
+        EndpointKind::ElasticIp => ("ec2", "2016-11-15", "DescribeAddresses", "AllocationId.1"),
+        EndpointKind::Instance => ("ec2", "2016-11-15", "DescribeInstances", "InstanceId.1"),
+    };
+    let parameters = [("Action", action), ("Version", version), (parameter, id)];
+    let answer = emulator.query(service, region, &parameters).await?;
+    // A filter that matches nothing may be answered with an empty list instead of a refusal.
+    Ok(answer.is_some_and(|body| String::from_utf8_lossy(&body).contains(id)))
+}

@@ -1,0 +1,112 @@
+//! Where the emulator deviates from AWS in a way that matters, and how the proxy mends it.
+//!
+//! A correction is a small rewrite of requests or answers. To add one: write `corrections/<name>.rs` with a type that
+//! implements [`Correction`], add it to [`Corrections::new`], and add a row to the table in `README.md`, which a test
+//! compares with the code.
+//!
+//! Invariants:
+//! 1. A correction sees only the operations that it names; everything else costs one look-up.
+//! 2. A correction never invents what AWS would not answer: it puts back what the client said, or takes out what the
+//!    client did not say.
+//! 3. Refusals pass unchanged, unless a correction exists for them.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use crate::emulator::Emulator;
+use crate::error::Error;
+use crate::message::{Request, Response};
+use crate::operation::Operation;
+
+/// One call on its way.
+pub(crate) struct Call<'a> {
+    /// What it calls.
+    pub(crate) operation: &'a Operation,
+    /// The request as the client sent it.
+    pub(crate) original: &'a Request,
+    /// For corrections that must ask or tell the emulator something more.
+    pub(crate) emulator: &'a Emulator,
+}
+
+impl Call<'_> {
+    /// The name of the operation.
+    pub(crate) fn name(&self) -> &str {
+        &self.operation.name
+    }
+
+    /// The region that the call was signed for.
+    pub(crate) fn region(&self) -> &str {
+        &self.operation.region
+    }
+}
+
+/// The mending of one deviation.
+#[async_trait]
+pub(crate) trait Correction: Send + Sync {
+    /// Its name in `README.md`.
+    fn id(&self) -> &'static str;
+
+    /// The operations that it concerns, as `service:Operation`.
+    fn operations(&self) -> &'static [&'static str];
+
+    /// Changes the request before the emulator sees it, or answers in the emulator's place.
+    async fn request(&self, _call: &Call<'_>, _request: &mut Request) -> Result<Option<Response>, Error> {
+        Ok(None)
+    }
+
+    /// Changes the emulator's answer, which was a success, before the client sees it.
+    async fn response(&self, _call: &Call<'_>, _response: &mut Response) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// All corrections, by the operations that they concern.
+pub(crate) struct Corrections {
+    all: Vec<Box<dyn Correction>>,
+    by_operation: HashMap<&'static str, Vec<usize>>,
+}
+
+impl Corrections {
+    /// Every correction there is, with nothing remembered yet.
+    pub(crate) fn new() -> Self {
+        Self::of(vec![])
+    }
+
+    fn of(all: Vec<Box<dyn Correction>>) -> Self {
+        let mut by_operation: HashMap<&'static str, Vec<usize>> = HashMap::new();
+        for (index, correction) in all.iter().enumerate() {
+            for operation in correction.operations() {
+                by_operation.entry(operation).or_default().push(index);
+            }
+        }
+        Self { all, by_operation }
+    }
+
+    /// Sends a call to the emulator, corrected on the way in and on the way out.
+    pub(crate) async fn apply(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let key = format!("{}:{}", call.operation.service, call.operation.name);
+        let concerned = self.by_operation.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        if concerned.is_empty() {
+            return call.emulator.send(call.original).await;
+        }
+        let mut request = call.original.clone();
+        let mut answered = None;
+        for index in concerned {
+            answered = self.all[*index].request(call, &mut request).await?;
+            if answered.is_some() {
+                break;
+            }
+        }
+        let mut response = match answered {
+            Some(response) => return Ok(response),
+            None => call.emulator.send(&request).await?,
+        };
+        if response.status.is_success() {
+            for index in concerned {
+                self.all[*index].response(call, &mut response).await?;
+            }
+        }
+        Ok(response)
+    }
+}
