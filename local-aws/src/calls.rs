@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(listed(Filter { operation: Some("CreateVpc".into()), ..Filter::default() }), [2]);
         assert_eq!(listed(Filter { mutating: Some(true), ..Filter::default() }), [2, 3]);
         assert_eq!(listed(Filter { since: Some(2), ..Filter::default() }), [3]);
-        assert_eq!(listed(Filter { region: Some("us-east-1".into()), ..Filter::default() }), []);
+        assert_eq!(listed(Filter { region: Some("us-east-1".into()), ..Filter::default() }), [0; 0]);
     }
 
     /// A call of a deployed REST API is no API call of the tool under test.

@@ -111,6 +111,11 @@ impl Response {
         Self::json_document(StatusCode::BAD_REQUEST, &serde_json::json!({ "__type": code, "Message": message }))
     }
 
+    /// The JSON document in the body; null when there is none.
+    pub(crate) fn json_body(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
     /// Changes the JSON document in the body. A body that is none stays as it is.
     pub(crate) fn change_json(&mut self, change: impl FnOnce(&mut Value)) {
         let Ok(mut document) = serde_json::from_slice(&self.body) else { return };

@@ -10,9 +10,25 @@
 //!    client did not say.
 //! 3. Refusals pass unchanged, unless a correction exists for them.
 
+mod alarm_statistics;
+mod api_base_paths;
+mod api_empty_settings;
+mod cluster_logs_and_endpoints;
+mod flow_logs;
+mod health_check_booleans;
+mod lambda_target_groups;
+mod load_balancer_networks;
+mod nat_gateway_addresses;
+mod secret_replicas;
+mod security_group_ports;
+mod table_replica_keys;
+
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use axum::http::HeaderValue;
+use serde_json::Value;
 
 use crate::emulator::Emulator;
 use crate::error::Error;
@@ -38,6 +54,58 @@ impl Call<'_> {
     /// The region that the call was signed for.
     pub(crate) fn region(&self) -> &str {
         &self.operation.region
+    }
+
+    /// Calls another JSON operation of the same service with the same credentials, in `region`. Not logged.
+    pub(crate) async fn also(&self, region: &str, operation: &str, input: &Value) -> Result<Response, Error> {
+        let mut request = self.original.clone();
+        request.set_json(input);
+        let target = request.header("x-amz-target").and_then(|target| target.rsplit_once('.'));
+        let target = target.map(|(version, _)| format!("{version}.{operation}"));
+        let scope = request.header("authorization");
+        let scope = scope.map(|scope| scope.replacen(&format!("/{}/", self.region()), &format!("/{region}/"), 1));
+        for (name, value) in [("x-amz-target", target), ("authorization", scope)] {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                request.headers.insert(name, value);
+            }
+        }
+        self.emulator.send(&request).await
+    }
+}
+
+/// What corrections remember between calls, by a key that names its region or holds an ARN.
+#[derive(Debug)]
+pub(crate) struct Memory<V>(Mutex<HashMap<String, V>>);
+
+impl<V> Default for Memory<V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<V: Clone> Memory<V> {
+    /// What is remembered for the key.
+    pub(crate) fn get(&self, key: &str) -> Option<V> {
+        self.with(|all| all.get(key).cloned())
+    }
+
+    /// Remembers a value for the key.
+    pub(crate) fn set(&self, key: impl Into<String>, value: V) {
+        self.with(|all| all.insert(key.into(), value));
+    }
+
+    /// Forgets the key.
+    pub(crate) fn forget(&self, key: &str) {
+        self.with(|all| all.remove(key));
+    }
+
+    /// Everything remembered.
+    pub(crate) fn values(&self) -> Vec<V> {
+        self.with(|all| all.values().cloned().collect())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, V>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -70,7 +138,20 @@ pub(crate) struct Corrections {
 impl Corrections {
     /// Every correction there is, with nothing remembered yet.
     pub(crate) fn new() -> Self {
-        Self::of(vec![])
+        Self::of(vec![
+            Box::new(alarm_statistics::AlarmStatistics),
+            Box::new(api_base_paths::ApiBasePaths),
+            Box::new(api_empty_settings::ApiEmptySettings),
+            Box::new(cluster_logs_and_endpoints::ClusterLogsAndEndpoints::default()),
+            Box::new(flow_logs::FlowLogs::default()),
+            Box::new(health_check_booleans::HealthCheckBooleans),
+            Box::new(lambda_target_groups::LambdaTargetGroups),
+            Box::new(load_balancer_networks::LoadBalancerNetworks::default()),
+            Box::new(nat_gateway_addresses::NatGatewayAddresses::default()),
+            Box::new(secret_replicas::SecretReplicas),
+            Box::new(security_group_ports::SecurityGroupPorts),
+            Box::new(table_replica_keys::TableReplicaKeys::default()),
+        ])
     }
 
     fn of(all: Vec<Box<dyn Correction>>) -> Self {
