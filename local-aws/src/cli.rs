@@ -32,6 +32,8 @@ enum Action {
     Stop(Folder),
     /// Say whether it runs, and where.
     Status(Folder),
+    /// Print the Python that runs the emulator; scripts and tests find boto3 in it.
+    Python,
     /// Run in the foreground; `start` runs this in the background.
     Serve(Settings),
 }
@@ -62,11 +64,6 @@ impl Settings {
     pub(crate) fn settle(&self) -> Duration {
         Duration::from_millis(self.accelerator_settle)
     }
-
-    /// Tells the person at the terminal what takes a while.
-    pub(crate) fn progress(&self) -> impl Fn(&str) + use<> {
-        |text| say(&format!("local-aws: {text}"))
-    }
 }
 
 /// Runs the command that was typed.
@@ -75,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Action::Start(settings) => start(&settings),
         Action::Stop(folder) => stop(&folder.dir),
         Action::Status(folder) => status(&folder.dir),
+        Action::Python => python(),
         Action::Serve(settings) => serve_here(&settings),
     };
     outcome.unwrap_or_else(|error| {
@@ -92,7 +90,7 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     // Done here and not only in the background, so that the progress of the set-up is seen.
-    environment::ensure(settings.progress())?;
+    environment::ensure(progress)?;
 
     let log_path = dir.join("serve.log");
     let log = File::create(&log_path).map_err(Error::file("create", &log_path))?;
@@ -177,6 +175,12 @@ fn status(dir: &Path) -> Result<ExitCode, Error> {
     }
 }
 
+fn python() -> Result<ExitCode, Error> {
+    let python = environment::ensure(progress)?;
+    print(&format!("{}\n", python.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn serve_here(settings: &Settings) -> Result<ExitCode, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let dir = absolute(&settings.dir).map_err(Error::file("find", &settings.dir))?;
@@ -185,6 +189,11 @@ fn serve_here(settings: &Settings) -> Result<ExitCode, Error> {
         say(&format!("local-aws: serving at {} (process {})", instance.endpoint(), instance.pid));
     }))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the person at the terminal what takes a while.
+pub(crate) fn progress(text: &str) {
+    say(&format!("local-aws: {text}"));
 }
 
 /// Standard output holds only what `eval` may read; a closed one is nobody's error.

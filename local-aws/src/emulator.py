@@ -6,6 +6,7 @@ local-aws was killed, the emulator and every process it started in its process g
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -19,6 +20,10 @@ def end_with_local_aws():
 
 
 threading.Thread(target=end_with_local_aws, daemon=True).start()
+
+# Many connections at once must not meet the usual soft limit of 1024 files.
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 listener.bind((os.environ["BIND_HOST"], 0))

@@ -54,12 +54,6 @@ impl Request {
         self.body = document.to_string().into();
         forget_body_headers(&mut self.headers);
     }
-
-    /// The segments of the path, decoded, without empty ones.
-    pub(crate) fn segments(&self) -> Vec<String> {
-        let decode = |segment: &str| percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
-        self.uri.path().split('/').filter(|segment| !segment.is_empty()).map(decode).collect()
-    }
 }
 
 /// Parameters of the query protocol, in order.

@@ -32,15 +32,16 @@ pub(crate) struct Proxy {
     pub(crate) instance: Instance,
     /// The log of calls.
     pub(crate) log: Log,
+    /// What is corrected.
+    pub(crate) corrections: Corrections,
     emulator: Emulator,
     accelerators: Accelerators,
-    corrections: Corrections,
 }
 
 impl Proxy {
     /// A proxy before `emulator`.
     pub(crate) fn new(instance: Instance, emulator: Emulator, accelerators: Accelerators) -> Self {
-        Self { instance, log: Log::default(), emulator, accelerators, corrections: Corrections::new() }
+        Self { instance, log: Log::default(), corrections: Corrections::new(), emulator, accelerators }
     }
 
     /// The routes to serve.

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accelerator::Accelerators;
-use crate::cli::Settings;
+use crate::cli::{self, Settings};
 use crate::emulator::{Emulator, Process};
 use crate::environment;
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
     let folder = settings.dir.as_path();
     let Some(_lock) = instance::lock(folder)? else { return Err(Error::Busy(folder.to_owned())) };
     instance::forget(folder);
-    let python = environment::ensure(settings.progress())?;
+    let python = environment::ensure(cli::progress)?;
 
     let port = settings.port.unwrap_or(0);
     let listener =

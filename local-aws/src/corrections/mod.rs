@@ -28,6 +28,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use axum::http::HeaderValue;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::emulator::Emulator;
@@ -129,6 +130,13 @@ pub(crate) trait Correction: Send + Sync {
     }
 }
 
+/// A correction as `/_local-aws/corrections` lists it.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Description {
+    id: &'static str,
+    operations: &'static [&'static str],
+}
+
 /// All corrections, by the operations that they concern.
 pub(crate) struct Corrections {
     all: Vec<Box<dyn Correction>>,
@@ -164,6 +172,13 @@ impl Corrections {
         Self { all, by_operation }
     }
 
+    /// Every correction, in the order of `README.md`.
+    pub(crate) fn list(&self) -> Vec<Description> {
+        let describe =
+            |correction: &Box<dyn Correction>| Description { id: correction.id(), operations: correction.operations() };
+        self.all.iter().map(describe).collect()
+    }
+
     /// Sends a call to the emulator, corrected on the way in and on the way out.
     pub(crate) async fn apply(&self, call: &Call<'_>) -> Result<Response, Error> {
         let key = format!("{}:{}", call.operation.service, call.operation.name);
@@ -189,5 +204,33 @@ impl Corrections {
             }
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list for people and the list for the machine are the same.
+    #[test]
+    fn the_table_in_the_readme_names_every_correction() {
+        let readme = include_str!("../../README.md");
+        let section = readme.split("## Corrections").nth(1).expect("the section of the table");
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+        let table: Vec<&str> = rows.map(|(id, _)| id).collect();
+        let code: Vec<&str> = Corrections::new().list().iter().map(|correction| correction.id).collect();
+        assert_eq!(table, code);
+    }
+
+    /// A misspelt operation would make its correction do nothing.
+    #[test]
+    fn corrections_name_operations_as_calls_are_named() {
+        for correction in Corrections::new().list() {
+            for operation in correction.operations {
+                let (service, name) = operation.split_once(':').expect("service:Operation");
+                assert_eq!(service, service.to_lowercase(), "{}", correction.id);
+                assert!(name.starts_with(char::is_uppercase), "{}", correction.id);
+            }
+        }
     }
 }
