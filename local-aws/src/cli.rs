@@ -182,7 +182,8 @@ fn python() -> Result<ExitCode, Error> {
 }
 
 fn serve_here(settings: &Settings) -> Result<ExitCode, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // One thread passes a call on without waking another, and the emulator has only one as well.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let dir = absolute(&settings.dir).map_err(Error::file("find", &settings.dir))?;
     let settings = Settings { dir, ..settings.clone() };
     runtime.block_on(serve::serve(&settings, |instance| {

@@ -105,6 +105,14 @@ impl Response {
         Self::json_document(StatusCode::BAD_REQUEST, &serde_json::json!({ "__type": code, "Message": message }))
     }
 
+    /// A refusal of the REST services that speak JSON, under the code AWS gives it.
+    pub(crate) fn rest_refusal(status: StatusCode, code: &str, message: &str) -> Self {
+        let mut response = Self::json_document(status, &serde_json::json!({ "message": message }));
+        let code = HeaderValue::from_str(code).expect("an error code is ASCII");
+        response.headers.insert(HeaderName::from_static("x-amzn-errortype"), code);
+        response
+    }
+
     /// The JSON document in the body; null when there is none.
     pub(crate) fn json_body(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()

@@ -53,7 +53,7 @@ impl Proxy {
         if operation.service == "globalaccelerator" {
             return self.accelerators.answer(operation, &request, &self.emulator).await;
         }
-        let call = Call { operation, original: &request, emulator: &self.emulator };
+        let call = Call { operation, original: &request, emulator: &self.emulator, accelerators: &self.accelerators };
         self.corrections.apply(&call).await
     }
 }

@@ -78,7 +78,10 @@ def network():
 def accelerator(balancer):
     ga = client("globalaccelerator", "us-west-2")
     refused("InvalidSignatureException", client("globalaccelerator", HOME).list_accelerators)
-    arn = ga.create_accelerator(Name="a", IdempotencyToken="1")["Accelerator"]["AcceleratorArn"]
+    tags = [{"Key": "owner", "Value": "test"}]
+    arn = ga.create_accelerator(Name="a", IdempotencyToken="1", Tags=tags)["Accelerator"]["AcceleratorArn"]
+    by_tag = client("resourcegroupstaggingapi", "us-west-2").get_resources(TagFilters=[{"Key": "owner"}])
+    assert by_tag["ResourceTagMappingList"] == [{"ResourceARN": arn, "Tags": tags}], by_tag
     again = ga.create_accelerator(Name="a", IdempotencyToken="1")["Accelerator"]
     assert again["AcceleratorArn"] == arn and again["CreatedTime"].year > 2000
     listener = ga.create_listener(
@@ -211,6 +214,19 @@ def function_and_api():
     apis.create_base_path_mapping(domainName="a.example", restApiId=api, stage="prod", basePath="")
     mapping = apis.get_base_path_mapping(domainName="a.example", basePath="(none)")
     assert mapping["restApiId"] == api, mapping
+    mapping = {"domainName": "a.example", "basePath": ""}
+    refused("ConflictException", apis.create_base_path_mapping, **mapping, restApiId=api)
+    refused("BadRequestException", apis.create_domain_name, domainName="a.example")
+    apis.create_stage(restApiId=api, stageName="next", deploymentId=deployment)
+    switch = [{"op": "replace", "path": "/stage", "value": "next"}]
+    apis.update_base_path_mapping(domainName="a.example", basePath="(none)", patchOperations=switch)
+    certificate = f"arn:aws:acm:{HOME}:000000000000:certificate/d"
+    renew = [{"op": "replace", "path": "/regionalCertificateArn", "value": certificate}]
+    updated = apis.update_domain_name(domainName="a.example", patchOperations=renew)
+    assert updated["regionalCertificateArn"] == certificate, updated
+    assert apis.get_domain_name(domainName="a.example")["regionalCertificateArn"] == certificate
+    mapping = apis.get_base_path_mapping(domainName="a.example", basePath="(none)")
+    assert mapping["stage"] == "next", mapping
 
     with urllib.request.urlopen(f"{ENDPOINT}/_aws/execute-api/{api}/prod/") as answer:
         assert answer.read() == b"from the function"

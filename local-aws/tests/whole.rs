@@ -1,5 +1,7 @@
 //! The whole local AWS: started, talked to, killed, and stopped, as people and tests use it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;

@@ -27,7 +27,7 @@ use groups::EndpointKind;
 use model::{Fault, Model};
 
 /// The only region that answers, whatever the regions of the endpoints (`ga.region`).
-const HOME: &str = "us-west-2";
+pub(crate) const HOME: &str = "us-west-2";
 
 /// Global Accelerator of the one account.
 pub(crate) struct Accelerators {
@@ -69,6 +69,14 @@ impl Accelerators {
         Ok(match self.with(|model| wire::perform(model, now, input)) {
             Ok(document) => Response::json_document(StatusCode::OK, &document),
             Err(fault) => refusal(&fault),
+        })
+    }
+
+    /// The ARN and the tags of every accelerator, each tag as key and value.
+    pub(crate) fn tagged(&self) -> Vec<(String, Vec<(String, String)>)> {
+        self.with(|model| {
+            let pairs = |tags: &[model::Tag]| tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+            model.accelerators.iter().map(|accelerator| (accelerator.arn.clone(), pairs(&accelerator.tags))).collect()
         })
     }
 

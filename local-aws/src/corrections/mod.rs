@@ -12,7 +12,9 @@
 
 mod alarm_statistics;
 mod api_base_paths;
+mod api_duplicates;
 mod api_empty_settings;
+mod api_updates;
 mod cluster_logs_and_endpoints;
 mod flow_logs;
 mod health_check_booleans;
@@ -22,15 +24,18 @@ mod nat_gateway_addresses;
 mod secret_replicas;
 mod security_group_ports;
 mod table_replica_keys;
+mod tagged_accelerators;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use axum::http::HeaderValue;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Method};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::accelerator::Accelerators;
 use crate::emulator::Emulator;
 use crate::error::Error;
 use crate::message::{Request, Response};
@@ -44,6 +49,8 @@ pub(crate) struct Call<'a> {
     pub(crate) original: &'a Request,
     /// For corrections that must ask or tell the emulator something more.
     pub(crate) emulator: &'a Emulator,
+    /// For corrections that name accelerators, which the emulator does not know.
+    pub(crate) accelerators: &'a Accelerators,
 }
 
 impl Call<'_> {
@@ -55,6 +62,18 @@ impl Call<'_> {
     /// The region that the call was signed for.
     pub(crate) fn region(&self) -> &str {
         &self.operation.region
+    }
+
+    /// Calls another REST operation of the same service in the same region. Not logged.
+    pub(crate) async fn rest(&self, method: Method, path: &str, input: Option<&Value>) -> Result<Response, Error> {
+        let mut request = self.original.clone();
+        request.method = method;
+        request.uri = path.parse().map_err(|_| Error::Call(format!("{path} is no path")))?;
+        match input {
+            Some(input) => request.set_json(input),
+            None => request.body = Bytes::new(),
+        }
+        self.emulator.send(&request).await
     }
 
     /// Calls another JSON operation of the same service with the same credentials, in `region`. Not logged.
@@ -149,7 +168,9 @@ impl Corrections {
         Self::of(vec![
             Box::new(alarm_statistics::AlarmStatistics),
             Box::new(api_base_paths::ApiBasePaths),
+            Box::new(api_duplicates::ApiDuplicates),
             Box::new(api_empty_settings::ApiEmptySettings),
+            Box::new(api_updates::ApiUpdates),
             Box::new(cluster_logs_and_endpoints::ClusterLogsAndEndpoints::default()),
             Box::new(flow_logs::FlowLogs::default()),
             Box::new(health_check_booleans::HealthCheckBooleans),
@@ -159,6 +180,7 @@ impl Corrections {
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
+            Box::new(tagged_accelerators::TaggedAccelerators),
         ])
     }
 
@@ -174,9 +196,8 @@ impl Corrections {
 
     /// Every correction, in the order of `README.md`.
     pub(crate) fn list(&self) -> Vec<Description> {
-        let describe =
-            |correction: &Box<dyn Correction>| Description { id: correction.id(), operations: correction.operations() };
-        self.all.iter().map(describe).collect()
+        let all = self.all.iter();
+        all.map(|correction| Description { id: correction.id(), operations: correction.operations() }).collect()
     }
 
     /// Sends a call to the emulator, corrected on the way in and on the way out.
