@@ -1,6 +1,6 @@
 //! The command line: `start`, `stop`, `status`, and `serve`, which is what `start` runs in the background.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf, absolute};
@@ -93,7 +93,11 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
     environment::ensure(progress)?;
 
     let log_path = dir.join("serve.log");
-    let log = File::create(&log_path).map_err(Error::file("create", &log_path))?;
+    // Another `start` may be under way in this folder: its log is emptied only when nobody holds the folder.
+    let is_free = instance::lock(&dir)?.is_some();
+    let mut how = OpenOptions::new();
+    how.create(true).append(!is_free).write(true).truncate(is_free);
+    let log = how.open(&log_path).map_err(Error::file("create", &log_path))?;
     let also_log = log.try_clone().map_err(Error::file("open", &log_path))?;
     let program = std::env::current_exe().map_err(Error::file("find", "local-aws"))?;
     let mut command = Command::new(program);

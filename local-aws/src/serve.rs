@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
 
 use crate::accelerator::Accelerators;
 use crate::cli::{self, Settings};
@@ -19,7 +21,13 @@ use crate::proxy::Proxy;
 /// instance once it answers.
 pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) -> Result<(), Error> {
     let folder = settings.dir.as_path();
-    let Some(_lock) = instance::lock(folder)? else { return Err(Error::Busy(folder.to_owned())) };
+    let mut lock = instance::lock(folder)?;
+    if lock.is_none() {
+        // `start` and `stop` look whether the folder is free by taking it for a moment.
+        sleep(Duration::from_millis(200)).await;
+        lock = instance::lock(folder)?;
+    }
+    let Some(_lock) = lock else { return Err(Error::Busy(folder.to_owned())) };
     instance::forget(folder);
     let python = environment::ensure(cli::progress)?;
 

@@ -72,10 +72,10 @@ def network():
     assert [zone["ZoneName"] for zone in balancer["AvailabilityZones"]] == [f"{HOME}a", f"{HOME}b"], balancer
     targets = balancers.create_target_group(Name="f", TargetType="lambda")["TargetGroups"][0]
     assert "Port" not in targets and "Protocol" not in targets, targets
-    return balancer["LoadBalancerArn"]
+    return balancer["LoadBalancerArn"], vpc
 
 
-def accelerator(balancer):
+def accelerator(balancer, vpc):
     ga = client("globalaccelerator", "us-west-2")
     refused("InvalidSignatureException", client("globalaccelerator", HOME).list_accelerators)
     tags = [{"Key": "owner", "Value": "test"}]
@@ -99,7 +99,12 @@ def accelerator(balancer):
     refused("InvalidArgumentException", create, endpoint=f"abc.execute-api.{HOME}.amazonaws.com", token="1")
     refused("InvalidArgumentException", create, endpoint=balancer + "0", token="2")
     refused("InvalidArgumentException", create, endpoint="eipalloc-0123456789abcdef0", token="3")
-    group = create(balancer, "4")
+    # An internal load balancer needs an internet gateway at its network.
+    refused("InvalidArgumentException", create, endpoint=balancer, token="4")
+    ec2 = client("ec2")
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    group = create(balancer, "5")
 
     def deployed():
         while ga.describe_accelerator(AcceleratorArn=arn)["Accelerator"]["Status"] != "DEPLOYED":
@@ -258,7 +263,7 @@ def log():
         assert error.code == 404, error
 
 
-accelerator(network())
+accelerator(*network())
 data()
 function_and_api()
 log()

@@ -1,12 +1,13 @@
 //! Global Accelerator, which the emulator lacks, with the rules of the real one.
 //!
-//! [`wire`] reads and writes the JSON protocol, [`model`] and [`groups`] hold the rules, and this module checks with the
-//! emulator that endpoints exist. It never routes traffic.
+//! [`wire`] reads and writes the JSON protocol, [`model`] and [`groups`] hold the rules, and [`endpoints`] checks with the
+//! emulator that endpoints can be reached. It never routes traffic.
 //!
 //! Invariants:
 //! 1. The model knows no clock and no network: the time of each call is given to it.
 //! 2. A refused call changes nothing.
 
+mod endpoints;
 mod groups;
 mod model;
 mod wire;
@@ -58,11 +59,11 @@ impl Accelerators {
         // Asked before the model is locked: what does not exist now is refused, as on AWS.
         let named = self.with(|model| model.new_endpoints(&input));
         for (region, endpoint) in named {
+            // What is no endpoint at all is refused by the model.
             if let Ok(kind) = EndpointKind::of(&endpoint, &region)
-                && !exists(emulator, kind, &region, &endpoint).await?
+                && let Some(fault) = endpoints::check(emulator, kind, &region, &endpoint).await?
             {
-                let message = format!("The endpoint {endpoint} does not exist in {region}.");
-                return Ok(refusal(&Fault::invalid(message)));
+                return Ok(refusal(&fault));
             }
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -87,18 +88,4 @@ impl Accelerators {
 
 fn refusal(fault: &Fault) -> Response {
     Response::json_refusal(fault.code, &fault.message)
-}
-
-async fn exists(emulator: &Emulator, kind: EndpointKind, region: &str, id: &str) -> Result<bool, Error> {
-    let (service, version, action, parameter) = match kind {
-        EndpointKind::ApplicationLoadBalancer | EndpointKind::NetworkLoadBalancer => {
-            ("elasticloadbalancing", "2015-12-01", "DescribeLoadBalancers", "LoadBalancerArns.member.1")
-        }
-        EndpointKind::ElasticIp => ("ec2", "2016-11-15", "DescribeAddresses", "AllocationId.1"),
-        EndpointKind::Instance => ("ec2", "2016-11-15", "DescribeInstances", "InstanceId.1"),
-    };
-    let parameters = [("Action", action), ("Version", version), (parameter, id)];
-    let answer = emulator.query(service, region, &parameters).await?;
-    // A filter that matches nothing may be answered with an empty list instead of a refusal.
-    Ok(answer.is_some_and(|body| String::from_utf8_lossy(&body).contains(id)))
 }

@@ -143,7 +143,7 @@ pub(crate) trait Correction: Send + Sync {
         Ok(None)
     }
 
-    /// Changes the emulator's answer, which was a success, before the client sees it.
+    /// Changes a successful answer before the client sees it.
     async fn response(&self, _call: &Call<'_>, _response: &mut Response) -> Result<(), Error> {
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Corrections {
             }
         }
         let mut response = match answered {
-            Some(response) => return Ok(response),
+            Some(response) => response,
             None => call.emulator.send(&request).await?,
         };
         if response.status.is_success() {
