@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::instance::{self, Instance};
 use crate::serve;
 
+/// Begins every line for the person at the terminal.
+const PREFIX: &str = "local-aws: ";
+
 /// A local AWS for demonstrations and tests: an emulator on loopback behind a proxy that corrects it and logs every call.
 #[derive(Debug, Parser)]
 #[command(name = "local-aws", version)]
@@ -76,7 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Action::Serve(settings) => serve_here(&settings),
     };
     outcome.unwrap_or_else(|error| {
-        say(&format!("local-aws: {error}"));
+        say(&error.to_string());
         ExitCode::FAILURE
     })
 }
@@ -85,12 +88,12 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
     let dir = absolute(&settings.dir).map_err(Error::file("find", &settings.dir))?;
     fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
     if let Some(instance) = Instance::running(&dir) {
-        say(&format!("local-aws: already running in {} (process {})", dir.display(), instance.pid));
+        say(&format!("already running in {} (process {})", dir.display(), instance.pid));
         print(&instance.shell_lines());
         return Ok(ExitCode::SUCCESS);
     }
     // Done here and not only in the background, so that the progress of the set-up is seen.
-    environment::ensure(progress)?;
+    environment::ensure(say)?;
 
     let log_path = dir.join("serve.log");
     // Another `start` may be under way in this folder: its log is emptied only when nobody holds the folder.
@@ -118,7 +121,7 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(instance) = Instance::running(&dir) {
-            say(&format!("local-aws: running in {} (process {})", dir.display(), instance.pid));
+            say(&format!("running in {} (process {})", dir.display(), instance.pid));
             print(&instance.shell_lines());
             return Ok(ExitCode::SUCCESS);
         }
@@ -127,7 +130,8 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
         let lost = ended.is_some() && instance::lock(&dir)?.is_none();
         if (ended.is_some() && !lost) || Instant::now() > deadline {
             let said = fs::read_to_string(&log_path).unwrap_or_default();
-            return Err(Error::Start { reason: environment::tail(&said, 10) });
+            let said = environment::tail(&said, 10);
+            return Err(Error::Start { reason: said.trim_start_matches(PREFIX).to_owned() });
         }
         thread::sleep(Duration::from_millis(30));
     }
@@ -138,7 +142,7 @@ fn stop(dir: &Path) -> Result<ExitCode, Error> {
         if dir.exists() && instance::lock(dir)?.is_none() {
             return Err(Error::Busy(dir.to_owned()));
         }
-        say(&format!("local-aws: not running in {}", dir.display()));
+        say(&format!("not running in {}", dir.display()));
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |reason: String| Error::Stop { pid: instance.pid, reason };
@@ -155,7 +159,7 @@ fn stop(dir: &Path) -> Result<ExitCode, Error> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    say(&format!("local-aws: stopped (process {})", instance.pid));
+    say(&format!("stopped (process {})", instance.pid));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -180,7 +184,7 @@ fn status(dir: &Path) -> Result<ExitCode, Error> {
 }
 
 fn python() -> Result<ExitCode, Error> {
-    let python = environment::ensure(progress)?;
+    let python = environment::ensure(say)?;
     print(&format!("{}\n", python.display()));
     Ok(ExitCode::SUCCESS)
 }
@@ -191,14 +195,9 @@ fn serve_here(settings: &Settings) -> Result<ExitCode, Error> {
     let dir = absolute(&settings.dir).map_err(Error::file("find", &settings.dir))?;
     let settings = Settings { dir, ..settings.clone() };
     runtime.block_on(serve::serve(&settings, |instance| {
-        say(&format!("local-aws: serving at {} (process {})", instance.endpoint(), instance.pid));
+        say(&format!("serving at {} (process {})", instance.endpoint(), instance.pid));
     }))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Tells the person at the terminal what takes a while.
-pub(crate) fn progress(text: &str) {
-    say(&format!("local-aws: {text}"));
 }
 
 /// Standard output holds only what `eval` may read; a closed one is nobody's error.
@@ -206,6 +205,7 @@ fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+/// Tells the person at the terminal something; standard error may go to a log.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{PREFIX}{text}");
 }

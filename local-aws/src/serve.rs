@@ -29,7 +29,7 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
     }
     let Some(_lock) = lock else { return Err(Error::Busy(folder.to_owned())) };
     instance::forget(folder);
-    let python = environment::ensure(cli::progress)?;
+    let python = environment::ensure(cli::say)?;
 
     let port = settings.port.unwrap_or(0);
     let listener =
