@@ -17,8 +17,20 @@ mod context;
 mod ec2;
 mod erased;
 
+pub mod ec2_default_security_group;
+pub mod ec2_elastic_ip;
+pub mod ec2_flow_log;
+pub mod ec2_internet_gateway;
+pub mod ec2_nat_gateway;
+pub mod ec2_route;
+pub mod ec2_route_table;
+pub mod ec2_route_table_association;
+pub mod ec2_security_group;
+pub mod ec2_security_group_rule;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod ec2_vpc_endpoint;
+pub mod logs_log_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +49,22 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
+    &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
+    &Erased::<ec2_flow_log::FlowLog>::NEW,
+    &Erased::<ec2_internet_gateway::InternetGateway>::NEW,
+    &Erased::<ec2_nat_gateway::NatGateway>::NEW,
+    &Erased::<ec2_route::Route>::NEW,
+    &Erased::<ec2_route_table::RouteTable>::NEW,
+    &Erased::<ec2_route_table_association::RouteTableAssociation>::NEW,
+    &Erased::<ec2_security_group::SecurityGroup>::NEW,
+    &Erased::<ec2_security_group_rule::SecurityGroupRule>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<ec2_vpc_endpoint::VpcEndpoint>::NEW,
+    &Erased::<logs_log_group::LogGroup>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
