@@ -16,9 +16,15 @@
 mod context;
 mod ec2;
 mod erased;
+mod existing;
+mod kms;
 
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod iam_role;
+pub mod kms_alias;
+pub mod kms_key;
+pub mod kms_replica_key;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +43,14 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<iam_role::Role>::NEW,
+    &Erased::<kms_alias::Alias>::NEW,
+    &Erased::<kms_key::Key>::NEW,
+    &Erased::<kms_replica_key::ReplicaKey>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
