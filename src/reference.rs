@@ -309,6 +309,8 @@ macro_rules! ids {
 ids! {
     /// An accelerator of Global Accelerator.
     AcceleratorArn,
+    /// An alias of a KMS key.
+    AliasArn,
     /// An Elastic IP, `eipalloc-...`.
     AllocationId,
     /// A deployment of a REST API.

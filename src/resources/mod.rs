@@ -16,6 +16,8 @@
 mod context;
 mod ec2;
 mod erased;
+mod existing;
+mod kms;
 
 pub mod ec2_default_security_group;
 pub mod ec2_elastic_ip;
@@ -31,6 +33,10 @@ pub mod ec2_subnet;
 pub mod ec2_vpc;
 pub mod ec2_vpc_endpoint;
 pub mod logs_log_group;
+pub mod iam_role;
+pub mod kms_alias;
+pub mod kms_key;
+pub mod kms_replica_key;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -64,6 +70,12 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<ec2_vpc::Vpc>::NEW,
     &Erased::<ec2_vpc_endpoint::VpcEndpoint>::NEW,
     &Erased::<logs_log_group::LogGroup>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<iam_role::Role>::NEW,
+    &Erased::<kms_alias::Alias>::NEW,
+    &Erased::<kms_key::Key>::NEW,
+    &Erased::<kms_replica_key::ReplicaKey>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
