@@ -16,9 +16,15 @@
 mod context;
 mod ec2;
 mod erased;
+mod rds;
 
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod rds_cluster;
+pub mod rds_cluster_parameter_group;
+pub mod rds_global_cluster;
+pub mod rds_instance;
+pub mod rds_subnet_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +43,15 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<rds_cluster::Cluster>::NEW,
+    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
+    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
+    &Erased::<rds_instance::Instance>::NEW,
+    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
