@@ -18,6 +18,7 @@ mod ec2;
 mod erased;
 mod existing;
 mod kms;
+mod rds;
 
 pub mod ec2_default_security_group;
 pub mod ec2_elastic_ip;
@@ -37,6 +38,11 @@ pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
 pub mod kms_replica_key;
+pub mod rds_cluster;
+pub mod rds_cluster_parameter_group;
+pub mod rds_global_cluster;
+pub mod rds_instance;
+pub mod rds_subnet_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -76,6 +82,13 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
     &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<rds_cluster::Cluster>::NEW,
+    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
+    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
+    &Erased::<rds_instance::Instance>::NEW,
+    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
