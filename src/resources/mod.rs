@@ -13,10 +13,14 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
+mod apigateway;
 mod context;
 mod ec2;
 mod erased;
 
+pub mod apigateway_method;
+pub mod apigateway_resource;
+pub mod apigateway_rest_api;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
 
@@ -37,7 +41,13 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<apigateway_method::Method>::NEW,
+    &Erased::<apigateway_resource::Resource>::NEW,
+    &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
