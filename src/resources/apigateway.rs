@@ -12,9 +12,12 @@ use crate::reference::RestApiId;
 /// The beginning of the description of every deployment that drctl makes; the digest of its content follows.
 pub(super) const DEPLOYMENT_MARK: &str = "drctl content ";
 
+/// What AWS says while another change of the same thing is at work.
+const BUSY: &str = "try again later";
+
 /// The refusal that any change of API Gateway may meet while another one is at work (`apigw.conflict-retry`).
 pub(super) const fn busy(operation: &'static str) -> Retry {
-    Retry::seconds(operation, "ConflictException", "try again later", 120)
+    Retry::seconds(operation, "ConflictException", BUSY, 120)
 }
 
 /// An object's tags.
@@ -108,8 +111,8 @@ pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
 /// What to do when a create call says that the object exists although none was seen: an earlier request whose answer was lost
 /// made it, or somebody else did. Looks once more, and takes it only when it is ours.
 pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, error: Error) -> Result<Object<K>> {
-    // Only what is no passing refusal is left of `ConflictException` here.
-    if !error.is(&["ConflictException"]) && !error.says("BadRequestException", "already exists") {
+    let exists = error.is(&["ConflictException"]) && !error.says("ConflictException", BUSY);
+    if !exists && !error.says("BadRequestException", "already exists") {
         return Err(error);
     }
     let wanted = [Wanted::<K> { address: task.address.clone(), spec: spec.clone(), outputs: None }];

@@ -18,9 +18,16 @@ mod context;
 mod ec2;
 mod erased;
 
+pub mod acm_certificate;
+pub mod acm_validation;
+pub mod apigateway_account;
+pub mod apigateway_base_path_mapping;
+pub mod apigateway_deployment;
+pub mod apigateway_domain_name;
 pub mod apigateway_method;
 pub mod apigateway_resource;
 pub mod apigateway_rest_api;
+pub mod apigateway_stage;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
 
@@ -42,9 +49,16 @@ pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<acm_certificate::Certificate>::NEW,
+    &Erased::<acm_validation::Validation>::NEW,
+    &Erased::<apigateway_account::Account>::NEW,
+    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
+    &Erased::<apigateway_deployment::Deployment>::NEW,
+    &Erased::<apigateway_domain_name::DomainName>::NEW,
     &Erased::<apigateway_method::Method>::NEW,
     &Erased::<apigateway_resource::Resource>::NEW,
     &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<apigateway_stage::Stage>::NEW,
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
 ];
