@@ -2,6 +2,12 @@
 
 pub mod address;
 pub mod aws;
+pub mod changes;
+pub mod engine;
+pub mod error;
+pub mod graph;
 pub mod plan;
 pub mod reference;
 pub mod resources;
+pub mod state;
+pub mod topology;

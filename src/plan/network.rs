@@ -19,7 +19,7 @@ use super::values::{RetentionDays, ValueError, Zone};
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// How private subnets reach the internet: `per-az` (a NAT gateway in every zone, survives the loss of a zone, each about
-    /// 33 USD a month plus traffic), `single` (one per region) or `none` (nothing in the private subnets reaches anything but
+    /// 37 USD a month plus traffic), `single` (one per region) or `none` (nothing in the private subnets reaches anything but
     /// S3 and DynamoDB: functions cannot publish events).
     pub nat: Nat,
     /// Records of all network traffic, kept in CloudWatch Logs.

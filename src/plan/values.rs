@@ -266,15 +266,21 @@ text_value! {
     }
 }
 
+/// The environment variables that drctl sets on every function; a plan cannot set them.
+pub const RESERVED_VARIABLES: [&str; 3] = ["TABLE_NAME", "BUCKET_NAME", "EVENT_BUS_NAME"];
+
 text_value! {
-    /// The name of an environment variable of a function.
+    /// The name of an environment variable of a function, none of those that Lambda or drctl sets.
     VariableName, example = "LOG_LEVEL", check = |text| {
         let well_formed = text.chars().count() >= 2
             && text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         require(well_formed, || {
             format!("{text:?} is not a variable name; Lambda takes two or more letters, digits and underscores, beginning with a letter")
-        })
+        })?;
+        let lambda = text.starts_with("AWS_") || ["LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"].contains(&text);
+        require(!lambda, || format!("{text:?} belongs to Lambda; choose another name"))?;
+        require(!RESERVED_VARIABLES.contains(&text), || format!("{text:?} is set by drctl; choose another name"))
     }
 }
 
@@ -294,7 +300,7 @@ text_value! {
         require(well_formed, || {
             format!("{text:?} is not a TLS policy of load balancers; they look like \"ELBSecurityPolicy-TLS13-1-2-2021-06\"")
         })?;
-        require(text.contains("TLS13") || text.contains("TLS-1-2") || text.contains("FS-1-2"), || {
+        require(["TLS13-1-2", "TLS13-1-3", "TLS-1-2", "FS-1-2"].iter().any(|part| text.contains(part)), || {
             format!("{text:?} allows TLS before 1.2; take \"ELBSecurityPolicy-TLS13-1-2-2021-06\"")
         })
     }

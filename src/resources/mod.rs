@@ -99,6 +99,9 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// What the engine has to know about the kind.
     const TRAITS: Traits;
 
+    /// Outputs that an update in place may change, so that whoever refers to them cannot be sure of them before.
+    const CHANGING_OUTPUTS: &'static [&'static str] = &[];
+
     /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
     /// the object, or `None` when there is none.
     ///
