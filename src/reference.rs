@@ -327,7 +327,7 @@ ids! {
     BucketArn,
     /// The name of an S3 bucket.
     BucketName,
-    /// A certificate of ACM.
+    /// A certificate of ACM that is issued: one that listeners and custom domains can use.
     CertificateArn,
     /// An Aurora cluster.
     ClusterArn,
@@ -385,6 +385,8 @@ ids! {
     QueueArn,
     /// The address of an SQS queue.
     QueueUrl,
+    /// A certificate of ACM that is requested, and may not be issued yet.
+    RequestedCertificateArn,
     /// A REST API of API Gateway.
     RestApiId,
     /// An IAM role.

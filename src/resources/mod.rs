@@ -13,6 +13,7 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
+mod apigateway;
 mod context;
 mod ec2;
 mod erased;
@@ -30,6 +31,16 @@ pub mod ec2_route_table;
 pub mod ec2_route_table_association;
 pub mod ec2_security_group;
 pub mod ec2_security_group_rule;
+pub mod acm_certificate;
+pub mod acm_validation;
+pub mod apigateway_account;
+pub mod apigateway_base_path_mapping;
+pub mod apigateway_deployment;
+pub mod apigateway_domain_name;
+pub mod apigateway_method;
+pub mod apigateway_resource;
+pub mod apigateway_rest_api;
+pub mod apigateway_stage;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
 pub mod ec2_vpc_endpoint;
@@ -89,6 +100,18 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<rds_global_cluster::GlobalCluster>::NEW,
     &Erased::<rds_instance::Instance>::NEW,
     &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+    &Erased::<acm_certificate::Certificate>::NEW,
+    &Erased::<acm_validation::Validation>::NEW,
+    &Erased::<apigateway_account::Account>::NEW,
+    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
+    &Erased::<apigateway_deployment::Deployment>::NEW,
+    &Erased::<apigateway_domain_name::DomainName>::NEW,
+    &Erased::<apigateway_method::Method>::NEW,
+    &Erased::<apigateway_resource::Resource>::NEW,
+    &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
