@@ -15,10 +15,16 @@
 
 mod context;
 mod ec2;
+mod elb;
 mod erased;
 
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod elb_listener;
+pub mod elb_listener_rule;
+pub mod elb_load_balancer;
+pub mod elb_target;
+pub mod elb_target_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +43,15 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<elb_listener::Listener>::NEW,
+    &Erased::<elb_listener_rule::ListenerRule>::NEW,
+    &Erased::<elb_load_balancer::LoadBalancer>::NEW,
+    &Erased::<elb_target::Target>::NEW,
+    &Erased::<elb_target_group::TargetGroup>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
