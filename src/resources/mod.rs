@@ -16,6 +16,7 @@
 mod apigateway;
 mod context;
 mod ec2;
+mod elb;
 mod erased;
 mod existing;
 mod kms;
@@ -54,6 +55,11 @@ pub mod rds_cluster_parameter_group;
 pub mod rds_global_cluster;
 pub mod rds_instance;
 pub mod rds_subnet_group;
+pub mod elb_listener;
+pub mod elb_listener_rule;
+pub mod elb_load_balancer;
+pub mod elb_target;
+pub mod elb_target_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -112,6 +118,13 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<apigateway_stage::Stage>::NEW,
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<elb_listener::Listener>::NEW,
+    &Erased::<elb_listener_rule::ListenerRule>::NEW,
+    &Erased::<elb_load_balancer::LoadBalancer>::NEW,
+    &Erased::<elb_target::Target>::NEW,
+    &Erased::<elb_target_group::TargetGroup>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
