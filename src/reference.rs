@@ -309,6 +309,8 @@ macro_rules! ids {
 ids! {
     /// An accelerator of Global Accelerator.
     AcceleratorArn,
+    /// A listener of an accelerator.
+    AcceleratorListenerArn,
     /// An alias of a KMS key.
     AliasArn,
     /// An Elastic IP, `eipalloc-...`.
@@ -365,8 +367,6 @@ ids! {
     KeyArn,
     /// The id of a KMS key.
     KeyId,
-    /// A listener of an accelerator.
-    AcceleratorListenerArn,
     /// A listener of a load balancer.
     ListenerArn,
     /// A rule of a load balancer's listener.
@@ -393,10 +393,10 @@ ids! {
     RoleArn,
     /// The name of an IAM role.
     RoleName,
-    /// A route table.
-    RouteTableId,
     /// A route table's association with a subnet.
     RouteTableAssociationId,
+    /// A route table.
+    RouteTableId,
     /// An EventBridge rule.
     RuleArn,
     /// The name of an EventBridge rule.
@@ -409,10 +409,10 @@ ids! {
     SecurityGroupRuleId,
     /// The name of a stage of a REST API.
     StageName,
-    /// A subnet.
-    SubnetId,
     /// The name of a database subnet group.
     SubnetGroupName,
+    /// A subnet.
+    SubnetId,
     /// A subscription to an SNS topic.
     SubscriptionArn,
     /// A DynamoDB table.

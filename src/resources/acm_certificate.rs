@@ -142,13 +142,11 @@ async fn create(task: &Task<'_>, spec: &CertificateSpec) -> Result<Object<Certif
                 .send()
         })
         .await?;
-    let arn = created.certificate_arn().ok_or_else(|| Error::incomplete("acm:RequestCertificate", "certificate ARN"))?;
+    let arn =
+        created.certificate_arn().ok_or_else(|| Error::incomplete("acm:RequestCertificate", "certificate ARN"))?;
     // The record is not in the answer; what is durable now is the ARN.
-    let outputs = CertificateOutputs {
-        arn: arn.into(),
-        record_name: DnsName::default(),
-        record_value: DnsName::default(),
-    };
+    let outputs =
+        CertificateOutputs { arn: arn.into(), record_name: DnsName::default(), record_value: DnsName::default() };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }

@@ -51,10 +51,7 @@ impl Kind for Validation {
         immutable: &[],
         locked_by: None,
         expected: Expected::seconds(300, 300, 0),
-        permissions: Permissions {
-            read: &["acm:DescribeCertificate"],
-            change: &["acm:DescribeCertificate"],
-        },
+        permissions: Permissions { read: &["acm:DescribeCertificate"], change: &["acm:DescribeCertificate"] },
         retries: &[],
     };
 
@@ -109,7 +106,11 @@ fn judge(detail: &CertificateDetail) -> Result<Look<()>> {
         Some(CertificateStatus::Issued) => Ok(Look::Ready(())),
         Some(CertificateStatus::PendingValidation) => Ok(Look::Pending(match record {
             Some(record) => {
-                format!("pending: ACM does not see the CNAME record {} -> {} in public DNS", record.name(), record.value())
+                format!(
+                    "pending: ACM does not see the CNAME record {} -> {} in public DNS",
+                    record.name(),
+                    record.value()
+                )
             }
             None => "pending: ACM has not named its record yet".to_owned(),
         })),

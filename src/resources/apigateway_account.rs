@@ -52,7 +52,12 @@ impl Kind for Account {
         permissions: Permissions { read: &["apigateway:GET"], change: &["apigateway:PATCH", "iam:PassRole"] },
         retries: &[
             apigateway::busy("apigateway:UpdateAccount"),
-            Retry::seconds("apigateway:UpdateAccount", "BadRequestException", "does not have required permissions", 120),
+            Retry::seconds(
+                "apigateway:UpdateAccount",
+                "BadRequestException",
+                "does not have required permissions",
+                120,
+            ),
             Retry::seconds("apigateway:UpdateAccount", "BadRequestException", "could not successfully write to", 120),
         ],
     };

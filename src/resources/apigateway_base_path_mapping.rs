@@ -131,11 +131,7 @@ impl Kind for BasePathMapping {
         Ok(object.outputs)
     }
 
-    async fn delete(
-        task: &Task<'_>,
-        spec: &BasePathMappingSpec,
-        outputs: &BasePathMappingOutputs,
-    ) -> Result<Deletion> {
+    async fn delete(task: &Task<'_>, spec: &BasePathMappingSpec, outputs: &BasePathMappingOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let deleted = task
             .call("apigateway:DeleteBasePathMapping", || {

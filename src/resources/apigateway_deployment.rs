@@ -55,15 +55,17 @@ impl Kind for Deployment {
         immutable: &["rest_api"],
         locked_by: Some("rest_api"),
         expected: Expected::seconds(5, 5, 1),
-        permissions: Permissions {
-            read: &["apigateway:GET"],
-            change: &["apigateway:POST", "apigateway:DELETE"],
-        },
+        permissions: Permissions { read: &["apigateway:GET"], change: &["apigateway:POST", "apigateway:DELETE"] },
         retries: &[
             apigateway::busy("apigateway:CreateDeployment"),
             apigateway::busy("apigateway:DeleteDeployment"),
             // Methods made a moment ago are not visible to it at once.
-            Retry::seconds("apigateway:CreateDeployment", "BadRequestException", "No integration defined for method", 30),
+            Retry::seconds(
+                "apigateway:CreateDeployment",
+                "BadRequestException",
+                "No integration defined for method",
+                30,
+            ),
             Retry::seconds("apigateway:CreateDeployment", "BadRequestException", "doesn't contain any methods", 30),
         ],
     };
@@ -193,8 +195,7 @@ mod tests {
     /// A create call whose answer was lost left a deployment behind: it is found by what it contains.
     #[test]
     fn the_deployment_of_the_wanted_content_is_found_without_a_record_of_it() {
-        let all =
-            [deployment("d1", 1, &spec("a")), deployment("d3", 3, &spec("a")), deployment("d4", 4, &spec("b"))];
+        let all = [deployment("d1", 1, &spec("a")), deployment("d3", 3, &spec("a")), deployment("d4", 4, &spec("b"))];
         let id = |recorded: Option<&str>, function: &str| {
             let recorded = recorded.map(ApiDeploymentId::from);
             find(&all, recorded.as_ref(), &spec(function).content).and_then(SdkDeployment::id)

@@ -164,12 +164,7 @@ async fn create(task: &Task<'_>, spec: &DomainNameSpec) -> Result<Object<DomainN
 }
 
 /// Waits until the domain takes requests and changes; asks only when the last answer did not say so already.
-async fn wait(
-    task: &Task<'_>,
-    domain: &str,
-    status: Option<&DomainNameStatus>,
-    message: Option<&str>,
-) -> Result<()> {
+async fn wait(task: &Task<'_>, domain: &str, status: Option<&DomainNameStatus>, message: Option<&str>) -> Result<()> {
     if let Look::Ready(()) = judge(status, message)? {
         return Ok(());
     }
@@ -221,7 +216,9 @@ mod tests {
 
     #[test]
     fn a_domain_that_will_never_be_available_ends_the_wait_with_the_reason() {
-        assert!(matches!(judge(Some(&DomainNameStatus::Updating), None), Ok(Look::Pending(state)) if state == "UPDATING"));
+        assert!(
+            matches!(judge(Some(&DomainNameStatus::Updating), None), Ok(Look::Pending(state)) if state == "UPDATING")
+        );
         assert!(matches!(judge(Some(&DomainNameStatus::Available), None), Ok(Look::Ready(()))));
         let stuck = DomainNameStatus::from("PENDING_CERTIFICATE_REIMPORT");
         let error = judge(Some(&stuck), Some("the certificate has expired")).unwrap_err().to_string();

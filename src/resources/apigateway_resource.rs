@@ -51,10 +51,7 @@ impl Kind for Resource {
         immutable: &["rest_api", "parent", "path_part"],
         locked_by: Some("rest_api"),
         expected: Expected::seconds(1, 1, 1),
-        permissions: Permissions {
-            read: &["apigateway:GET"],
-            change: &["apigateway:POST", "apigateway:DELETE"],
-        },
+        permissions: Permissions { read: &["apigateway:GET"], change: &["apigateway:POST", "apigateway:DELETE"] },
         retries: &[apigateway::busy("apigateway:CreateResource"), apigateway::busy("apigateway:DeleteResource")],
     };
 

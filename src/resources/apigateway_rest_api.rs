@@ -106,9 +106,7 @@ impl Kind for RestApi {
     async fn delete(task: &Task<'_>, _: &RestApiSpec, outputs: &RestApiOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let deleted = task
-            .call("apigateway:DeleteRestApi", || {
-                clients.apigateway().delete_rest_api().rest_api_id(&outputs.id).send()
-            })
+            .call("apigateway:DeleteRestApi", || clients.apigateway().delete_rest_api().rest_api_id(&outputs.id).send())
             .await;
         match deleted {
             Err(error) if error.says("BadRequestException", "remove all base path mappings") => {

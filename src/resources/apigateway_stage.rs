@@ -84,7 +84,12 @@ impl Kind for Stage {
             apigateway::busy("apigateway:UpdateStage"),
             apigateway::busy("apigateway:DeleteStage"),
             apigateway::busy("apigateway:DeleteDeployment"),
-            Retry::seconds("apigateway:UpdateStage", "BadRequestException", "CloudWatch Logs role ARN must be set", 120),
+            Retry::seconds(
+                "apigateway:UpdateStage",
+                "BadRequestException",
+                "CloudWatch Logs role ARN must be set",
+                120,
+            ),
         ],
     };
 
@@ -307,10 +312,7 @@ mod tests {
     #[test]
     fn logs_are_set_in_two_patches_and_removed_in_one() {
         let without = StageSpec { access_logs: None, ..wanted() };
-        assert_eq!(
-            paths(&without, &wanted()),
-            ["/accessLogSettings/destinationArn", "/accessLogSettings/format"]
-        );
+        assert_eq!(paths(&without, &wanted()), ["/accessLogSettings/destinationArn", "/accessLogSettings/format"]);
         assert_eq!(paths(&wanted(), &without), ["/accessLogSettings"]);
         // Settings that are not there read back as an empty object from some.
         let empty = SdkStage::builder().access_log_settings(AccessLogSettings::builder().build()).build();

@@ -22,16 +22,6 @@ mod existing;
 mod kms;
 mod rds;
 
-pub mod ec2_default_security_group;
-pub mod ec2_elastic_ip;
-pub mod ec2_flow_log;
-pub mod ec2_internet_gateway;
-pub mod ec2_nat_gateway;
-pub mod ec2_route;
-pub mod ec2_route_table;
-pub mod ec2_route_table_association;
-pub mod ec2_security_group;
-pub mod ec2_security_group_rule;
 pub mod acm_certificate;
 pub mod acm_validation;
 pub mod apigateway_account;
@@ -42,24 +32,34 @@ pub mod apigateway_method;
 pub mod apigateway_resource;
 pub mod apigateway_rest_api;
 pub mod apigateway_stage;
+pub mod ec2_default_security_group;
+pub mod ec2_elastic_ip;
+pub mod ec2_flow_log;
+pub mod ec2_internet_gateway;
+pub mod ec2_nat_gateway;
+pub mod ec2_route;
+pub mod ec2_route_table;
+pub mod ec2_route_table_association;
+pub mod ec2_security_group;
+pub mod ec2_security_group_rule;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
 pub mod ec2_vpc_endpoint;
-pub mod logs_log_group;
-pub mod iam_role;
-pub mod kms_alias;
-pub mod kms_key;
-pub mod kms_replica_key;
-pub mod rds_cluster;
-pub mod rds_cluster_parameter_group;
-pub mod rds_global_cluster;
-pub mod rds_instance;
-pub mod rds_subnet_group;
 pub mod elb_listener;
 pub mod elb_listener_rule;
 pub mod elb_load_balancer;
 pub mod elb_target;
 pub mod elb_target_group;
+pub mod iam_role;
+pub mod kms_alias;
+pub mod kms_key;
+pub mod kms_replica_key;
+pub mod logs_log_group;
+pub mod rds_cluster;
+pub mod rds_cluster_parameter_group;
+pub mod rds_global_cluster;
+pub mod rds_instance;
+pub mod rds_subnet_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -79,6 +79,16 @@ pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<acm_certificate::Certificate>::NEW,
+    &Erased::<acm_validation::Validation>::NEW,
+    &Erased::<apigateway_account::Account>::NEW,
+    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
+    &Erased::<apigateway_deployment::Deployment>::NEW,
+    &Erased::<apigateway_domain_name::DomainName>::NEW,
+    &Erased::<apigateway_method::Method>::NEW,
+    &Erased::<apigateway_resource::Resource>::NEW,
+    &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<apigateway_stage::Stage>::NEW,
     &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
     &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
     &Erased::<ec2_flow_log::FlowLog>::NEW,
@@ -92,39 +102,21 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
     &Erased::<ec2_vpc_endpoint::VpcEndpoint>::NEW,
-    &Erased::<logs_log_group::LogGroup>::NEW,
-    &Erased::<ec2_subnet::Subnet>::NEW,
-    &Erased::<ec2_vpc::Vpc>::NEW,
-    &Erased::<iam_role::Role>::NEW,
-    &Erased::<kms_alias::Alias>::NEW,
-    &Erased::<kms_key::Key>::NEW,
-    &Erased::<kms_replica_key::ReplicaKey>::NEW,
-    &Erased::<ec2_subnet::Subnet>::NEW,
-    &Erased::<ec2_vpc::Vpc>::NEW,
-    &Erased::<rds_cluster::Cluster>::NEW,
-    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
-    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
-    &Erased::<rds_instance::Instance>::NEW,
-    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
-    &Erased::<acm_certificate::Certificate>::NEW,
-    &Erased::<acm_validation::Validation>::NEW,
-    &Erased::<apigateway_account::Account>::NEW,
-    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
-    &Erased::<apigateway_deployment::Deployment>::NEW,
-    &Erased::<apigateway_domain_name::DomainName>::NEW,
-    &Erased::<apigateway_method::Method>::NEW,
-    &Erased::<apigateway_resource::Resource>::NEW,
-    &Erased::<apigateway_rest_api::RestApi>::NEW,
-    &Erased::<apigateway_stage::Stage>::NEW,
-    &Erased::<ec2_subnet::Subnet>::NEW,
-    &Erased::<ec2_vpc::Vpc>::NEW,
-    &Erased::<ec2_subnet::Subnet>::NEW,
-    &Erased::<ec2_vpc::Vpc>::NEW,
     &Erased::<elb_listener::Listener>::NEW,
     &Erased::<elb_listener_rule::ListenerRule>::NEW,
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<iam_role::Role>::NEW,
+    &Erased::<kms_alias::Alias>::NEW,
+    &Erased::<kms_key::Key>::NEW,
+    &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<logs_log_group::LogGroup>::NEW,
+    &Erased::<rds_cluster::Cluster>::NEW,
+    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
+    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
+    &Erased::<rds_instance::Instance>::NEW,
+    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
