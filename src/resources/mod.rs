@@ -20,6 +20,7 @@ mod elb;
 mod erased;
 mod existing;
 mod kms;
+mod page;
 mod rds;
 
 pub mod acm_certificate;
@@ -76,6 +77,7 @@ use crate::aws::{Error, Tags};
 
 pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
+pub use page::kinds_page;
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
