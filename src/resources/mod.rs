@@ -18,6 +18,7 @@ mod ec2;
 mod erased;
 mod existing;
 mod kms;
+mod s3;
 
 pub mod ec2_subnet;
 pub mod ec2_vpc;
@@ -25,6 +26,8 @@ pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
 pub mod kms_replica_key;
+pub mod s3_bucket;
+pub mod s3_bucket_replication;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -50,6 +53,8 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
     &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<s3_bucket::Bucket>::NEW,
+    &Erased::<s3_bucket_replication::BucketReplication>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
