@@ -411,6 +411,8 @@ ids! {
     StageName,
     /// The name of a database subnet group.
     SubnetGroupName,
+    /// A statement of a policy.
+    StatementId,
     /// A subnet.
     SubnetId,
     /// A subscription to an SNS topic.

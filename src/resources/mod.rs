@@ -22,6 +22,7 @@ mod existing;
 mod kms;
 mod page;
 mod rds;
+mod s3;
 
 pub mod acm_certificate;
 pub mod acm_validation;
@@ -55,12 +56,16 @@ pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
 pub mod kms_replica_key;
+pub mod lambda_function;
+pub mod lambda_permission;
 pub mod logs_log_group;
 pub mod rds_cluster;
 pub mod rds_cluster_parameter_group;
 pub mod rds_global_cluster;
 pub mod rds_instance;
 pub mod rds_subnet_group;
+pub mod s3_bucket;
+pub mod s3_bucket_replication;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -113,12 +118,16 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
     &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<lambda_function::Function>::NEW,
+    &Erased::<lambda_permission::Permission>::NEW,
     &Erased::<logs_log_group::LogGroup>::NEW,
     &Erased::<rds_cluster::Cluster>::NEW,
     &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
     &Erased::<rds_global_cluster::GlobalCluster>::NEW,
     &Erased::<rds_instance::Instance>::NEW,
     &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+    &Erased::<s3_bucket::Bucket>::NEW,
+    &Erased::<s3_bucket_replication::BucketReplication>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
