@@ -13,11 +13,18 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
+mod backup;
 mod context;
+mod dynamodb;
 mod ec2;
 mod erased;
 mod rds;
 
+pub mod backup_plan;
+pub mod backup_selection;
+pub mod backup_vault;
+pub mod dynamodb_replica;
+pub mod dynamodb_table;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
 pub mod rds_cluster;
@@ -25,6 +32,8 @@ pub mod rds_cluster_parameter_group;
 pub mod rds_global_cluster;
 pub mod rds_instance;
 pub mod rds_subnet_group;
+pub mod secretsmanager_replica;
+pub mod secretsmanager_secret;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -44,6 +53,11 @@ pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<backup_plan::Plan>::NEW,
+    &Erased::<backup_selection::Selection>::NEW,
+    &Erased::<backup_vault::Vault>::NEW,
+    &Erased::<dynamodb_replica::Replica>::NEW,
+    &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
     &Erased::<rds_cluster::Cluster>::NEW,
@@ -51,6 +65,8 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<rds_global_cluster::GlobalCluster>::NEW,
     &Erased::<rds_instance::Instance>::NEW,
     &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+    &Erased::<secretsmanager_replica::SecretReplica>::NEW,
+    &Erased::<secretsmanager_secret::Secret>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
