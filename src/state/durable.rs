@@ -1,0 +1,235 @@
+//! Where state is kept, and the only code that writes it.
+//!
+//! A [`Medium`] holds the files of all deployments of one place. [`Folder`] is the local one; another backend
+//! (object storage) is another implementation, and nothing above this file changes.
+//!
+//! Invariants:
+//! 1. When `append` or `replace` returns without error, its effect survives a crash of the machine: the file is synced,
+//!    and so is the folder whenever a name in it changed.
+//! 2. `replace` is atomic: a reader, or the next run after a crash, sees the old bytes or the new ones.
+//! 3. After an `append` that failed or did not return, the file holds a prefix of the appended bytes after the old ones.
+//! 4. Files have mode 0600, the temporary ones included.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::{Timestamp, Unit};
+
+use super::error::StateError;
+use super::lock::{self, Holder};
+
+/// The number of copies of the state file that are kept.
+pub const COPIES: usize = 5;
+
+/// A place that keeps named files durably.
+///
+/// All methods block; the store calls the writing ones from its own thread.
+pub trait Medium: Send + Sync + 'static {
+    /// The names of all files.
+    ///
+    /// # Errors
+    /// When the place exists but cannot be listed; a place that does not exist yet has no files.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// The content of a file, or nothing if there is no such file.
+    ///
+    /// # Errors
+    /// When the file is there but cannot be read.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Adds bytes to the end of a file, which is made if need be, and returns when they are durable.
+    ///
+    /// # Errors
+    /// When that failed; any prefix of the bytes may have been added.
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Gives a file new content, all or nothing, and returns when it is durable.
+    ///
+    /// # Errors
+    /// When that failed; the file has its old content or the new.
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Removes a file durably; it need not exist.
+    ///
+    /// # Errors
+    /// When that failed; the file may be there or not.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Takes the lock of a deployment for this run, without waiting.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when another run has it, another variant when the lock cannot be used.
+    fn lock(&self, suffix: &str, holder: &Holder) -> Result<Box<dyn Hold>, StateError>;
+
+    /// Removes what a run that is no more left in the lock, and tells whose it was.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] when a live run has it.
+    fn unlock(&self, suffix: &str) -> Result<Option<Holder>, StateError>;
+
+    /// Where a file is, for people: a path or an address.
+    fn locate(&self, name: &str) -> String;
+
+    /// The time written beside entries.
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        now.round(Unit::Millisecond).unwrap_or(now)
+    }
+
+    /// Whether writes take no time, so that the store needs no thread for them.
+    fn is_instant(&self) -> bool {
+        false
+    }
+}
+
+/// A lock that this run holds. Dropping it gives the lock back.
+pub trait Hold: Send {
+    /// Removes the lock altogether, with whatever it left in its place, because the deployment is gone.
+    ///
+    /// # Errors
+    /// When it cannot be removed; it is given back all the same.
+    fn remove(self: Box<Self>) -> Result<(), StateError>;
+}
+
+/// The names of the files of one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) snapshot: String,
+    pub(super) journal: String,
+}
+
+impl Names {
+    pub(super) fn of(suffix: &str) -> Self {
+        Self { snapshot: format!("{suffix}.json"), journal: format!("{suffix}.journal") }
+    }
+
+    /// The copy of the state file that ends at the given entry.
+    pub(super) fn copy(&self, serial: u64) -> String {
+        format!("{}.{serial}", self.snapshot)
+    }
+
+    /// The entry at which a copy ends, if the name is that of a copy.
+    pub(super) fn copy_serial(&self, name: &str) -> Option<u64> {
+        name.strip_prefix(&self.snapshot)?.strip_prefix('.')?.parse().ok()
+    }
+
+    /// Where the bytes of a damaged file are kept after a rebuild.
+    pub(super) fn damaged(name: &str) -> String {
+        format!("{name}.damaged")
+    }
+
+    /// Tells whether a file belongs to this deployment. Suffixes have no dots, so no name belongs to two.
+    pub(super) fn has(&self, name: &str) -> bool {
+        [&self.snapshot, &self.journal]
+            .into_iter()
+            .any(|ours| name.strip_prefix(ours.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// The suffix of the deployment that a file belongs to.
+    pub(super) fn suffix_in(name: &str) -> Option<&str> {
+        let (suffix, rest) = name.split_once('.')?;
+        (!suffix.is_empty() && Self::of(suffix).has(name) && !rest.ends_with("damaged")).then_some(suffix)
+    }
+}
+
+/// A local folder.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Names a folder; it is made at the first lock, and not before.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    fn temporary(&self, name: &str) -> PathBuf {
+        self.path.join(format!(".{name}.tmp"))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn make(&self) -> io::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.path)?;
+        match self.path.parent() {
+            Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Medium for Folder {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.path.join(name);
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        if is_new { self.sync() } else { Ok(()) }
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.temporary(name);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let written = (|| {
+            // A file that a killed run left here keeps its mode when it is opened again.
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&temporary, self.path.join(name))
+        })();
+        if written.is_err() {
+            // On a full disk the half-written file is itself the trouble. That it cannot be removed changes nothing.
+            let _ = fs::remove_file(&temporary);
+        }
+        written?;
+        self.sync()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        for path in [self.temporary(name), self.path.join(name)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.sync()
+    }
+
+    fn lock(&self, suffix: &str, holder: &Holder) -> Result<Box<dyn Hold>, StateError> {
+        self.make().map_err(|error| StateError::write(self.path.display().to_string(), error))?;
+        lock::FileLock::take(&self.path, suffix, holder).map(|lock| Box::new(lock) as Box<dyn Hold>)
+    }
+
+    fn unlock(&self, suffix: &str) -> Result<Option<Holder>, StateError> {
+        lock::FileLock::clear(&self.path, suffix)
+    }
+
+    fn locate(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+}

@@ -1,0 +1,281 @@
+//! The store of one deployment, as the engine sees it.
+//!
+//! Reading is cheap and never waits for a disk; writing is a future that ends when the entry is durable.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::durable::{Hold, Medium, Names};
+use super::error::StateError;
+use super::journal::{self, Item};
+use super::load;
+use super::lock::Holder;
+use super::status::{Entry, Record};
+use super::version::{Deployment, Records, Snapshot};
+use super::writer::{Job, Reply, Shared, Writer};
+use crate::address::Address;
+
+/// How often a lock that another run holds is tried again.
+const LOCK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The state of one deployment, held by this run alone.
+///
+/// Dropping the store gives the lock back and leaves the journal as it is, which is safe; [`Store::close`] also folds it.
+pub struct Store {
+    shared: Arc<Shared>,
+    desk: Desk,
+}
+
+/// Where jobs are handed in.
+enum Desk {
+    Inline(Box<Mutex<Writer>>),
+    Thread { queue: Option<mpsc::Sender<Job>>, thread: Option<JoinHandle<()>> },
+}
+
+impl Store {
+    /// Begins a new deployment, after waiting at most `wait` for its lock.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`] when any file of a deployment with that suffix is there; [`StateError::Locked`] or
+    /// [`StateError::Write`] when the files cannot be had or written.
+    pub async fn create(
+        medium: Arc<dyn Medium>,
+        deployment: Deployment,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<Self, StateError> {
+        let suffix = deployment.suffix.clone();
+        let hold = take_lock(medium.as_ref(), &suffix, holder, wait).await?;
+        let names = load::list(medium.as_ref())?;
+        if let Some(name) = names.iter().find(|name| Names::suffix_in(name) == Some(&suffix)) {
+            return Err(StateError::Exists { path: medium.locate(name), suffix });
+        }
+        Self::start(medium, Snapshot { deployment, ..Snapshot::default() }, hold, true)
+    }
+
+    /// Opens a deployment for writing, after waiting at most `wait` for its lock. Entries that an earlier run left in
+    /// the journal are folded into the state file.
+    ///
+    /// # Errors
+    /// When there is no such deployment, another run holds it, or its files are damaged; see [`StateError`].
+    pub async fn open(
+        medium: Arc<dyn Medium>,
+        suffix: &str,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<Self, StateError> {
+        // Without a deployment there is nothing to lock, and no lock file is left behind.
+        load::exists(medium.as_ref(), suffix)?;
+        let hold = take_lock(medium.as_ref(), suffix, holder, wait).await?;
+        let loaded = load::load(medium.as_ref(), suffix)?;
+        Self::start(medium, loaded.snapshot, hold, loaded.must_fold)
+    }
+
+    /// Begins a deployment anew whose files are lost or damaged, without any record; what was there is kept beside it
+    /// as `*.damaged`. The caller then records what it observes.
+    ///
+    /// # Errors
+    /// When another run holds the deployment, or a file cannot be read or written.
+    pub async fn rebuild(
+        medium: Arc<dyn Medium>,
+        deployment: Deployment,
+        holder: &Holder,
+        wait: Duration,
+    ) -> Result<Self, StateError> {
+        let hold = take_lock(medium.as_ref(), &deployment.suffix, holder, wait).await?;
+        let names = Names::of(&deployment.suffix);
+        for name in [&names.snapshot, &names.journal] {
+            if let Some(bytes) = load::read_file(medium.as_ref(), name)? {
+                let kept = Names::damaged(name);
+                let written = medium.replace(&kept, &bytes);
+                written.map_err(|error| StateError::write(medium.locate(&kept), error))?;
+            }
+        }
+        // The new state is later than every copy and every line that is left, so that none of them counts any more.
+        let journal = load::read_file(medium.as_ref(), &names.journal)?.unwrap_or_default();
+        let newest_copy = load::copies(medium.as_ref(), &names)?.pop().unwrap_or(0);
+        let serial = newest_copy.max(journal::last_serial(&journal)) + 1;
+        Self::start(medium, Snapshot { deployment, serial, records: Records::new() }, hold, true)
+    }
+
+    fn start(
+        medium: Arc<dyn Medium>,
+        snapshot: Snapshot,
+        hold: Box<dyn Hold>,
+        must_fold: bool,
+    ) -> Result<Self, StateError> {
+        let suffix = snapshot.deployment.suffix.clone();
+        let is_instant = medium.is_instant();
+        let shared = Arc::new(Shared::new(snapshot));
+        let mut writer = Writer::new(medium, &suffix, Arc::clone(&shared), hold);
+        if must_fold {
+            writer.fold()?;
+        }
+        let desk = if is_instant {
+            Desk::Inline(Box::new(Mutex::new(writer)))
+        } else {
+            let (queue, jobs) = mpsc::channel();
+            let builder = std::thread::Builder::new().name("state".to_owned());
+            let thread = builder.spawn(move || writer.run(&jobs));
+            let thread = thread.map_err(|error| StateError::write(suffix, error))?;
+            Desk::Thread { queue: Some(queue), thread: Some(thread) }
+        };
+        Ok(Self { shared, desk })
+    }
+
+    /// Records an entry. It is queued by the call itself, in the order of calls, and written even if the future is
+    /// dropped; the future ends when the entry is durable and visible to readers.
+    ///
+    /// # Errors
+    /// [`StateError::Illegal`] when it cannot follow what is on record (nothing is written, and the store goes on);
+    /// [`StateError::Write`] when it could not be written, after which every other call is refused with
+    /// [`StateError::Stopped`].
+    pub fn record(
+        &self,
+        address: &Address,
+        entry: Entry,
+    ) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        self.write(Item::Entry { address: address.clone(), entry })
+    }
+
+    /// Records a fact that was resolved once for the whole deployment. See [`Store::record`].
+    ///
+    /// # Errors
+    /// As for [`Store::record`].
+    pub fn set_fact(&self, name: &str, value: Value) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        self.write(Item::Fact { fact: name.to_owned(), value })
+    }
+
+    /// Records which plan this run makes so, and its regions. See [`Store::record`].
+    ///
+    /// # Errors
+    /// As for [`Store::record`].
+    pub fn set_plan(
+        &self,
+        digest: &str,
+        regions: &[String],
+    ) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        self.write(Item::Plan { plan_digest: digest.to_owned(), regions: regions.to_vec() })
+    }
+
+    /// Everything that is durable now. Costs one pointer per record.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.look(Snapshot::clone)
+    }
+
+    /// The deployment as a whole.
+    pub fn deployment(&self) -> Deployment {
+        self.shared.look(|snapshot| snapshot.deployment.clone())
+    }
+
+    /// What was resolved once for the whole deployment.
+    pub fn facts(&self) -> BTreeMap<String, Value> {
+        self.shared.look(|snapshot| snapshot.deployment.facts.clone())
+    }
+
+    /// All records.
+    pub fn records(&self) -> Records {
+        self.shared.look(|snapshot| snapshot.records.clone())
+    }
+
+    /// The record of one address.
+    pub fn get(&self, address: &Address) -> Option<Arc<Record>> {
+        self.shared.look(|snapshot| snapshot.records.get(address).cloned())
+    }
+
+    /// The first write that failed, if one did.
+    pub fn failure(&self) -> Option<StateError> {
+        self.shared.cause()
+    }
+
+    /// Every entry that could not be recorded, in the order of the calls. Their outputs exist nowhere else, so they
+    /// must be shown.
+    pub fn unrecorded(&self) -> Vec<(Address, Entry)> {
+        self.shared.unrecorded()
+    }
+
+    /// Folds the journal into the state file and gives the lock back. A second call does nothing.
+    ///
+    /// # Errors
+    /// When that failed, or when a write had failed before; what was recorded is safe in either case.
+    pub async fn close(&self) -> Result<(), StateError> {
+        hear(self.ask(Job::Close)).await
+    }
+
+    /// Removes every file of a deployment that has no records left, and closes the store.
+    ///
+    /// # Errors
+    /// [`StateError::NotGone`] while there are records; [`StateError::Write`] when a file could not be removed.
+    pub async fn remove(&self) -> Result<(), StateError> {
+        hear(self.ask(Job::Remove)).await
+    }
+
+    fn write(&self, item: Item) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        hear(self.ask(|reply| Job::Write(Box::new(item), reply)))
+    }
+
+    fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        match &self.desk {
+            Desk::Inline(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).work([job(reply)]),
+            Desk::Thread { queue, .. } => {
+                let queue = queue.as_ref().expect("the queue is there until the store is dropped");
+                // A job comes back only if the writer panicked. Its entry is then one that was not recorded.
+                if let Err(mpsc::SendError(Job::Write(item, reply))) = queue.send(job(reply)) {
+                    self.shared.refuse(item, reply, StateError::Closed);
+                }
+            }
+        }
+        answer
+    }
+}
+
+type Answer = oneshot::Receiver<Result<(), StateError>>;
+
+/// Waits for the writer's answer. It always comes, unless the writer panicked.
+async fn hear(answer: Answer) -> Result<(), StateError> {
+    answer.await.unwrap_or(Err(StateError::Closed))
+}
+
+impl Drop for Store {
+    /// Waits for the writer, so that everything that was queued is durable and the lock is free afterwards.
+    fn drop(&mut self) {
+        if let Desk::Thread { queue, thread } = &mut self.desk {
+            drop(queue.take());
+            if let Some(thread) = thread.take() {
+                // If the writer panicked, the one who waited for its answer has been told.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (suffix, serial) = self.shared.look(|snapshot| (snapshot.deployment.suffix.clone(), snapshot.serial));
+        f.debug_struct("Store").field("suffix", &suffix).field("serial", &serial).finish_non_exhaustive()
+    }
+}
+
+async fn take_lock(
+    medium: &dyn Medium,
+    suffix: &str,
+    holder: &Holder,
+    wait: Duration,
+) -> Result<Box<dyn Hold>, StateError> {
+    let deadline = Instant::now().checked_add(wait);
+    loop {
+        let left = deadline.map_or(LOCK_INTERVAL, |deadline| deadline.saturating_duration_since(Instant::now()));
+        match medium.lock(suffix, holder) {
+            Err(StateError::Locked { .. }) if !left.is_zero() => tokio::time::sleep(left.min(LOCK_INTERVAL)).await,
+            taken => return taken,
+        }
+    }
+}

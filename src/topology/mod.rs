@@ -1,0 +1,265 @@
+//! From the plan to resources: what one deployment contains, one file per stack.
+//!
+//! A stack's `build` adds resources and returns the handles that other stacks need. References between resources are made
+//! from handles, and the edges of the graph are read from the references. Pure: it never awaits, never reads a file, and the
+//! same inputs always give the same topology.
+//!
+//! Invariants:
+//! 1. Every name comes from [`Names`].
+//! 2. Every resource has its deployment and its address in its tags, if its kind carries tags.
+//! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
+
+pub mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::address::{Address, Scope};
+use crate::aws::tags;
+use crate::plan::{Plan, Side, Suffix};
+use crate::reference::{Handle, Text, references};
+use crate::resources::Kind;
+
+pub use names::Names;
+
+/// One of the groups a deployment consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stack {
+    /// Keys and roles.
+    Security,
+    /// VPCs and what is in them.
+    Network,
+    /// The table and the Aurora clusters.
+    Database,
+    /// Buckets.
+    Storage,
+    /// Functions.
+    Compute,
+    /// REST APIs and their domains.
+    Api,
+    /// DNS, load balancers and the accelerator.
+    Routing,
+    /// Buses, queues and forwarding.
+    Events,
+    /// Vaults and plans.
+    Backup,
+    /// Topics, alarms and dashboards.
+    Monitoring,
+}
+
+impl Stack {
+    /// All stacks, in the order people read them.
+    pub const ALL: [Self; 10] = [
+        Self::Security,
+        Self::Network,
+        Self::Database,
+        Self::Storage,
+        Self::Compute,
+        Self::Api,
+        Self::Routing,
+        Self::Events,
+        Self::Backup,
+        Self::Monitoring,
+    ];
+
+    /// The stack's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Security => "security",
+            Self::Network => "network",
+            Self::Database => "database",
+            Self::Storage => "storage",
+            Self::Compute => "compute",
+            Self::Api => "api",
+            Self::Routing => "routing",
+            Self::Events => "events",
+            Self::Backup => "backup",
+            Self::Monitoring => "monitoring",
+        }
+    }
+}
+
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Everything a topology is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// What the user wants.
+    pub plan: &'a Plan,
+    /// The deployment's suffix.
+    pub suffix: &'a Suffix,
+    /// The account worked in.
+    pub account: &'a str,
+    /// The exact version of Aurora that both regions offer for global databases; `None` only when the plan has no Aurora.
+    pub engine_version: Option<&'a str>,
+    /// The digest of each function's zipped sources, by the function's name in the plan.
+    pub code: &'a BTreeMap<String, String>,
+}
+
+/// One thing drctl manages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// Its identity.
+    pub address: Address,
+    /// The group it belongs to.
+    pub stack: Stack,
+    /// The desired properties as canonical JSON, tags included; references are not resolved.
+    pub spec: Value,
+    /// What it refers to: created before it, deleted after it.
+    pub references: BTreeSet<Address>,
+    /// What AWS wants gone before this one is deleted, although nothing refers to it; with the reasons.
+    pub delete_after: BTreeMap<Address, String>,
+    /// The resource whose parts AWS refuses to change side by side.
+    pub lock_group: Option<Address>,
+    /// Whether losing it loses data.
+    pub data_bearing: bool,
+    /// Whether the plan forbids deleting or replacing it.
+    pub protected: bool,
+}
+
+/// All resources of a deployment, and what `up` prints at the end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Topology {
+    /// The resources by address.
+    pub resources: BTreeMap<Address, Resource>,
+    /// The deployment's outputs in the order they are printed; texts with references.
+    pub outputs: Vec<(String, Value)>,
+}
+
+/// Something that exists once in each region.
+#[derive(Clone, Debug)]
+pub struct Sides<T> {
+    /// The one in the primary region.
+    pub primary: T,
+    /// The one in the secondary region.
+    pub secondary: T,
+}
+
+impl<T> Sides<T> {
+    /// Builds one for each side, primary first.
+    pub fn build(mut one: impl FnMut(Side) -> T) -> Self {
+        Self { primary: one(Side::Primary), secondary: one(Side::Secondary) }
+    }
+
+    /// The one of a side.
+    pub fn side(&self, side: Side) -> &T {
+        match side {
+            Side::Primary => &self.primary,
+            Side::Secondary => &self.secondary,
+        }
+    }
+}
+
+/// Collects the resources while the stacks are built.
+pub struct Builder<'a> {
+    inputs: Inputs<'a>,
+    names: Names,
+    stack: Stack,
+    topology: Topology,
+}
+
+impl<'a> Builder<'a> {
+    fn new(inputs: Inputs<'a>) -> Self {
+        let names = Names::new(inputs.suffix.as_str(), inputs.account, inputs.plan.domain.as_str());
+        Self { inputs, names, stack: Stack::Security, topology: Topology::default() }
+    }
+
+    /// What the topology is made from.
+    pub fn inputs(&self) -> Inputs<'a> {
+        self.inputs
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &'a Plan {
+        self.inputs.plan
+    }
+
+    /// The names of the deployment.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The region of a side, as AWS writes it.
+    pub fn region(&self, side: Side) -> &'a str {
+        self.inputs.plan.regions.side(side).as_str()
+    }
+
+    /// The scope of a side.
+    pub fn scope(&self, side: Side) -> Scope {
+        Scope::region(self.region(side))
+    }
+
+    /// Adds a resource to the current stack and returns the handle by which others refer to it.
+    ///
+    /// # Panics
+    /// When the address is taken or the reference named by `locked_by` is missing: faults in a stack's code.
+    pub fn add<K: Kind>(&mut self, scope: Scope, name: &str, spec: K::Spec) -> Handle<K> {
+        let address = Address::new(scope, K::TRAITS.name, name);
+        let mut spec = serde_json::to_value(spec).expect("specs are plain data");
+        let references = references(&spec);
+        let lock_group = K::TRAITS.locked_by.and_then(|field| {
+            crate::reference::references(spec.get(field).expect("locked_by names a field of the spec")).pop_first()
+        });
+        if K::TRAITS.taggable {
+            spec.as_object_mut().expect("a spec is a struct").insert("tags".to_owned(), self.tags(&address));
+        }
+        let resource = Resource {
+            stack: self.stack,
+            spec,
+            references,
+            delete_after: BTreeMap::new(),
+            lock_group,
+            data_bearing: K::TRAITS.data_bearing,
+            protected: self.plan().protect.iter().any(|pattern| pattern.matches(&address.to_string())),
+            address: address.clone(),
+        };
+        let taken = self.topology.resources.insert(address.clone(), resource);
+        assert!(taken.is_none(), "{address} is added twice");
+        Handle::new(address)
+    }
+
+    /// Demands that `first` is gone before `then` is deleted, although `first` does not refer to it.
+    ///
+    /// # Panics
+    /// When `then` was not added: a fault in a stack's code.
+    pub fn delete_first<A, B>(&mut self, first: &Handle<A>, then: &Handle<B>, reason: &str) {
+        let then = self.topology.resources.get_mut(then.address()).expect("a handle is of an added resource");
+        then.delete_after.insert(first.address().clone(), reason.to_owned());
+    }
+
+    /// Adds an output of the deployment.
+    pub fn output(&mut self, name: impl Into<String>, value: impl Into<Text>) {
+        let value = serde_json::to_value(value.into()).expect("texts are plain data");
+        self.topology.outputs.push((name.into(), value));
+    }
+
+    fn tags(&self, address: &Address) -> Value {
+        let mut all: BTreeMap<String, String> =
+            self.plan().tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let service = address.name();
+        all.insert(
+            "Name".to_owned(),
+            match address.scope().is_global() {
+                true => format!("dr-{service}-{}", self.names.suffix()),
+                false => self.names.regional(service, address.scope().as_str()),
+            },
+        );
+        all.insert(tags::DEPLOYMENT.to_owned(), self.names.suffix().to_owned());
+        all.insert(tags::ADDRESS.to_owned(), address.to_string());
+        json!(all)
+    }
+}
+
+/// Expands a plan into the resources of one deployment.
+pub fn expand(inputs: Inputs<'_>) -> Topology {
+    let builder = Builder::new(inputs);
+    builder.topology
+}
