@@ -13,8 +13,8 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
-mod backup;
 mod apigateway;
+mod backup;
 mod context;
 mod dynamodb;
 mod ec2;
@@ -24,11 +24,6 @@ mod existing;
 mod kms;
 mod rds;
 
-pub mod backup_plan;
-pub mod backup_selection;
-pub mod backup_vault;
-pub mod dynamodb_replica;
-pub mod dynamodb_table;
 pub mod acm_certificate;
 pub mod acm_validation;
 pub mod apigateway_account;
@@ -39,6 +34,11 @@ pub mod apigateway_method;
 pub mod apigateway_resource;
 pub mod apigateway_rest_api;
 pub mod apigateway_stage;
+pub mod backup_plan;
+pub mod backup_selection;
+pub mod backup_vault;
+pub mod dynamodb_replica;
+pub mod dynamodb_table;
 pub mod ec2_default_security_group;
 pub mod ec2_elastic_ip;
 pub mod ec2_flow_log;
