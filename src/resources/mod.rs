@@ -88,11 +88,6 @@ pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
-    &Erased::<backup_plan::Plan>::NEW,
-    &Erased::<backup_selection::Selection>::NEW,
-    &Erased::<backup_vault::Vault>::NEW,
-    &Erased::<dynamodb_replica::Replica>::NEW,
-    &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<acm_certificate::Certificate>::NEW,
     &Erased::<acm_validation::Validation>::NEW,
     &Erased::<apigateway_account::Account>::NEW,
@@ -103,6 +98,11 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<apigateway_resource::Resource>::NEW,
     &Erased::<apigateway_rest_api::RestApi>::NEW,
     &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<backup_plan::Plan>::NEW,
+    &Erased::<backup_selection::Selection>::NEW,
+    &Erased::<backup_vault::Vault>::NEW,
+    &Erased::<dynamodb_replica::Replica>::NEW,
+    &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
     &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
     &Erased::<ec2_flow_log::FlowLog>::NEW,
