@@ -325,6 +325,8 @@ ids! {
     BackupSelectionId,
     /// A backup vault.
     BackupVaultArn,
+    /// The name of a backup vault.
+    BackupVaultName,
     /// An S3 bucket.
     BucketArn,
     /// The name of an S3 bucket.

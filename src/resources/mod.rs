@@ -14,7 +14,9 @@
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
 mod apigateway;
+mod backup;
 mod context;
+mod dynamodb;
 mod ec2;
 mod elb;
 mod erased;
@@ -34,6 +36,11 @@ pub mod apigateway_method;
 pub mod apigateway_resource;
 pub mod apigateway_rest_api;
 pub mod apigateway_stage;
+pub mod backup_plan;
+pub mod backup_selection;
+pub mod backup_vault;
+pub mod dynamodb_replica;
+pub mod dynamodb_table;
 pub mod ec2_default_security_group;
 pub mod ec2_elastic_ip;
 pub mod ec2_flow_log;
@@ -66,6 +73,8 @@ pub mod rds_instance;
 pub mod rds_subnet_group;
 pub mod s3_bucket;
 pub mod s3_bucket_replication;
+pub mod secretsmanager_replica;
+pub mod secretsmanager_secret;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -96,6 +105,11 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<apigateway_resource::Resource>::NEW,
     &Erased::<apigateway_rest_api::RestApi>::NEW,
     &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<backup_plan::Plan>::NEW,
+    &Erased::<backup_selection::Selection>::NEW,
+    &Erased::<backup_vault::Vault>::NEW,
+    &Erased::<dynamodb_replica::Replica>::NEW,
+    &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
     &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
     &Erased::<ec2_flow_log::FlowLog>::NEW,
@@ -128,6 +142,8 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<rds_subnet_group::SubnetGroup>::NEW,
     &Erased::<s3_bucket::Bucket>::NEW,
     &Erased::<s3_bucket_replication::BucketReplication>::NEW,
+    &Erased::<secretsmanager_replica::SecretReplica>::NEW,
+    &Erased::<secretsmanager_secret::Secret>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
