@@ -262,6 +262,8 @@ macro_rules! ids {
 ids! {
     /// An accelerator of Global Accelerator.
     AcceleratorArn,
+    /// A CloudWatch alarm.
+    AlarmArn,
     /// An Elastic IP, `eipalloc-...`.
     AllocationId,
     /// A deployment of a REST API.
@@ -292,6 +294,8 @@ ids! {
     DomainNameId,
     /// An endpoint group of Global Accelerator.
     EndpointGroupArn,
+    /// An archive of EventBridge.
+    EventArchiveArn,
     /// An event bus.
     EventBusArn,
     /// The name of an event bus.

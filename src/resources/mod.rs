@@ -16,9 +16,20 @@
 mod context;
 mod ec2;
 mod erased;
+mod eventbridge;
+mod existing;
 
+pub mod cloudwatch_alarm;
+pub mod cloudwatch_dashboard;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod eventbridge_archive;
+pub mod eventbridge_bus;
+pub mod eventbridge_rule;
+pub mod eventbridge_target;
+pub mod sns_subscription;
+pub mod sns_topic;
+pub mod sqs_queue;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +48,19 @@ pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
-pub const KINDS: &[&dyn AnyKind] = &[&Erased::<ec2_subnet::Subnet>::NEW, &Erased::<ec2_vpc::Vpc>::NEW];
+pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<cloudwatch_alarm::Alarm>::NEW,
+    &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<eventbridge_archive::Archive>::NEW,
+    &Erased::<eventbridge_bus::Bus>::NEW,
+    &Erased::<eventbridge_rule::Rule>::NEW,
+    &Erased::<eventbridge_target::Target>::NEW,
+    &Erased::<sns_subscription::Subscription>::NEW,
+    &Erased::<sns_topic::Topic>::NEW,
+    &Erased::<sqs_queue::Queue>::NEW,
+];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
 #[derive(Clone)]
