@@ -313,6 +313,8 @@ ids! {
     AcceleratorListenerArn,
     /// An alias of a KMS key.
     AliasArn,
+    /// A CloudWatch alarm.
+    AlarmArn,
     /// An Elastic IP, `eipalloc-...`.
     AllocationId,
     /// A deployment of a REST API.
@@ -345,6 +347,8 @@ ids! {
     DomainNameId,
     /// An endpoint group of Global Accelerator.
     EndpointGroupArn,
+    /// An archive of EventBridge.
+    EventArchiveArn,
     /// An event bus.
     EventBusArn,
     /// The name of an event bus.

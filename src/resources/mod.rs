@@ -75,6 +75,20 @@ pub mod s3_bucket;
 pub mod s3_bucket_replication;
 pub mod secretsmanager_replica;
 pub mod secretsmanager_secret;
+mod eventbridge;
+mod existing;
+
+pub mod cloudwatch_alarm;
+pub mod cloudwatch_dashboard;
+pub mod ec2_subnet;
+pub mod ec2_vpc;
+pub mod eventbridge_archive;
+pub mod eventbridge_bus;
+pub mod eventbridge_rule;
+pub mod eventbridge_target;
+pub mod sns_subscription;
+pub mod sns_topic;
+pub mod sqs_queue;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -144,6 +158,17 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<s3_bucket_replication::BucketReplication>::NEW,
     &Erased::<secretsmanager_replica::SecretReplica>::NEW,
     &Erased::<secretsmanager_secret::Secret>::NEW,
+    &Erased::<cloudwatch_alarm::Alarm>::NEW,
+    &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
+    &Erased::<ec2_subnet::Subnet>::NEW,
+    &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<eventbridge_archive::Archive>::NEW,
+    &Erased::<eventbridge_bus::Bus>::NEW,
+    &Erased::<eventbridge_rule::Rule>::NEW,
+    &Erased::<eventbridge_target::Target>::NEW,
+    &Erased::<sns_subscription::Subscription>::NEW,
+    &Erased::<sns_topic::Topic>::NEW,
+    &Erased::<sqs_queue::Queue>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
