@@ -311,10 +311,10 @@ ids! {
     AcceleratorArn,
     /// A listener of an accelerator.
     AcceleratorListenerArn,
-    /// An alias of a KMS key.
-    AliasArn,
     /// A CloudWatch alarm.
     AlarmArn,
+    /// An alias of a KMS key.
+    AliasArn,
     /// An Elastic IP, `eipalloc-...`.
     AllocationId,
     /// A deployment of a REST API.
@@ -415,10 +415,10 @@ ids! {
     SecurityGroupRuleId,
     /// The name of a stage of a REST API.
     StageName,
-    /// The name of a database subnet group.
-    SubnetGroupName,
     /// A statement of a policy.
     StatementId,
+    /// The name of a database subnet group.
+    SubnetGroupName,
     /// A subnet.
     SubnetId,
     /// A subscription to an SNS topic.

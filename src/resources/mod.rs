@@ -20,6 +20,7 @@ mod dynamodb;
 mod ec2;
 mod elb;
 mod erased;
+mod eventbridge;
 mod existing;
 mod kms;
 mod page;
@@ -39,6 +40,8 @@ pub mod apigateway_stage;
 pub mod backup_plan;
 pub mod backup_selection;
 pub mod backup_vault;
+pub mod cloudwatch_alarm;
+pub mod cloudwatch_dashboard;
 pub mod dynamodb_replica;
 pub mod dynamodb_table;
 pub mod ec2_default_security_group;
@@ -59,6 +62,10 @@ pub mod elb_listener_rule;
 pub mod elb_load_balancer;
 pub mod elb_target;
 pub mod elb_target_group;
+pub mod eventbridge_archive;
+pub mod eventbridge_bus;
+pub mod eventbridge_rule;
+pub mod eventbridge_target;
 pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
@@ -75,17 +82,6 @@ pub mod s3_bucket;
 pub mod s3_bucket_replication;
 pub mod secretsmanager_replica;
 pub mod secretsmanager_secret;
-mod eventbridge;
-mod existing;
-
-pub mod cloudwatch_alarm;
-pub mod cloudwatch_dashboard;
-pub mod ec2_subnet;
-pub mod ec2_vpc;
-pub mod eventbridge_archive;
-pub mod eventbridge_bus;
-pub mod eventbridge_rule;
-pub mod eventbridge_target;
 pub mod sns_subscription;
 pub mod sns_topic;
 pub mod sqs_queue;
@@ -122,6 +118,8 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<backup_plan::Plan>::NEW,
     &Erased::<backup_selection::Selection>::NEW,
     &Erased::<backup_vault::Vault>::NEW,
+    &Erased::<cloudwatch_alarm::Alarm>::NEW,
+    &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
     &Erased::<dynamodb_replica::Replica>::NEW,
     &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
@@ -142,6 +140,10 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<eventbridge_archive::Archive>::NEW,
+    &Erased::<eventbridge_bus::Bus>::NEW,
+    &Erased::<eventbridge_rule::Rule>::NEW,
+    &Erased::<eventbridge_target::Target>::NEW,
     &Erased::<iam_role::Role>::NEW,
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
@@ -158,14 +160,6 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<s3_bucket_replication::BucketReplication>::NEW,
     &Erased::<secretsmanager_replica::SecretReplica>::NEW,
     &Erased::<secretsmanager_secret::Secret>::NEW,
-    &Erased::<cloudwatch_alarm::Alarm>::NEW,
-    &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
-    &Erased::<ec2_subnet::Subnet>::NEW,
-    &Erased::<ec2_vpc::Vpc>::NEW,
-    &Erased::<eventbridge_archive::Archive>::NEW,
-    &Erased::<eventbridge_bus::Bus>::NEW,
-    &Erased::<eventbridge_rule::Rule>::NEW,
-    &Erased::<eventbridge_target::Target>::NEW,
     &Erased::<sns_subscription::Subscription>::NEW,
     &Erased::<sns_topic::Topic>::NEW,
     &Erased::<sqs_queue::Queue>::NEW,
