@@ -1,4 +1,4 @@
-//! `backup_selection`: which resources a backup plan backs up, and the role that does it.
+//! `backup_selection`: which clusters a backup plan backs up, and the role that does it.
 //!
 //! Facts: `bk.selection.create` (a new role is refused for up to two minutes), `bk.optin` (resources named by ARN are covered
 //! whatever the account's opt-in says), `bk.aurora-global`, `bk.read`, `bk.delete.order` (before its plan; an absent one is
@@ -12,7 +12,7 @@ use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Re
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;
-use crate::reference::{BackupPlanId, BackupSelectionId, Ref, RoleArn, Text};
+use crate::reference::{BackupPlanId, BackupSelectionId, ClusterArn, Ref, RefSet, RoleArn};
 
 /// The kind.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub struct SelectionSpec {
     pub name: String,
     /// The role that makes the backups.
     pub role: Ref<RoleArn>,
-    /// The ARNs of what is backed up.
-    pub resources: Vec<Text>,
+    /// The Aurora clusters that are backed up.
+    pub clusters: RefSet<ClusterArn>,
 }
 
 outputs! {
@@ -48,7 +48,7 @@ impl Kind for Selection {
         taggable: false,
         data_bearing: false,
         adoption: Adoption::ByName,
-        immutable: &["plan", "name", "role", "resources"],
+        immutable: &["plan", "name", "role", "clusters"],
         locked_by: Some("plan"),
         expected: Expected::seconds(10, 2, 2),
         permissions: Permissions {
@@ -90,7 +90,7 @@ impl Kind for Selection {
         let selection = Found::builder()
             .selection_name(&spec.name)
             .iam_role_arn(spec.role.known())
-            .set_resources(Some(spec.resources.iter().map(Text::known).collect()))
+            .set_resources(Some(spec.clusters.known().map(String::from).collect()))
             .build()
             .map_err(|error| Error::Failed(error.to_string()))?;
         let created = task
@@ -173,25 +173,7 @@ async fn find(
         plan: wanted.plan.clone(),
         name: found.selection_name().to_owned(),
         role: Ref::Known(found.iam_role_arn().into()),
-        resources: in_order_of(&wanted.resources, found.resources()),
+        clusters: found.resources().iter().cloned().map(ClusterArn::from).collect(),
     };
     Ok(Some(Object { spec, outputs: SelectionOutputs { id }, tags: Tags::new() }))
-}
-
-/// Puts what AWS lists in any order into the order of the spec, so that equal sets are equal lists.
-fn in_order_of(wanted: &[Text], actual: &[String]) -> Vec<Text> {
-    let mut actual = actual.to_vec();
-    actual.sort_by_key(|arn| wanted.iter().position(|text| text.get().as_ref() == Some(arn)).unwrap_or(usize::MAX));
-    actual.into_iter().map(Text::from).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_of_resources_is_no_difference() {
-        let wanted = [Text::from("arn:b"), Text::from("arn:a")];
-        assert_eq!(in_order_of(&wanted, &["arn:a".to_owned(), "arn:b".to_owned()]), wanted);
-    }
 }
