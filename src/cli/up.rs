@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -13,7 +12,6 @@ use crate::changes::{Action, ChangeSet};
 use crate::engine::event::Events;
 use crate::engine::executor::{self, Execution, RunReport};
 use crate::engine::operations::operations;
-use crate::engine::preflight;
 use crate::engine::recover;
 use crate::engine::scheduler::{Limits, Scheduler};
 use crate::error::{Failure, Kind, Outcome};

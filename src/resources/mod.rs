@@ -13,20 +13,75 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
+mod apigateway;
+mod backup;
 mod context;
+mod dynamodb;
 mod ec2;
+mod elb;
 mod erased;
 mod eventbridge;
 mod existing;
+mod kms;
+mod page;
+mod rds;
+mod s3;
 
+pub mod acm_certificate;
+pub mod acm_validation;
+pub mod apigateway_account;
+pub mod apigateway_base_path_mapping;
+pub mod apigateway_deployment;
+pub mod apigateway_domain_name;
+pub mod apigateway_method;
+pub mod apigateway_resource;
+pub mod apigateway_rest_api;
+pub mod apigateway_stage;
+pub mod backup_plan;
+pub mod backup_selection;
+pub mod backup_vault;
 pub mod cloudwatch_alarm;
 pub mod cloudwatch_dashboard;
+pub mod dynamodb_replica;
+pub mod dynamodb_table;
+pub mod ec2_default_security_group;
+pub mod ec2_elastic_ip;
+pub mod ec2_flow_log;
+pub mod ec2_internet_gateway;
+pub mod ec2_nat_gateway;
+pub mod ec2_route;
+pub mod ec2_route_table;
+pub mod ec2_route_table_association;
+pub mod ec2_security_group;
+pub mod ec2_security_group_rule;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod ec2_vpc_endpoint;
+pub mod elb_listener;
+pub mod elb_listener_rule;
+pub mod elb_load_balancer;
+pub mod elb_target;
+pub mod elb_target_group;
 pub mod eventbridge_archive;
 pub mod eventbridge_bus;
 pub mod eventbridge_rule;
 pub mod eventbridge_target;
+pub mod iam_role;
+pub mod kms_alias;
+pub mod kms_key;
+pub mod kms_replica_key;
+pub mod lambda_function;
+pub mod lambda_permission;
+pub mod logs_log_group;
+pub mod rds_cluster;
+pub mod rds_cluster_parameter_group;
+pub mod rds_global_cluster;
+pub mod rds_instance;
+pub mod rds_subnet_group;
+pub mod s3_bucket;
+pub mod s3_bucket_replication;
+pub mod secretsmanager_replica;
+pub mod secretsmanager_secret;
 pub mod sns_subscription;
 pub mod sns_topic;
 pub mod sqs_queue;
@@ -46,17 +101,65 @@ use crate::aws::{Error, Tags};
 
 pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
+pub use page::kinds_page;
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<acm_certificate::Certificate>::NEW,
+    &Erased::<acm_validation::Validation>::NEW,
+    &Erased::<apigateway_account::Account>::NEW,
+    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
+    &Erased::<apigateway_deployment::Deployment>::NEW,
+    &Erased::<apigateway_domain_name::DomainName>::NEW,
+    &Erased::<apigateway_method::Method>::NEW,
+    &Erased::<apigateway_resource::Resource>::NEW,
+    &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<backup_plan::Plan>::NEW,
+    &Erased::<backup_selection::Selection>::NEW,
+    &Erased::<backup_vault::Vault>::NEW,
     &Erased::<cloudwatch_alarm::Alarm>::NEW,
     &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
+    &Erased::<dynamodb_replica::Replica>::NEW,
+    &Erased::<dynamodb_table::Table>::NEW,
+    &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
+    &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
+    &Erased::<ec2_flow_log::FlowLog>::NEW,
+    &Erased::<ec2_internet_gateway::InternetGateway>::NEW,
+    &Erased::<ec2_nat_gateway::NatGateway>::NEW,
+    &Erased::<ec2_route::Route>::NEW,
+    &Erased::<ec2_route_table::RouteTable>::NEW,
+    &Erased::<ec2_route_table_association::RouteTableAssociation>::NEW,
+    &Erased::<ec2_security_group::SecurityGroup>::NEW,
+    &Erased::<ec2_security_group_rule::SecurityGroupRule>::NEW,
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<ec2_vpc_endpoint::VpcEndpoint>::NEW,
+    &Erased::<elb_listener::Listener>::NEW,
+    &Erased::<elb_listener_rule::ListenerRule>::NEW,
+    &Erased::<elb_load_balancer::LoadBalancer>::NEW,
+    &Erased::<elb_target::Target>::NEW,
+    &Erased::<elb_target_group::TargetGroup>::NEW,
     &Erased::<eventbridge_archive::Archive>::NEW,
     &Erased::<eventbridge_bus::Bus>::NEW,
     &Erased::<eventbridge_rule::Rule>::NEW,
     &Erased::<eventbridge_target::Target>::NEW,
+    &Erased::<iam_role::Role>::NEW,
+    &Erased::<kms_alias::Alias>::NEW,
+    &Erased::<kms_key::Key>::NEW,
+    &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<lambda_function::Function>::NEW,
+    &Erased::<lambda_permission::Permission>::NEW,
+    &Erased::<logs_log_group::LogGroup>::NEW,
+    &Erased::<rds_cluster::Cluster>::NEW,
+    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
+    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
+    &Erased::<rds_instance::Instance>::NEW,
+    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+    &Erased::<s3_bucket::Bucket>::NEW,
+    &Erased::<s3_bucket_replication::BucketReplication>::NEW,
+    &Erased::<secretsmanager_replica::SecretReplica>::NEW,
+    &Erased::<secretsmanager_secret::Secret>::NEW,
     &Erased::<sns_subscription::Subscription>::NEW,
     &Erased::<sns_topic::Topic>::NEW,
     &Erased::<sqs_queue::Queue>::NEW,

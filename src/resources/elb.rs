@@ -1,0 +1,92 @@
+//! What all kinds of load balancing share: tags, unordered references, and the answer "already exists".
+
+use std::collections::HashMap;
+
+use aws_sdk_elasticloadbalancingv2::types::Tag;
+
+use super::{Context, Kind, Object, Task, Wanted};
+use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
+use crate::reference::Ref;
+use crate::{from_sdk_tags, sdk_tags};
+
+/// How many ARNs one `DescribeTags` takes (`elb.tags`).
+const TAGGED_AT_ONCE: usize = 20;
+
+/// The tags of many objects by ARN, in as few calls as AWS allows; an object that vanished meanwhile has none.
+pub(super) async fn tags(context: &Context, arns: &[String]) -> Result<HashMap<String, Tags>> {
+    let clients = context.clients();
+    let mut found = HashMap::new();
+    for some in arns.chunks(TAGGED_AT_ONCE) {
+        let answer = context
+            .call("elasticloadbalancing:DescribeTags", || {
+                clients.elb().describe_tags().set_resource_arns(Some(some.to_vec())).send()
+            })
+            .await?;
+        for described in answer.tag_descriptions() {
+            let arn = described.resource_arn().unwrap_or_default().to_owned();
+            found.insert(arn, from_sdk_tags!(described.tags()));
+        }
+    }
+    Ok(found)
+}
+
+/// The tags of a create call.
+pub(super) fn create_tags(task: &Task<'_>) -> Option<Vec<Tag>> {
+    Some(sdk_tags!(task.tags, Tag))
+}
+
+/// Brings an object's tags up to date.
+pub(super) async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        let set = sdk_tags!(changes.set, Tag);
+        task.call("elasticloadbalancing:AddTags", || {
+            clients.elb().add_tags().resource_arns(arn).set_tags(Some(set.clone())).send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        task.call("elasticloadbalancing:RemoveTags", || {
+            clients.elb().remove_tags().resource_arns(arn).set_tag_keys(Some(changes.remove.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// After the answer "already exists" to a create call: the object, when it is ours after all (`x.consistency.unfiltered-list`).
+pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, refusal: Error) -> Result<Object<K>> {
+    let wanted = [Wanted { address: task.address.clone(), spec: spec.clone(), outputs: None }];
+    match K::observe(&task.context, &wanted).await?.pop().flatten() {
+        Some(object) if task.owns(&object.tags) => Ok(object),
+        Some(_) => Err(Error::Taken(format!(
+            "{refusal}; what has this name or place is not tagged as part of deployment {}; delete it, or use another suffix",
+            task.suffix()
+        ))),
+        None => Err(refusal),
+    }
+}
+
+/// What AWS lists in no order, in the order of the spec, so that equal sets are equal lists.
+pub(super) fn in_order_of<T: Clone + PartialEq>(wanted: &[Ref<T>], actual: Vec<T>) -> Vec<Ref<T>> {
+    let (mut known, rest): (Vec<T>, Vec<T>) =
+        actual.into_iter().partition(|item| wanted.iter().any(|wanted| wanted.get() == Some(item)));
+    known.sort_by_key(|item| wanted.iter().position(|wanted| wanted.get() == Some(item)));
+    known.into_iter().chain(rest).map(Ref::Known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::SubnetId;
+
+    #[test]
+    fn equal_sets_are_equal_lists_and_others_differ() {
+        let id = |id: &str| SubnetId::from(id);
+        let wanted = [Ref::Known(id("c")), Ref::Known(id("a"))];
+        assert_eq!(in_order_of(&wanted, vec![id("a"), id("c")]), wanted);
+        assert_eq!(in_order_of(&wanted, vec![id("b"), id("a")]), [Ref::Known(id("a")), Ref::Known(id("b"))]);
+    }
+}
