@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted};
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
 use crate::outputs;
 
 /// The kind.
@@ -64,7 +64,7 @@ impl Kind for Dashboard {
                         })
                         .await;
                     let body = match found {
-                        Err(error) if error.is_gone() => return Ok(None),
+                        Err(error) if is_gone(&error) => return Ok(None),
                         found => parse(found?.dashboard_body().unwrap_or_default()),
                     };
                     let outputs = DashboardOutputs { name: name.clone() };
@@ -105,10 +105,15 @@ impl Kind for Dashboard {
             })
             .await;
         match deleted {
-            Err(error) if !error.is_gone() => Err(error),
+            Err(error) if !is_gone(&error) => Err(error),
             _ => Ok(Deletion::Gone),
         }
     }
+}
+
+/// CloudWatch's protocols spell it in two ways, one of which ends in a word of its own.
+fn is_gone(error: &Error) -> bool {
+    error.is_gone() || error.is(&["DashboardNotFoundError"])
 }
 
 /// A body as its meaning; a text that is no JSON stays a text, so that it differs from every body.

@@ -247,19 +247,19 @@ fn attributes(spec: &QueueSpec) -> BTreeMap<QueueAttributeName, String> {
         let arn = dead_letter.queue.known().as_str();
         json!({ "deadLetterTargetArn": arn, "maxReceiveCount": dead_letter.max_receives }).to_string()
     });
-    let mut attributes = BTreeMap::from([
+    BTreeMap::from([
         (QueueAttributeName::MessageRetentionPeriod, spec.retention_seconds.to_string()),
         (QueueAttributeName::VisibilityTimeout, spec.visibility_timeout_seconds.to_string()),
         (QueueAttributeName::ReceiveMessageWaitTimeSeconds, spec.receive_wait_seconds.to_string()),
         (QueueAttributeName::RedrivePolicy, redrive.unwrap_or_default()),
         (QueueAttributeName::Policy, spec.policy.as_ref().map(Policy::text).unwrap_or_default()),
-    ]);
-    // The two ways of encrypting exclude each other, and setting one switches the other off.
-    match &spec.kms_key {
-        Some(key) => attributes.insert(QueueAttributeName::KmsMasterKeyId, key.known().to_string()),
-        None => attributes.insert(QueueAttributeName::SqsManagedSseEnabled, "true".to_owned()),
-    };
-    attributes
+        // The two ways of encrypting exclude each other, so a change between them says both.
+        (
+            QueueAttributeName::KmsMasterKeyId,
+            spec.kms_key.as_ref().map(|key| key.known().to_string()).unwrap_or_default(),
+        ),
+        (QueueAttributeName::SqsManagedSseEnabled, spec.kms_key.is_none().to_string()),
+    ])
 }
 
 /// The attributes to set, so that a queue of the one spec becomes one of the other.
@@ -335,6 +335,7 @@ mod tests {
         let expected = HashMap::from([
             (QueueAttributeName::VisibilityTimeout, "60".to_owned()),
             (QueueAttributeName::RedrivePolicy, String::new()),
+            (QueueAttributeName::KmsMasterKeyId, String::new()),
             (QueueAttributeName::SqsManagedSseEnabled, "true".to_owned()),
         ]);
         assert_eq!(changes(&spec(), &desired), expected);
