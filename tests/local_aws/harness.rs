@@ -173,7 +173,10 @@ impl Run {
         assert!(
             self.code == Some(code),
             "drctl {} ended with {:?} instead of {code}\n--- stdout\n{}\n--- stderr\n{}",
-            self.arguments, self.code, self.stdout, self.stderr
+            self.arguments,
+            self.code,
+            self.stdout,
+            self.stderr
         );
         self
     }
@@ -190,7 +193,9 @@ impl Run {
             assert!(
                 self.stdout.contains(text) || self.stderr.contains(text),
                 "drctl {} does not show {text:?}\n--- stdout\n{}\n--- stderr\n{}",
-                self.arguments, self.stdout, self.stderr
+                self.arguments,
+                self.stdout,
+                self.stderr
             );
         }
         self

@@ -26,10 +26,11 @@ fn refusals_change_nothing_and_say_what_to_do() {
         "boto3.client('s3', region_name='us-east-1').create_bucket(Bucket='dr-payment-data-us-east-1-dev')\nresult = None",
     );
     aws.forget_calls();
-    workspace
-        .drctl(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"])
-        .expect(6)
-        .shows(&["us-east-1/s3_bucket/", "somebody else", "nothing was changed"]);
+    workspace.drctl(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(6).shows(&[
+        "us-east-1/s3_bucket/",
+        "somebody else",
+        "nothing was changed",
+    ]);
     assert!(aws.calls(true).is_empty());
     assert!(!workspace.path("state/dev.json").exists(), "a refused first run leaves no state");
 
@@ -49,7 +50,8 @@ fn a_second_run_is_refused_while_the_first_works_and_an_interrupt_loses_nothing(
     let aws = LocalAws::start();
     let workspace = aws.workspace();
     let arguments = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml", "--parallelism", "1"];
-    let mut first = workspace.command(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
+    let mut first =
+        workspace.command(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
     let first = first.as_mut().expect("drctl can be started");
     // The first run has the lock as soon as its state file is there.
     while !workspace.path("state/dev.journal").exists() {

@@ -188,7 +188,12 @@ s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "x", "Value": "
 result = None
 "#,
     );
-    workspace.drctl(&["status"]).expect(0).shows(&["somebody-elses", "ec2_security_group_rule", "cloudwatch_alarm", "s3_bucket"]);
+    workspace.drctl(&["status"]).expect(0).shows(&[
+        "somebody-elses",
+        "ec2_security_group_rule",
+        "cloudwatch_alarm",
+        "s3_bucket",
+    ]);
     workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["somebody-elses"]);
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
     expect_no_changes(&workspace, "dev");
