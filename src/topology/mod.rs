@@ -11,6 +11,7 @@
 
 mod backup;
 mod database;
+mod api;
 pub mod names;
 mod network;
 

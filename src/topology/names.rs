@@ -53,6 +53,11 @@ impl Names {
         self.regional("flow-logs", region)
     }
 
+    /// The log group of the API's requests in a region.
+    pub fn api_logs(&self, region: &str) -> String {
+        self.regional("api-logs", region)
+    }
+
     /// The bucket of a region. Bucket names are shared by all AWS accounts.
     pub fn bucket(&self, region: &str) -> String {
         self.regional("payment-data", region)
@@ -127,6 +132,11 @@ impl Names {
     /// The hosted zone: `dr-payments-{suffix}.{domain}`.
     pub fn zone(&self) -> String {
         format!("{}.{}", self.shared(), self.domain)
+    }
+
+    /// What the certificates cover: every name of the deployment below its zone.
+    pub fn certificate(&self) -> String {
+        format!("*.{}", self.zone())
     }
 
     /// The name that fails over between the regions' APIs.
