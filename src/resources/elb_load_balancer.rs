@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::elb;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::Error;
 use crate::outputs;
 use crate::reference::{DnsName, HostedZoneId, LoadBalancerArn, Ref, SecurityGroupId, SubnetId};
 

@@ -17,6 +17,7 @@ mod context;
 mod ec2;
 mod elb;
 mod erased;
+mod route53;
 
 pub mod ec2_subnet;
 pub mod ec2_vpc;
@@ -25,6 +26,9 @@ pub mod elb_listener_rule;
 pub mod elb_load_balancer;
 pub mod elb_target;
 pub mod elb_target_group;
+pub mod route53_health_check;
+pub mod route53_record;
+pub mod route53_zone;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -51,6 +55,9 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<route53_health_check::HealthCheck>::NEW,
+    &Erased::<route53_record::Record>::NEW,
+    &Erased::<route53_zone::Zone>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
