@@ -17,6 +17,7 @@ mod context;
 mod ec2;
 mod elb;
 mod erased;
+mod globalaccelerator;
 mod route53;
 
 pub mod ec2_subnet;
@@ -26,6 +27,9 @@ pub mod elb_listener_rule;
 pub mod elb_load_balancer;
 pub mod elb_target;
 pub mod elb_target_group;
+pub mod globalaccelerator_accelerator;
+pub mod globalaccelerator_endpoint_group;
+pub mod globalaccelerator_listener;
 pub mod route53_health_check;
 pub mod route53_record;
 pub mod route53_zone;
@@ -55,6 +59,9 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<globalaccelerator_accelerator::Accelerator>::NEW,
+    &Erased::<globalaccelerator_endpoint_group::EndpointGroup>::NEW,
+    &Erased::<globalaccelerator_listener::AcceleratorListener>::NEW,
     &Erased::<route53_health_check::HealthCheck>::NEW,
     &Erased::<route53_record::Record>::NEW,
     &Erased::<route53_zone::Zone>::NEW,
