@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: hands everything to the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drctl::cli::run()
+}

@@ -74,6 +74,53 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Ref<T> {
     }
 }
 
+/// References whose order means nothing, such as the subnets of an endpoint: kept sorted, so that equal sets are equal JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct RefSet<T: Serialize>(Vec<Ref<T>>);
+
+impl<T: Serialize> RefSet<T> {
+    /// The values, where the engine guarantees that specs are resolved.
+    ///
+    /// # Panics
+    /// When a reference is unknown, which is a fault in drctl itself.
+    pub fn known(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(Ref::known)
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Serialize> Default for RefSet<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Serialize> FromIterator<Ref<T>> for RefSet<T> {
+    fn from_iter<I: IntoIterator<Item = Ref<T>>>(references: I) -> Self {
+        let mut references: Vec<Ref<T>> = references.into_iter().collect();
+        references.sort_by_cached_key(|reference| part(reference).to_string());
+        references.dedup_by_key(|reference| part(reference).to_string());
+        Self(references)
+    }
+}
+
+impl<T: Serialize> FromIterator<T> for RefSet<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        values.into_iter().map(Ref::Known).collect()
+    }
+}
+
+impl<'de, T: Serialize + DeserializeOwned> Deserialize<'de> for RefSet<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::<Ref<T>>::deserialize(deserializer).map(|references| references.into_iter().collect())
+    }
+}
+
 impl Output {
     fn to_json(&self) -> Value {
         json!({ "$ref": format!("{}#{}", self.address, self.field) })
@@ -262,6 +309,10 @@ macro_rules! ids {
 ids! {
     /// An accelerator of Global Accelerator.
     AcceleratorArn,
+    /// A listener of an accelerator.
+    AcceleratorListenerArn,
+    /// An alias of a KMS key.
+    AliasArn,
     /// An Elastic IP, `eipalloc-...`.
     AllocationId,
     /// A deployment of a REST API.
@@ -278,7 +329,7 @@ ids! {
     BucketArn,
     /// The name of an S3 bucket.
     BucketName,
-    /// A certificate of ACM.
+    /// A certificate of ACM that is issued: one that listeners and custom domains can use.
     CertificateArn,
     /// An Aurora cluster.
     ClusterArn,
@@ -316,8 +367,6 @@ ids! {
     KeyArn,
     /// The id of a KMS key.
     KeyId,
-    /// A listener of an accelerator.
-    AcceleratorListenerArn,
     /// A listener of a load balancer.
     ListenerArn,
     /// A rule of a load balancer's listener.
@@ -330,20 +379,24 @@ ids! {
     LogGroupName,
     /// A NAT gateway.
     NatGatewayId,
+    /// A prefix list: the addresses of a service.
+    PrefixListId,
     /// An SQS queue.
     QueueArn,
     /// The address of an SQS queue.
     QueueUrl,
+    /// A certificate of ACM that is requested, and may not be issued yet.
+    RequestedCertificateArn,
     /// A REST API of API Gateway.
     RestApiId,
     /// An IAM role.
     RoleArn,
     /// The name of an IAM role.
     RoleName,
-    /// A route table.
-    RouteTableId,
     /// A route table's association with a subnet.
     RouteTableAssociationId,
+    /// A route table.
+    RouteTableId,
     /// An EventBridge rule.
     RuleArn,
     /// The name of an EventBridge rule.
@@ -356,10 +409,10 @@ ids! {
     SecurityGroupRuleId,
     /// The name of a stage of a REST API.
     StageName,
-    /// A subnet.
-    SubnetId,
     /// The name of a database subnet group.
     SubnetGroupName,
+    /// A subnet.
+    SubnetId,
     /// A subscription to an SNS topic.
     SubscriptionArn,
     /// A DynamoDB table.
@@ -466,6 +519,15 @@ mod tests {
     fn what_the_lookup_does_not_know_stays() {
         let spec = json!({ "vpc": vpc().id(), "arn": text!["arn:", vpc().id()] });
         assert_eq!(resolve(&spec, &|_, _| None), spec);
+    }
+
+    /// References are ordered by address while they are unknown, and by value afterwards.
+    #[test]
+    fn a_set_of_references_has_one_canonical_form() {
+        let set = |ids: &[&str]| ids.iter().map(|id| VpcId::from(*id)).collect::<RefSet<_>>();
+        assert_eq!(set(&["b", "a", "b"]), set(&["a", "b"]));
+        let read: RefSet<VpcId> = serde_json::from_value(json!(["b", "a"])).unwrap();
+        assert_eq!(read, set(&["a", "b"]));
     }
 
     #[test]

@@ -74,8 +74,8 @@ impl Default for AccessLogs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CustomDomain {
-    /// Whether there is a custom domain. Without it there are no certificates, hosted zone and failover records, and no load
-    /// balancers and accelerator either: they need the certificate.
+    /// Whether there is a custom domain. Without it there are no certificates, hosted zone and failover records, and no
+    /// load balancers and accelerator either: they need the certificate.
     pub enabled: bool,
     /// The oldest TLS version that callers may use.
     pub tls: Tls,

@@ -41,16 +41,11 @@ pub struct Function {
     /// Whether X-Ray traces its calls; on by default.
     #[serde(default = "default_tracing")]
     pub tracing: bool,
-    /// Further environment variables, never for secrets; drctl itself sets those in [`RESERVED_VARIABLES`].
+    /// Further environment variables, never for secrets; drctl itself sets `TABLE_NAME`, `BUCKET_NAME` and
+    /// `EVENT_BUS_NAME`.
     #[serde(default)]
     pub environment: BTreeMap<VariableName, String>,
 }
-
-/// The environment variables that drctl sets on every function; a plan cannot set them.
-pub const RESERVED_VARIABLES: [&str; 3] = ["TABLE_NAME", "BUCKET_NAME", "EVENT_BUS_NAME"];
-
-/// The variables that Lambda itself sets and refuses, besides all that begin with `AWS_`.
-pub const LAMBDA_VARIABLES: [&str; 4] = ["_HANDLER", "_X_AMZN_TRACE_ID", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"];
 
 fn default_handler() -> Handler {
     "index.handler".parse().expect("the default is a handler")

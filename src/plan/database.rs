@@ -45,10 +45,11 @@ impl Default for Dynamodb {
 pub struct Aurora {
     /// Whether there is an Aurora database at all.
     pub enabled: bool,
-    /// The PostgreSQL version: major (`14`) or exact (`14.15`). The newest minor version that both regions offer for global databases
-    /// is chosen once, when the deployment is made.
+    /// The PostgreSQL version: major (`14`) or exact (`14.15`). The newest minor version that both regions offer for
+    /// global databases is chosen once, when the deployment is made.
     pub engine_version: EngineVersion,
-    /// The class of every instance; memory optimised, as global databases demand. A `db.r6g.large` costs about 0.26 USD an hour.
+    /// The class of every instance; memory optimised, as global databases demand. A `db.r6g.large` costs about 0.26 USD
+    /// an hour.
     pub instance_class: InstanceClass,
     /// Instances in each region, 1 to 15; two survive the loss of a zone without waiting for a new instance.
     #[schemars(range(min = 1, max = 15))]

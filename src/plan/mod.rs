@@ -1,7 +1,7 @@
 //! The plan: what the user wants, as a TOML file. Its types, its reader and its rules.
 //!
-//! This module is pure: it never calls AWS, reads no file and knows neither resources nor state. `load` turns text into a [`Plan`]
-//! or into all the [`Problems`] of the text at once.
+//! This module is pure: it never calls AWS, reads no file and knows neither resources nor state. [`load`] turns text
+//! into a [`Plan`] or into all the [`Problems`] of the text at once.
 //!
 //! | struct | section | what the topology makes of it |
 //! |---|---|---|
@@ -19,9 +19,12 @@
 //! | [`Monitoring`] | `[monitoring]` | topics, subscriptions, alarms, dashboards |
 //!
 //! Invariants:
-//! 1. Every section and field is optional; an empty file is [`Plan::default`], and so is `plans/payments.toml`.
-//! 2. A plan that `load` returned obeys every rule for every [`Suffix`]: code below relies on it and checks nothing again.
-//! 3. The doc comments of the fields are the user's documentation: [`schema`] publishes them, and ranges stated there are enforced.
+//! 1. Every section and field is optional; an empty file is [`Plan::default`], and so is `plans/payments.toml`
+//!    ([`BUILTIN`]).
+//! 2. A plan that [`load`] returned obeys every rule for every [`Suffix`]: code below relies on it and checks nothing
+//!    again.
+//! 3. The doc comments of the fields are the user's documentation: [`schema`] publishes them, and ranges stated there
+//!    are enforced.
 //! 4. A value that has a grammar has a type; a `String` in a plan is free text.
 
 mod api;
@@ -29,13 +32,20 @@ mod backup;
 mod compute;
 mod database;
 mod events;
+mod load;
 mod monitoring;
 mod network;
+mod problem;
 mod routing;
+mod rules;
 mod security;
+mod shape;
 mod storage;
 mod suffix;
+#[cfg(test)]
+mod tests;
 mod time;
+mod tree;
 mod values;
 
 use std::collections::BTreeMap;
@@ -45,11 +55,13 @@ use serde::{Deserialize, Serialize};
 
 pub use api::{AccessLogs, Api, CustomDomain, Throttling, Tls};
 pub use backup::Backup;
-pub use compute::{Architecture, Function, LAMBDA_VARIABLES, RESERVED_VARIABLES, Runtime};
+pub use compute::{Architecture, Function, Runtime};
 pub use database::{Aurora, Database, Dynamodb};
 pub use events::{Events, Queue};
+pub use load::load;
 pub use monitoring::{FailoverAlarms, Monitoring, ReplicationAlarms};
 pub use network::{Cidr, FlowLogs, Nat, Network, RegionNetwork, derive_subnets};
+pub use problem::{Problem, Problems};
 pub use routing::{Accelerator, ClientAffinity, HealthCheck, LoadBalancers, Routing};
 pub use security::Security;
 pub use storage::{Lifecycle, Replication, Storage};
@@ -57,17 +69,22 @@ pub use suffix::{Suffix, SuffixError};
 pub use time::{DailyWindow, Schedule, WeeklyWindow};
 pub use values::{
     AddressPattern, AttributeName, DatabaseName, DomainName, EmailAddress, EngineVersion, FunctionName, Handler,
-    HostedZoneId, InstanceClass, Method, Region, RetentionDays, Route, SourceFolder, SslPolicy, StageName, TagKey,
-    TagValue, ValueError, VariableName, Zone,
+    HostedZoneId, InstanceClass, Method, RESERVED_VARIABLES, Region, RetentionDays, Route, SourceFolder, SslPolicy,
+    StageName, TagKey, TagValue, ValueError, VariableName, Zone,
 };
+
+/// The plan file that is built in, and that `drctl init` writes: every field with its default and a comment.
+pub const BUILTIN: &str = include_str!("../../plans/payments.toml");
 
 /// What one deployment contains. Everything is optional; what is left out has the default shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// The domain below which the names of the deployment lie: `api.dr-payments-{suffix}.{domain}` and `pay.` for the accelerator.
+    /// The domain below which the names of the deployment lie: `api.dr-payments-{suffix}.{domain}` and `pay.` for the
+    /// accelerator.
     pub domain: DomainName,
-    /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces: `*/s3_bucket/*`.
+    /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces:
+    /// `*/s3_bucket/*`.
     pub protect: Vec<AddressPattern>,
     /// Further tags for every resource.
     pub tags: BTreeMap<TagKey, TagValue>,
@@ -114,6 +131,13 @@ impl Default for Plan {
             backup: Backup::default(),
             monitoring: Monitoring::default(),
         }
+    }
+}
+
+impl Plan {
+    /// The plan of [`BUILTIN`], which is used when there is no plan file.
+    pub fn builtin() -> Self {
+        load("built-in plan", BUILTIN).expect("the built-in plan is free of problems")
     }
 }
 

@@ -9,7 +9,8 @@ use super::values::EmailAddress;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Monitoring {
-    /// The addresses that get every alert, from both regions; each must confirm the message AWS sends within three days.
+    /// The addresses that get every alert, from both regions; each must confirm the message AWS sends within three
+    /// days.
     #[schemars(length(max = 50))]
     pub emails: Vec<EmailAddress>,
     /// Whether there is a dashboard per region, 3 USD a month each.
@@ -31,7 +32,8 @@ impl Default for Monitoring {
     }
 }
 
-/// The alarms of the failover topic. Each fires when its metric is beyond the threshold in `datapoints` of the last `periods`.
+/// The alarms of the failover topic. Each fires when its metric is beyond the threshold in `datapoints` of the last
+/// `periods`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverAlarms {
@@ -96,7 +98,8 @@ impl Default for FailoverAlarms {
     }
 }
 
-/// The alarms of the replication topic. Each fires when its metric is beyond the threshold in `datapoints` of the last `periods`.
+/// The alarms of the replication topic. Each fires when its metric is beyond the threshold in `datapoints` of the last
+/// `periods`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplicationAlarms {

@@ -1,7 +1,8 @@
 //! `[network]`: address ranges, zones, NAT and flow logs of both regions.
 //!
-//! Subnet ranges that the plan leaves out are derived from the range of the VPC by [`derive_subnets`]. The layout leaves gaps, so
-//! that another zone never moves the subnets that exist: AWS cannot change the range of a subnet (`subnet.update.one-attr`).
+//! Subnet ranges that the plan leaves out are derived from the range of the VPC by [`derive_subnets`]. The layout
+//! leaves gaps, so that another zone never moves the subnets that exist: AWS cannot change the range of a subnet
+//! (`subnet.update.one-attr`).
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -18,9 +19,9 @@ use super::values::{RetentionDays, ValueError, Zone};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// How private subnets reach the internet: `per-az` (a NAT gateway in every zone, survives the loss of a zone, each about
-    /// 33 USD a month plus traffic), `single` (one per region) or `none` (nothing in the private subnets reaches anything but
-    /// S3 and DynamoDB: functions cannot publish events).
+    /// How private subnets reach the internet: `per-az` (a NAT gateway in every zone, survives the loss of a zone, each
+    /// about 37 USD a month plus traffic), `single` (one per region) or `none` (nothing in the private subnets reaches
+    /// anything but S3 and DynamoDB: functions cannot publish events).
     pub nat: Nat,
     /// Records of all network traffic, kept in CloudWatch Logs.
     pub flow_logs: FlowLogs,
@@ -104,8 +105,8 @@ pub struct RegionNetwork {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "RegionNetwork")]
 pub(super) struct RegionNetworkFile {
-    /// The range of the VPC, /16 to /28; by default 10.0.0.0/16 in the primary and 10.1.0.0/16 in the secondary region. The two must not
-    /// overlap, so that they can be peered. Changing it replaces the whole network.
+    /// The range of the VPC, /16 to /28; by default 10.0.0.0/16 in the primary and 10.1.0.0/16 in the secondary region.
+    /// The two must not overlap, so that they can be peered. Changing it replaces the whole network.
     cidr: Option<Cidr>,
     /// The letters of the availability zones, at least two for Aurora and load balancers; by default a, b and c.
     #[schemars(length(min = 1, max = 6))]
@@ -149,8 +150,9 @@ fn secondary<'de, D: Deserializer<'de>>(from: D) -> Result<RegionNetwork, D::Err
 /// Divides the range of a VPC into public and private subnets, one of each per zone; none when the range is too small
 /// (smaller than /20) or there are more than six zones.
 ///
-/// The range is cut into sixteen equal parts. The private subnet of the n-th zone is the n-th part; the public ones are the
-/// first sixteenths of the last part: `10.0.0.0/20`, `10.0.16.0/20` ... and `10.0.240.0/24`, `10.0.241.0/24` ... of `10.0.0.0/16`.
+/// The range is cut into sixteen equal parts. The private subnet of the n-th zone is the n-th part; the public ones are
+/// the first sixteenths of the last part: `10.0.0.0/20`, `10.0.16.0/20` ... and `10.0.240.0/24`, `10.0.241.0/24` ... of
+/// `10.0.0.0/16`.
 pub fn derive_subnets(vpc: Cidr, zones: usize) -> Option<(Vec<Cidr>, Vec<Cidr>)> {
     let (private, public) = (vpc.0.prefix_len() + 4, vpc.0.prefix_len() + 8);
     if zones > 6 || public > 28 {
@@ -164,7 +166,8 @@ pub fn derive_subnets(vpc: Cidr, zones: usize) -> Option<(Vec<Cidr>, Vec<Cidr>)>
     ))
 }
 
-/// A range of IPv4 addresses such as `10.0.0.0/16`, of a size that a VPC or subnet may have (/16 to /28), without host bits.
+/// A range of IPv4 addresses such as `10.0.0.0/16`, of a size that a VPC or subnet may have (/16 to /28), without host
+/// bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr(Ipv4Net);

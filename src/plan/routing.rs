@@ -9,19 +9,21 @@ use super::values::{HostedZoneId, SslPolicy};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
-    /// The id of an existing public hosted zone to write the records into, a zone of `domain` or of a name below it. Left out, drctl
-    /// makes the zone `dr-payments-{suffix}.{domain}` (0.50 USD a month).
+    /// The id of an existing public hosted zone to write the records into, a zone of `domain` or of a name below it.
+    /// Left out, drctl makes the zone `dr-payments-{suffix}.{domain}` (0.50 USD a month).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosted_zone: Option<HostedZoneId>,
-    /// The id of the hosted zone of `domain`, in the same account; drctl then delegates its own zone there. Left out, somebody must
-    /// put the zone's name servers into the parent zone by hand.
+    /// The id of the hosted zone of `domain`, in the same account; drctl then delegates its own zone there. Left out,
+    /// somebody must put the zone's name servers into the parent zone by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_zone: Option<HostedZoneId>,
     /// The HTTPS checks that decide which region DNS names.
     pub health_check: HealthCheck,
-    /// An internal load balancer per region in front of the functions; the accelerator needs them. About 17 USD a month each.
+    /// An internal load balancer per region in front of the functions; the accelerator needs them. About 17 USD a month
+    /// each.
     pub load_balancers: LoadBalancers,
-    /// AWS Global Accelerator, which moves callers to the other region within about 30 seconds. About 18 USD a month plus traffic.
+    /// AWS Global Accelerator, which moves callers to the other region within about 30 seconds. About 18 USD a month
+    /// plus traffic.
     pub accelerator: Accelerator,
 }
 
@@ -77,8 +79,8 @@ pub struct Accelerator {
     /// Percent of the traffic near the primary region that goes there.
     #[schemars(range(min = 0, max = 100))]
     pub primary_traffic_percent: u32,
-    /// Percent of the traffic near the secondary region that goes there. A region without a healthy endpoint hands all of its
-    /// traffic to the other, whatever this number.
+    /// Percent of the traffic near the secondary region that goes there. A region without a healthy endpoint hands all
+    /// of its traffic to the other, whatever this number.
     #[schemars(range(min = 0, max = 100))]
     pub secondary_traffic_percent: u32,
 }

@@ -54,7 +54,8 @@ pub struct Replication {
     pub enabled: bool,
     /// Replication Time Control: 99.99 % of objects arrive within 15 minutes, measured; about 0.015 USD per GB.
     pub time_control: bool,
-    /// Whether objects written in the secondary region are copied back; without it nothing written during a failover returns.
+    /// Whether objects written in the secondary region are copied back; without it nothing written during a failover
+    /// returns.
     pub replicate_back: bool,
 }
 

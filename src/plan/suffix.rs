@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 
 /// The short name of a deployment (`dev`), part of the name of every resource.
 ///
-/// It has 1 to [`Suffix::MAX_LEN`] lower-case letters, digits and hyphens, begins with a letter, does not end with a hyphen and has no
-/// two in a row.
+/// It has 1 to [`Suffix::MAX_LEN`] lower-case letters, digits and hyphens, begins with a letter, does not end with a
+/// hyphen and has no two in a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Suffix(String);
 
 impl Suffix {
-    /// The greatest length of a suffix; every rule about names reckons with it, so that a plan that loads fits every suffix.
+    /// The greatest length of a suffix; every rule about names reckons with it, so that a plan that loads fits every
+    /// suffix.
     pub const MAX_LEN: usize = 16;
 
     /// The suffix as it stands in names.

@@ -67,7 +67,7 @@ impl Field {
     fn check_item(&self, item: &str) -> Result<(), String> {
         let wrong = || {
             format!(
-                "{item:?} is not a {} of a cron expression; a number from {} to {}, *, a-b, a,b or a/b",
+                "{item:?} does not fit the field {} of a cron expression; a number from {} to {}, *, a-b, a,b or a/b",
                 self.name, self.from, self.to
             )
         };
@@ -227,15 +227,15 @@ mod tests {
             ("cron(0 5 * * *)", "has 5"),
             ("cron(0 5 * * * *)", "exactly one of the fields day and weekday"),
             ("cron(0 5 ? * ? *)", "exactly one of the fields day and weekday"),
-            ("cron(60 5 * * ? *)", "\"60\" is not a minute"),
-            ("cron(0 24 * * ? *)", "\"24\" is not a hour"),
-            ("cron(0 5 32 * ? *)", "\"32\" is not a day"),
-            ("cron(0 5 * foo ? *)", "\"foo\" is not a month"),
-            ("cron(0 5 ? * 8 *)", "\"8\" is not a weekday"),
-            ("cron(0 5 ? * 2#6 *)", "\"2#6\" is not a weekday"),
-            ("cron(0 5 * * ? 1969)", "\"1969\" is not a year"),
-            ("cron(0/0 5 * * ? *)", "\"0/0\" is not a minute"),
-            ("cron(9-3 5 * * ? *)", "\"9-3\" is not a minute"),
+            ("cron(60 5 * * ? *)", "\"60\" does not fit the field minute"),
+            ("cron(0 24 * * ? *)", "\"24\" does not fit the field hour"),
+            ("cron(0 5 32 * ? *)", "\"32\" does not fit the field day"),
+            ("cron(0 5 * foo ? *)", "\"foo\" does not fit the field month"),
+            ("cron(0 5 ? * 8 *)", "\"8\" does not fit the field weekday"),
+            ("cron(0 5 ? * 2#6 *)", "\"2#6\" does not fit the field weekday"),
+            ("cron(0 5 * * ? 1969)", "\"1969\" does not fit the field year"),
+            ("cron(0/0 5 * * ? *)", "\"0/0\" does not fit the field minute"),
+            ("cron(9-3 5 * * ? *)", "\"9-3\" does not fit the field minute"),
             ("rate(1 days)", "without an s"),
             ("rate(2 day)", "with an s"),
             ("rate(0 days)", "never happens"),

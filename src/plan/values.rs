@@ -1,7 +1,7 @@
 //! The small grammars of the plan file: one type for each kind of text that has one.
 //!
-//! A value that exists is well formed; what two values mean together is the business of `rules`. The types say what is wrong
-//! with a text in words that need no regular expression to be understood.
+//! A value that exists is well formed; what two values mean together is the business of `rules`. The types say what is
+//! wrong with a text in words that need no regular expression to be understood.
 
 use std::fmt;
 use std::str::FromStr;
@@ -190,7 +190,8 @@ text_value! {
 }
 
 text_value! {
-    /// A PostgreSQL version: the major one (`14`: the newest minor that both regions offer for global databases) or an exact one (`14.15`).
+    /// A PostgreSQL version: the major one (`14`: the newest minor that both regions offer for global databases) or an
+    /// exact one (`14.15`).
     EngineVersion, example = "14", check = |text| {
         let (major, minor) = text.split_once('.').map_or((text, None), |(major, minor)| (major, Some(minor)));
         let number = |part: &str| consists(part, 1..=2, |c| c.is_ascii_digit());
@@ -236,7 +237,8 @@ text_value! {
 }
 
 text_value! {
-    /// The name of a function: it becomes part of resource names, and of the address `us-east-1/lambda_function/payment_processor`.
+    /// The name of a function: it becomes part of resource names, and of the address
+    /// `us-east-1/lambda_function/payment_processor`.
     FunctionName, example = "payment_processor", check = |text| {
         let well_formed = text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
@@ -266,15 +268,21 @@ text_value! {
     }
 }
 
+/// The environment variables that drctl sets on every function; a plan cannot set them.
+pub const RESERVED_VARIABLES: [&str; 3] = ["TABLE_NAME", "BUCKET_NAME", "EVENT_BUS_NAME"];
+
 text_value! {
-    /// The name of an environment variable of a function.
+    /// The name of an environment variable of a function, none of those that Lambda or drctl sets.
     VariableName, example = "LOG_LEVEL", check = |text| {
         let well_formed = text.chars().count() >= 2
             && text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         require(well_formed, || {
             format!("{text:?} is not a variable name; Lambda takes two or more letters, digits and underscores, beginning with a letter")
-        })
+        })?;
+        let lambda = text.starts_with("AWS_") || ["LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"].contains(&text);
+        require(!lambda, || format!("{text:?} belongs to Lambda; choose another name"))?;
+        require(!RESERVED_VARIABLES.contains(&text), || format!("{text:?} is set by drctl; choose another name"))
     }
 }
 
@@ -294,7 +302,7 @@ text_value! {
         require(well_formed, || {
             format!("{text:?} is not a TLS policy of load balancers; they look like \"ELBSecurityPolicy-TLS13-1-2-2021-06\"")
         })?;
-        require(text.contains("TLS13") || text.contains("TLS-1-2") || text.contains("FS-1-2"), || {
+        require(["TLS13-1-2", "TLS13-1-3", "TLS-1-2", "FS-1-2"].iter().any(|part| text.contains(part)), || {
             format!("{text:?} allows TLS before 1.2; take \"ELBSecurityPolicy-TLS13-1-2-2021-06\"")
         })
     }

@@ -1,20 +1,59 @@
 //! What all kinds of EC2 share: finding objects by id or tags, tags in and out, and who is in the way of a deletion.
 
-use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+use std::future::Future;
 
-use super::{Context, Kind, Task, Wanted};
+use aws_sdk_ec2::types::{
+    Filter, NetworkInterface, NetworkInterfaceType, ResourceType, Tag, TagSpecification, UnsuccessfulItem,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::{Context, Deletion, Kind, Task, Wanted};
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags, tags};
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Refusal, Tags, tags};
 use crate::{from_sdk_tags, sdk_tags};
 
-/// A filter that finds wanted objects in one call: by their ids when all are recorded, else by the deployment's tag.
+/// How long AWS's own interfaces may linger after what they served is gone (`eni.lambda.duration`), asked at the rate R1 allows.
+const LINGERING: Patience = Patience::seconds(45 * 60, 20);
+
+/// Describes the wanted objects in one call, or in two when only some of them have a record: by their ids and by the
+/// deployment's tag. The answer may have others too; [`is`] tells them apart.
 ///
 /// Filters never refuse an unknown id, while id parameters fail the whole call for one object that is gone.
-pub(super) fn find<'a>(context: &Context, id_filter: &str, ids: impl Iterator<Item = Option<&'a str>>) -> Filter {
-    match ids.map(|id| id.map(str::to_owned)).collect::<Option<Vec<String>>>() {
-        Some(ids) => Filter::builder().name(id_filter).set_values(Some(ids)).build(),
-        None => Filter::builder().name(format!("tag:{}", tags::DEPLOYMENT)).values(context.suffix()).build(),
+pub(super) async fn describe<K, T, E, Fut>(
+    context: &Context,
+    operation: &str,
+    id_filter: &str,
+    wanted: &[Wanted<K>],
+    id: impl Fn(&K::Outputs) -> &str,
+    send: impl Fn(Filter) -> Fut,
+) -> Result<Vec<T>>
+where
+    K: Kind,
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    Fut: Future<Output = std::result::Result<Vec<T>, SdkError<E, HttpResponse>>>,
+{
+    let ids: Vec<String> =
+        wanted.iter().filter_map(|wanted| wanted.outputs.as_ref()).map(|o| id(o).to_owned()).collect();
+    let mut filters = Vec::new();
+    if ids.len() < wanted.len() {
+        filters.push(filter(&format!("tag:{}", tags::DEPLOYMENT), context.suffix()));
     }
+    if !ids.is_empty() {
+        filters.push(Filter::builder().name(id_filter).set_values(Some(ids)).build());
+    }
+    let mut found = Vec::new();
+    for filter in filters {
+        found.extend(context.call(operation, || send(filter.clone())).await?);
+    }
+    Ok(found)
+}
+
+/// A filter for one value.
+pub(super) fn filter(name: &str, value: &str) -> Filter {
+    Filter::builder().name(name).values(value).build()
 }
 
 /// Tells whether an object is the wanted one: the recorded one, or by its address tag when there is no record.
@@ -55,28 +94,114 @@ pub(super) async fn sync_tags(task: &Task<'_>, id: &str, actual: &Tags) -> Resul
     Ok(())
 }
 
+/// Turns a failure inside of an answer that says success into a refusal (`x.partial-200`).
+pub(super) fn accepted(operation: &str, unsuccessful: &[UnsuccessfulItem]) -> Result<()> {
+    let Some(error) = unsuccessful.first().and_then(|item| item.error()) else { return Ok(()) };
+    Err(Error::Refused(Refusal {
+        operation: operation.to_owned(),
+        code: error.code().unwrap_or("Unknown").to_owned(),
+        message: error.message().unwrap_or("no message").to_owned(),
+        status: 200,
+        ..Refusal::default()
+    }))
+}
+
+/// Deletes what network interfaces may still use, telling which ones are in the way while it waits for them.
+///
+/// AWS takes away its own interfaces some time after their function, load balancer or database is gone. Interfaces that
+/// belong to nothing of AWS stay for good: they end the wait at once.
+pub(super) async fn delete_when_free<F, Fut>(
+    task: &Task<'_>,
+    what: &str,
+    filter_name: &str,
+    id: &str,
+    delete: F,
+) -> Result<Deletion>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let delete = &delete;
+    task.wait(&format!("{what} to be free"), LINGERING, || async move {
+        match delete().await {
+            Ok(()) => Ok(Look::Ready(Deletion::Gone)),
+            Err(error) if error.is_gone() => Ok(Look::Ready(Deletion::Gone)),
+            Err(error) if error.is(&["DependencyViolation", "InvalidGroup.InUse"]) => {
+                let users = interfaces(task, filter_name, id).await?;
+                let foreign: Vec<&NetworkInterface> = users.iter().filter(|user| is_foreign(user)).collect();
+                if foreign.is_empty() {
+                    return Ok(Look::Pending(match users.is_empty() {
+                        true => format!("in use, although no interface is left in it: {error}"),
+                        false => format!("used by {}", names(users.iter())),
+                    }));
+                }
+                Err(Error::Blocked(format!(
+                    "{what} {id} is used by {}, which drctl did not make; delete it, then run this again",
+                    names(foreign.into_iter())
+                )))
+            }
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
 /// Adds to a `DependencyViolation` the network interfaces that are in the way, by id and description, because AWS does not say.
 pub(super) async fn name_dependents(task: &Task<'_>, filter: &str, id: &str, error: Error) -> Error {
     if !error.is(&["DependencyViolation"]) {
         return error;
     }
+    match interfaces(task, filter, id).await {
+        Ok(users) if !users.is_empty() => Error::Blocked(format!("{error}; still in it: {}", names(users.iter()))),
+        _ => error,
+    }
+}
+
+async fn interfaces(task: &Task<'_>, filter_name: &str, id: &str) -> Result<Vec<NetworkInterface>> {
     let clients = task.clients();
-    let filter = Filter::builder().name(filter).values(id).build();
+    let filter = filter(filter_name, id);
     let found = task
         .call("ec2:DescribeNetworkInterfaces", || {
             clients.ec2().describe_network_interfaces().filters(filter.clone()).max_results(20).send()
         })
-        .await;
-    let interfaces: Vec<String> = found
-        .iter()
-        .flat_map(|answer| answer.network_interfaces())
-        .map(|interface| {
-            let what = interface.description().filter(|text| !text.is_empty()).unwrap_or("no description");
-            format!("{} ({what})", interface.network_interface_id().unwrap_or_default())
-        })
-        .collect();
-    match interfaces.is_empty() {
-        true => error,
-        false => Error::Blocked(format!("{error}; still in it: {}", interfaces.join(", "))),
+        .await?;
+    Ok(found.network_interfaces.unwrap_or_default())
+}
+
+/// Tells whether an interface is somebody's own: AWS services mark theirs, or begin their descriptions with `AWS`.
+fn is_foreign(interface: &NetworkInterface) -> bool {
+    !interface.requester_managed().unwrap_or_default()
+        && matches!(interface.interface_type(), None | Some(NetworkInterfaceType::Interface))
+        && !interface.description().unwrap_or_default().starts_with("AWS ")
+}
+
+fn names<'a>(interfaces: impl Iterator<Item = &'a NetworkInterface>) -> String {
+    let name = |interface: &NetworkInterface| {
+        let what = interface.description().filter(|text| !text.is_empty()).unwrap_or("no description");
+        format!("{} ({what})", interface.network_interface_id().unwrap_or_default())
+    };
+    interfaces.map(name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What drctl waits for goes away by itself; what does not is told at once.
+    #[test]
+    fn only_interfaces_of_nobody_at_aws_are_foreign() {
+        let plain = || NetworkInterface::builder().network_interface_id("eni-1");
+        assert!(is_foreign(&plain().description("web server").interface_type(NetworkInterfaceType::Interface).build()));
+        assert!(!is_foreign(&plain().interface_type(NetworkInterfaceType::Lambda).build()));
+        assert!(!is_foreign(&plain().description("RDSNetworkInterface").requester_managed(true).build()));
+        assert!(!is_foreign(&plain().description("AWS Lambda VPC ENI-pay").build()));
+    }
+
+    #[test]
+    fn a_failure_inside_of_a_success_is_a_refusal() {
+        let error = aws_sdk_ec2::types::UnsuccessfulItemError::builder().code("InvalidFlowLogId.NotFound").build();
+        let failed = accepted("ec2:DeleteFlowLogs", &[UnsuccessfulItem::builder().error(error).build()]);
+        assert!(failed.expect_err("it failed").is_gone());
+        assert!(accepted("ec2:DeleteFlowLogs", &[]).is_ok());
     }
 }

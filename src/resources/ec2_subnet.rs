@@ -66,18 +66,22 @@ impl Kind for Subnet {
         retries: &[
             Retry::seconds("ec2:CreateSubnet", "InvalidVpcID.NotFound", "", 120),
             Retry::seconds("ec2:ModifySubnetAttribute", "InvalidSubnetID.NotFound", "", 120),
-            Retry::seconds("ec2:DeleteSubnet", "DependencyViolation", "", 45 * 60),
         ],
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
-        let filter = ec2::find(context, "subnet-id", wanted.iter().map(|w| w.outputs.as_ref().map(|o| o.id.as_str())));
-        let found = context
-            .call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().filters(filter.clone()).send())
-            .await?;
+        let found = ec2::describe(
+            context,
+            "ec2:DescribeSubnets",
+            "subnet-id",
+            wanted,
+            |outputs: &SubnetOutputs| outputs.id.as_str(),
+            |filter| clients.ec2().describe_subnets().filters(filter).into_paginator().items().send().collect(),
+        )
+        .await?;
         let object = |wanted| {
-            let subnet = found.subnets().iter().find(|subnet| {
+            let subnet = found.iter().find(|subnet| {
                 ec2::is(
                     wanted,
                     |outputs: &SubnetOutputs| subnet.subnet_id() == Some(outputs.id.as_str()),
@@ -117,10 +121,10 @@ impl Kind for Subnet {
     async fn delete(task: &Task<'_>, _: &SubnetSpec, outputs: &SubnetOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let id = outputs.id.as_str();
-        match task.call("ec2:DeleteSubnet", || clients.ec2().delete_subnet().subnet_id(id).send()).await {
-            Err(error) if !error.is_gone() => Err(ec2::name_dependents(task, "subnet-id", id, error).await),
-            _ => Ok(Deletion::Gone),
-        }
+        ec2::delete_when_free(task, "the subnet", "subnet-id", id, || async {
+            task.call("ec2:DeleteSubnet", || clients.ec2().delete_subnet().subnet_id(id).send()).await.map(drop)
+        })
+        .await
     }
 }
 

@@ -63,13 +63,18 @@ impl Kind for Vpc {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
-        let filter = ec2::find(context, "vpc-id", wanted.iter().map(|w| w.outputs.as_ref().map(|o| o.id.as_str())));
-        let found =
-            context.call("ec2:DescribeVpcs", || clients.ec2().describe_vpcs().filters(filter.clone()).send()).await?;
+        let found = ec2::describe(
+            context,
+            "ec2:DescribeVpcs",
+            "vpc-id",
+            wanted,
+            |outputs: &VpcOutputs| outputs.id.as_str(),
+            |filter| clients.ec2().describe_vpcs().filters(filter).into_paginator().items().send().collect(),
+        )
+        .await?;
         context
             .each(wanted, |wanted| {
                 let vpc = found
-                    .vpcs()
                     .iter()
                     .find(|vpc| ec2::is(wanted, |outputs| vpc.vpc_id() == Some(outputs.id.as_str()), vpc.tags()));
                 async move {

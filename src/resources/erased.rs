@@ -18,6 +18,9 @@ pub trait AnyKind: Send + Sync {
     /// What the engine has to know.
     fn traits(&self) -> &'static Traits;
 
+    /// Tells whether an update in place may change this output.
+    fn changes_on_update(&self, output: &str) -> bool;
+
     /// The canonical form of a spec: defaults filled in, sets sorted, policies normalised. References may be unknown.
     ///
     /// # Errors
@@ -77,6 +80,10 @@ impl<K> Erased<K> {
 impl<K: Kind> AnyKind for Erased<K> {
     fn traits(&self) -> &'static Traits {
         const { &K::TRAITS }
+    }
+
+    fn changes_on_update(&self, output: &str) -> bool {
+        K::CHANGING_OUTPUTS.contains(&output)
     }
 
     fn canonical(&self, spec: &Value) -> Result<Value> {

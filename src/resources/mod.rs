@@ -13,15 +13,40 @@
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
+mod apigateway;
 mod context;
 mod ec2;
 mod elb;
 mod erased;
 mod globalaccelerator;
 mod route53;
+mod existing;
+mod kms;
+mod rds;
 
+pub mod acm_certificate;
+pub mod acm_validation;
+pub mod apigateway_account;
+pub mod apigateway_base_path_mapping;
+pub mod apigateway_deployment;
+pub mod apigateway_domain_name;
+pub mod apigateway_method;
+pub mod apigateway_resource;
+pub mod apigateway_rest_api;
+pub mod apigateway_stage;
+pub mod ec2_default_security_group;
+pub mod ec2_elastic_ip;
+pub mod ec2_flow_log;
+pub mod ec2_internet_gateway;
+pub mod ec2_nat_gateway;
+pub mod ec2_route;
+pub mod ec2_route_table;
+pub mod ec2_route_table_association;
+pub mod ec2_security_group;
+pub mod ec2_security_group_rule;
 pub mod ec2_subnet;
 pub mod ec2_vpc;
+pub mod ec2_vpc_endpoint;
 pub mod elb_listener;
 pub mod elb_listener_rule;
 pub mod elb_load_balancer;
@@ -33,6 +58,16 @@ pub mod globalaccelerator_listener;
 pub mod route53_health_check;
 pub mod route53_record;
 pub mod route53_zone;
+pub mod iam_role;
+pub mod kms_alias;
+pub mod kms_key;
+pub mod kms_replica_key;
+pub mod logs_log_group;
+pub mod rds_cluster;
+pub mod rds_cluster_parameter_group;
+pub mod rds_global_cluster;
+pub mod rds_instance;
+pub mod rds_subnet_group;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -52,8 +87,29 @@ pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
+    &Erased::<acm_certificate::Certificate>::NEW,
+    &Erased::<acm_validation::Validation>::NEW,
+    &Erased::<apigateway_account::Account>::NEW,
+    &Erased::<apigateway_base_path_mapping::BasePathMapping>::NEW,
+    &Erased::<apigateway_deployment::Deployment>::NEW,
+    &Erased::<apigateway_domain_name::DomainName>::NEW,
+    &Erased::<apigateway_method::Method>::NEW,
+    &Erased::<apigateway_resource::Resource>::NEW,
+    &Erased::<apigateway_rest_api::RestApi>::NEW,
+    &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
+    &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
+    &Erased::<ec2_flow_log::FlowLog>::NEW,
+    &Erased::<ec2_internet_gateway::InternetGateway>::NEW,
+    &Erased::<ec2_nat_gateway::NatGateway>::NEW,
+    &Erased::<ec2_route::Route>::NEW,
+    &Erased::<ec2_route_table::RouteTable>::NEW,
+    &Erased::<ec2_route_table_association::RouteTableAssociation>::NEW,
+    &Erased::<ec2_security_group::SecurityGroup>::NEW,
+    &Erased::<ec2_security_group_rule::SecurityGroupRule>::NEW,
     &Erased::<ec2_subnet::Subnet>::NEW,
     &Erased::<ec2_vpc::Vpc>::NEW,
+    &Erased::<ec2_vpc_endpoint::VpcEndpoint>::NEW,
     &Erased::<elb_listener::Listener>::NEW,
     &Erased::<elb_listener_rule::ListenerRule>::NEW,
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
@@ -65,6 +121,16 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<route53_health_check::HealthCheck>::NEW,
     &Erased::<route53_record::Record>::NEW,
     &Erased::<route53_zone::Zone>::NEW,
+    &Erased::<iam_role::Role>::NEW,
+    &Erased::<kms_alias::Alias>::NEW,
+    &Erased::<kms_key::Key>::NEW,
+    &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<logs_log_group::LogGroup>::NEW,
+    &Erased::<rds_cluster::Cluster>::NEW,
+    &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
+    &Erased::<rds_global_cluster::GlobalCluster>::NEW,
+    &Erased::<rds_instance::Instance>::NEW,
+    &Erased::<rds_subnet_group::SubnetGroup>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
@@ -102,6 +168,9 @@ pub trait Kind: Sized + Send + Sync + 'static {
 
     /// What the engine has to know about the kind.
     const TRAITS: Traits;
+
+    /// Outputs that an update in place may change, so that whoever refers to them cannot be sure of them before.
+    const CHANGING_OUTPUTS: &'static [&'static str] = &[];
 
     /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
     /// the object, or `None` when there is none.

@@ -30,62 +30,9 @@ pub enum StateError {
         /// The file that is in the way.
         path: String,
     },
-    /// The state file is gone although other files of the deployment are there.
-    #[error("the state file {path} is missing, although {remains} is there")]
-    Missing {
-        /// The state file.
-        path: String,
-        /// A file of the same deployment.
-        remains: String,
-        /// What can be done.
-        repair: Repair,
-    },
-    /// The state file has no content.
-    #[error("the state file {path} is empty")]
-    Empty {
-        /// The state file.
-        path: String,
-        /// What can be done.
-        repair: Repair,
-    },
-    /// The state file ends too early.
-    #[error("the state file {path} is truncated: it ends in line {line}, in the middle of the JSON text")]
-    Truncated {
-        /// The state file.
-        path: String,
-        /// Its last line.
-        line: usize,
-        /// What can be done.
-        repair: Repair,
-    },
-    /// The state file is no JSON.
-    #[error("the state file {path} is not JSON: {why}")]
-    NotJson {
-        /// The state file.
-        path: String,
-        /// What the parser met, with line and column.
-        why: String,
-        /// What can be done.
-        repair: Repair,
-    },
-    /// The content is not what drctl wrote.
-    #[error("the state file {path} does not match its checksum: it was edited by hand or damaged on its disk")]
-    Edited {
-        /// The state file.
-        path: String,
-        /// What can be done.
-        repair: Repair,
-    },
-    /// The state file is JSON, but no state.
-    #[error("the state file {path} is not a state file of drctl: {why}")]
-    Malformed {
-        /// The state file.
-        path: String,
-        /// What is wrong, with line and column.
-        why: String,
-        /// What can be done.
-        repair: Repair,
-    },
+    /// The files of the deployment are not as drctl left them.
+    #[error(transparent)]
+    Damaged(Box<Damaged>),
     /// The state file was written by a later drctl.
     #[error(
         "the state file {path} has format {found}, written by drctl {drctl}; this drctl knows formats up to {known}"
@@ -119,18 +66,6 @@ pub enum StateError {
         inside: String,
         /// The account, with its partition, of the credentials.
         actual: String,
-    },
-    /// A line of the journal is not what drctl wrote. The last line may be torn by a crash; this is another one.
-    #[error("line {line} of the journal {path} is damaged: {why}")]
-    Journal {
-        /// The journal.
-        path: String,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
-        /// What can be done.
-        repair: Repair,
     },
     /// The state file is older than one of its own copies, so entries are missing.
     #[error("the state file {path} ends at entry {serial}, but its copy {copy} has entries up to {newest}")]
@@ -195,35 +130,88 @@ pub enum StateError {
     },
 }
 
-/// What can be done about a damaged state file.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Repair {
+/// A file of a deployment that is not as drctl left it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{} {path} {damage}", damage.file())]
+pub struct Damaged {
     /// The deployment.
     pub suffix: String,
-    /// The state file.
+    /// The file.
     pub path: String,
-    /// The newest copy that is whole.
+    /// What is wrong with it.
+    pub damage: Damage,
+    /// The newest copy of the state file that is whole.
     pub copy: Option<String>,
 }
 
-impl Repair {
-    fn hints(&self) -> Vec<String> {
-        let mut hints = Vec::new();
-        if let Some(copy) = &self.copy {
-            hints.push(format!(
-                "put the newest good copy back, and leave the journal where it is: cp {copy} {}",
-                self.path
-            ));
-        }
-        hints.push(self.rebuild());
-        hints
-    }
+/// What is wrong with a file.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Damage {
+    /// The state file is gone although other files of the deployment are there.
+    #[error("is missing, although {remains} is there")]
+    Missing {
+        /// A file of the same deployment.
+        remains: String,
+    },
+    /// The state file has no content.
+    #[error("is empty")]
+    Empty,
+    /// The state file ends too early.
+    #[error("is truncated: it ends in line {line}, in the middle of the JSON text")]
+    Truncated {
+        /// Its last line.
+        line: usize,
+    },
+    /// The state file is no JSON.
+    #[error("is not JSON: {why}")]
+    NotJson {
+        /// What the parser met, with line and column.
+        why: String,
+    },
+    /// The content is not what drctl wrote.
+    #[error("does not match its checksum: it was edited by hand or damaged on its disk")]
+    Edited,
+    /// The state file is JSON, but no state.
+    #[error("is not a state file of drctl: {why}")]
+    Malformed {
+        /// What is wrong, with line and column.
+        why: String,
+    },
+    /// A line of the journal is not what drctl wrote. Only a last line without an end may be: a crash tore it.
+    #[error("is damaged in line {line}: {why}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+}
 
-    fn rebuild(&self) -> String {
-        format!(
-            "make the state anew from the tags and names of the objects: drctl state rebuild --suffix {}",
-            self.suffix
-        )
+impl Damage {
+    fn file(&self) -> &'static str {
+        match self {
+            Self::Line { .. } => "the journal",
+            _ => "the state file",
+        }
+    }
+}
+
+impl Damaged {
+    fn hints(&self) -> Vec<String> {
+        let Self { suffix, path, damage, copy } = self;
+        let mut hints = Vec::new();
+        if let Some(copy) = copy {
+            hints.push(format!("put the newest good copy back, and leave the journal where it is: cp {copy} {path}"));
+        }
+        hints.push(format!(
+            "make the state anew from the tags and names of the objects: drctl state rebuild --suffix {suffix}"
+        ));
+        if *damage == Damage::Edited {
+            hints.push(
+                "to accept an edit that was made on purpose, set \"checksum\" in the file to \"edited\"".to_owned(),
+            );
+        }
+        hints
     }
 }
 
@@ -242,20 +230,7 @@ impl StateError {
                 hints
             }
             Self::Exists { suffix, .. } => vec![format!("to go on with it, run: drctl up --suffix {suffix}")],
-            Self::Missing { repair, .. }
-            | Self::Empty { repair, .. }
-            | Self::Truncated { repair, .. }
-            | Self::NotJson { repair, .. }
-            | Self::Malformed { repair, .. } => repair.hints(),
-            Self::Journal { repair, line, .. } => vec![
-                repair.rebuild(),
-                format!("what was recorded before line {line} can be read in {} and in the journal", repair.path),
-            ],
-            Self::Edited { repair, .. } => {
-                let mut hints = repair.hints();
-                hints.push("or, to accept the edit, set \"checksum\" in the file to \"edited\"".to_owned());
-                hints
-            }
+            Self::Damaged(damaged) => damaged.hints(),
             Self::Newer { drctl, .. } => vec![format!("use drctl {drctl} or later; the file was left as it is")],
             Self::WrongDeployment { inside, .. } => {
                 vec![format!("the file was renamed or copied; to work on that deployment, name its file {inside}.json")]
@@ -282,16 +257,16 @@ impl StateError {
         }
     }
 
-    /// Names the copy that the hints recommend, if this error is about a damaged file.
+    pub(super) fn damaged(suffix: &str, path: &str, damage: Damage) -> Self {
+        Self::Damaged(Box::new(Damaged { suffix: suffix.to_owned(), path: path.to_owned(), damage, copy: None }))
+    }
+
+    /// Names the copy that the hints recommend, if a copy can help.
     pub(super) fn with_copy(mut self, find: impl FnOnce() -> Option<String>) -> Self {
-        if let Self::Missing { repair, .. }
-        | Self::Empty { repair, .. }
-        | Self::Truncated { repair, .. }
-        | Self::NotJson { repair, .. }
-        | Self::Edited { repair, .. }
-        | Self::Malformed { repair, .. } = &mut self
+        if let Self::Damaged(damaged) = &mut self
+            && !matches!(damaged.damage, Damage::Line { .. })
         {
-            repair.copy = find();
+            damaged.copy = find();
         }
         self
     }

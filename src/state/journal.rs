@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::error::{Repair, StateError};
+use super::error::{Damage, StateError};
 use super::status::{self, Entry, IllegalTransition, Record};
 use super::version::{Snapshot, hex};
 use crate::address::Address;
@@ -121,18 +121,16 @@ fn check(content: &[u8]) -> String {
     format!(",\"check\":\"{digest}\"}}")
 }
 
-/// Brings a snapshot up to date with the journal beside it.
+/// Brings a snapshot up to date with the journal beside it, which is at the given path.
 ///
 /// # Errors
-/// [`StateError::Journal`] for the first line that cannot be what was written.
-pub(super) fn replay(snapshot: &mut Snapshot, text: &[u8], path: &str, repair: &Repair) -> Result<(), StateError> {
+/// [`Damage::Line`] for the first line that cannot be what was written.
+pub(super) fn replay(snapshot: &mut Snapshot, text: &[u8], path: &str) -> Result<(), StateError> {
     let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    let mut lines = 0;
     let mut before = None;
-    for line in text[..whole].split_inclusive(|&byte| byte == b'\n') {
-        lines += 1;
-        let damaged = |why| StateError::Journal { path: path.to_owned(), line: lines, why, repair: repair.clone() };
-        let line = Line::decode(&line[..line.len() - 1]).map_err(damaged)?;
+    for (line, number) in text[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..) {
+        let damaged = |why| StateError::damaged(&snapshot.deployment.suffix, path, Damage::Line { line: number, why });
+        let line = Line::decode(line.strip_suffix(b"\n").unwrap_or(line)).map_err(damaged)?;
         let expected = before.map_or_else(|| line.serial.min(snapshot.serial + 1), |serial| serial + 1);
         if line.serial != expected {
             return Err(damaged(format!("it is entry {}, but entry {expected} must stand here", line.serial)));

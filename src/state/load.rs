@@ -6,15 +6,16 @@
 //! 2. A deployment of which any file is left is never taken for a new one.
 
 use super::durable::{Medium, Names};
-use super::error::{Repair, StateError};
+use super::error::{Damage, StateError};
 use super::journal;
-use super::version::{self, Snapshot};
+use super::version::{self, Decoded, Snapshot};
 
 /// A deployment as its files say.
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
-    /// Whether the journal has anything in it, a torn line included.
-    pub(super) has_journal: bool,
+    /// Whether a run should begin by writing the state file anew: the journal has anything in it, a torn line
+    /// included, or the file is outdated.
+    pub(super) must_fold: bool,
 }
 
 /// Reads a deployment without taking its lock and without writing anything, for commands that only look.
@@ -44,19 +45,18 @@ pub(super) fn load(medium: &dyn Medium, suffix: &str) -> Result<Loaded, StateErr
     let path = medium.locate(&names.snapshot);
     // Looking for a copy to recommend reads files, so it is done only when there is something to repair.
     let repairable = |error: StateError| error.with_copy(|| good_copy(medium, suffix, &names));
-    let repair = Repair { suffix: suffix.to_owned(), path: path.clone(), copy: None };
 
     let Some(text) = read_file(medium, &names.snapshot)? else {
-        return Err(repairable(absent(medium, suffix, repair)?));
+        return Err(repairable(absent(medium, suffix, &path)?));
     };
-    let mut snapshot = version::decode(&text, &repair).map_err(repairable)?;
-    journal::replay(&mut snapshot, &journal, &medium.locate(&names.journal), &repair).map_err(repairable)?;
+    let Decoded { mut snapshot, is_outdated } = version::decode(&text, suffix, &path).map_err(repairable)?;
+    journal::replay(&mut snapshot, &journal, &medium.locate(&names.journal)).map_err(repairable)?;
     match newest_copy {
         Some(newest) if newest > snapshot.serial => {
             let copy = medium.locate(&names.copy(newest));
             Err(StateError::Stale { path, serial: snapshot.serial, copy, newest })
         }
-        _ => Ok(Loaded { snapshot, has_journal: !journal.is_empty() }),
+        _ => Ok(Loaded { snapshot, must_fold: is_outdated || !journal.is_empty() }),
     }
 }
 
@@ -70,12 +70,12 @@ pub(super) fn exists(medium: &dyn Medium, suffix: &str) -> Result<(), StateError
 }
 
 /// Why there is no state file: no such deployment, or a lost file.
-fn absent(medium: &dyn Medium, suffix: &str, repair: Repair) -> Result<StateError, StateError> {
+fn absent(medium: &dyn Medium, suffix: &str, path: &str) -> Result<StateError, StateError> {
     // The listing is taken now, because a deployment may just have been removed by the run that holds its lock.
     exists(medium, suffix)?;
     let remains = list(medium)?.into_iter().find(|name| Names::suffix_in(name) == Some(suffix));
     let remains = medium.locate(&remains.unwrap_or_default());
-    Ok(StateError::Missing { path: repair.path.clone(), remains, repair })
+    Ok(StateError::damaged(suffix, path, Damage::Missing { remains }))
 }
 
 /// The serials of the copies, the newest last.
@@ -90,8 +90,7 @@ fn good_copy(medium: &dyn Medium, suffix: &str, names: &Names) -> Option<String>
     copies.into_iter().rev().map(|serial| names.copy(serial)).find_map(|name| {
         let path = medium.locate(&name);
         let text = medium.read(&name).ok()??;
-        let repair = Repair { suffix: suffix.to_owned(), path: path.clone(), copy: None };
-        version::decode(&text, &repair).ok().map(|_| path)
+        version::decode(&text, suffix, &path).ok().map(|_| path)
     })
 }
 

@@ -170,3 +170,45 @@ fn read_holder(mut file: &File) -> Option<Holder> {
     file.rewind().and_then(|()| file.read_to_end(&mut text)).ok()?;
     serde_json::from_slice(&text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Invariant 2: one who waited on a file that was removed meanwhile has no lock.
+    #[test]
+    fn a_lock_on_a_removed_file_does_not_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let holder = Holder::current("drctl down");
+        let first = FileLock::take(folder.path(), "dev", &holder).expect("free");
+        let path = path_of(folder.path(), "dev");
+        let late = || OpenOptions::new().read(true).write(true).open(&path).expect("the file of the first");
+        let (second, third) = (late(), late());
+        Box::new(first).remove().expect("removed");
+        assert!(FileLock::try_on(&path, "dev", second).expect("no error").is_none());
+        let other = FileLock::take(folder.path(), "dev", &holder).expect("free");
+        assert!(FileLock::try_on(&path, "dev", third).expect("no error").is_none());
+        drop(other);
+    }
+
+    #[test]
+    fn a_ci_run_is_found_by_its_variables() {
+        let github = |name: &str| match name {
+            "GITHUB_SERVER_URL" => Some("https://github.com".to_owned()),
+            "GITHUB_REPOSITORY" => Some("acme/payments".to_owned()),
+            "GITHUB_RUN_ID" => Some("42".to_owned()),
+            _ => None,
+        };
+        assert_eq!(ci_run(github).as_deref(), Some("https://github.com/acme/payments/actions/runs/42"));
+        let gitlab = |name: &str| (name == "CI_JOB_URL").then(|| "https://gitlab.example/jobs/7".to_owned());
+        assert_eq!(ci_run(gitlab).as_deref(), Some("https://gitlab.example/jobs/7"));
+        assert_eq!(ci_run(|_| None), None);
+    }
+
+    #[test]
+    fn this_process_is_described() {
+        let holder = Holder::current("drctl up");
+        assert_eq!(holder.process, std::process::id());
+        assert!(!holder.host.is_empty() && !holder.host.contains('\n'));
+    }
+}

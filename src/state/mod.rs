@@ -44,7 +44,7 @@ mod version;
 mod writer;
 
 pub use durable::{COPIES, Folder, Hold, Medium};
-pub use error::{Repair, StateError};
+pub use error::{Damage, Damaged, StateError};
 pub use load::{deployments_in, read};
 pub use lock::Holder;
 pub use status::{Desired, Entry, IllegalTransition, Intent, Record, Status, next};

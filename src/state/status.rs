@@ -68,6 +68,9 @@ impl Status {
 /// What a resource shall be, and how it is tied to others.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Desired {
+    /// The stack the resource belongs to, by name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stack: String,
     /// The resolved spec as canonical JSON.
     pub spec: Value,
     /// The resources whose outputs the spec uses: created before this one, deleted after it.
@@ -189,6 +192,9 @@ impl Entry {
 pub struct Record {
     /// Where the resource stands.
     pub status: Status,
+    /// See [`Desired::stack`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stack: String,
     /// The spec the object has, or, while it is being created or adopted, shall have.
     pub spec: Value,
     /// While updating: what the object shall become. The fields beside it still say what it was.
@@ -252,6 +258,7 @@ impl Record {
     fn new(status: Status, token: Option<String>, desired: &Desired, at: Timestamp) -> Self {
         let mut record = Self {
             status,
+            stack: String::new(),
             spec: Value::Null,
             pending: None,
             outputs: Value::Null,
@@ -272,7 +279,8 @@ impl Record {
     }
 
     fn take(&mut self, desired: Desired) {
-        let Desired { spec, references, delete_after, lock_group, data_bearing, protected } = desired;
+        let Desired { stack, spec, references, delete_after, lock_group, data_bearing, protected } = desired;
+        self.stack = stack;
         self.spec = spec;
         self.references = references;
         self.delete_after = delete_after;

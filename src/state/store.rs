@@ -75,7 +75,7 @@ impl Store {
         load::exists(medium.as_ref(), suffix)?;
         let hold = take_lock(medium.as_ref(), suffix, holder, wait).await?;
         let loaded = load::load(medium.as_ref(), suffix)?;
-        Self::start(medium, loaded.snapshot, hold, loaded.has_journal)
+        Self::start(medium, loaded.snapshot, hold, loaded.must_fold)
     }
 
     /// Begins a deployment anew whose files are lost or damaged, without any record; what was there is kept beside it
@@ -218,7 +218,7 @@ impl Store {
     }
 
     fn write(&self, item: Item) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
-        hear(self.ask(|reply| Job::Write(item, reply)))
+        hear(self.ask(|reply| Job::Write(Box::new(item), reply)))
     }
 
     fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Answer {

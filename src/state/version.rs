@@ -7,8 +7,9 @@
 //! Invariants:
 //! 1. A text that is empty, truncated, damaged, edited, of a newer format or of another deployment is an error of its
 //!    own, never an empty deployment (invariant 6 of the run).
-//! 2. `decode(encode(x)) == x`.
+//! 2. What is read is what was written, to the last digit of a number.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use sha2::{Digest, Sha256};
 
-use super::error::{Repair, StateError};
+use super::error::{Damage, StateError};
 use super::status::Record;
 use crate::address::Address;
 
@@ -80,11 +81,11 @@ pub struct Snapshot {
 #[derive(Serialize, Deserialize)]
 struct StateFile<'a> {
     format: u32,
-    drctl: std::borrow::Cow<'a, str>,
-    deployment: std::borrow::Cow<'a, Deployment>,
+    drctl: Cow<'a, str>,
+    deployment: Cow<'a, Deployment>,
     serial: u64,
     #[serde(serialize_with = "write_records", deserialize_with = "read_records")]
-    records: std::borrow::Cow<'a, Records>,
+    records: Cow<'a, Records>,
 }
 
 /// The part of the file that every format has.
@@ -99,7 +100,6 @@ struct Head {
 
 /// Writes a snapshot as the text of a state file.
 pub(super) fn encode(snapshot: &Snapshot) -> Vec<u8> {
-    use std::borrow::Cow;
     let file = StateFile {
         format: FORMAT,
         drctl: env!("CARGO_PKG_VERSION").into(),
@@ -114,38 +114,47 @@ pub(super) fn encode(snapshot: &Snapshot) -> Vec<u8> {
     text
 }
 
-/// Reads the text of a state file. `repair` names the file and the deployment it should hold.
+/// What the text of a state file says.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) snapshot: Snapshot,
+    /// Whether the text should be written anew: it is of an older format, or an edit that a person accepted.
+    pub(super) is_outdated: bool,
+}
+
+/// Reads the text of the state file of a deployment, which is at the given path.
 ///
 /// # Errors
-/// One variant of [`StateError`] for each way in which the text can be wrong.
-pub(super) fn decode(text: &[u8], repair: &Repair) -> Result<Snapshot, StateError> {
-    let (path, repair) = (repair.path.clone(), repair.clone());
+/// One variant of [`StateError`] or [`Damage`] for each way in which the text can be wrong.
+pub(super) fn decode(text: &[u8], suffix: &str, path: &str) -> Result<Decoded, StateError> {
+    let damaged = |damage| StateError::damaged(suffix, path, damage);
+    let refused = |error| damaged(diagnose(&error));
     if text.trim_ascii().is_empty() {
-        return Err(StateError::Empty { path, repair });
+        return Err(damaged(Damage::Empty));
     }
-    let head: Head = serde_json::from_slice(text).map_err(|error| refused(&error, &repair))?;
+    let head: Head = serde_json::from_slice(text).map_err(refused)?;
     if head.format > FORMAT {
         let drctl = head.drctl.unwrap_or_else(|| "of a later version".to_owned());
-        return Err(StateError::Newer { path, found: head.format, known: FORMAT, drctl });
+        return Err(StateError::Newer { path: path.to_owned(), found: head.format, known: FORMAT, drctl });
     }
-    let accepted = head.checksum.as_deref() == Some(ACCEPTED);
-    if !accepted && !is_whole(text) {
-        return Err(StateError::Edited { path, repair });
+    let is_accepted = head.checksum.as_deref() == Some(ACCEPTED);
+    if !is_accepted && !is_whole(text) {
+        return Err(damaged(Damage::Edited));
     }
     let file: StateFile<'_> = if head.format == FORMAT {
-        serde_json::from_slice(text).map_err(|error| refused(&error, &repair))?
+        serde_json::from_slice(text).map_err(refused)?
     } else {
-        let old = serde_json::from_slice(text).map_err(|error| refused(&error, &repair))?;
-        let new = upgrade(old, head.format).map_err(|why| malformed(why, &repair))?;
-        serde_json::from_value(new).map_err(|error| malformed(error.to_string(), &repair))?
+        let old = serde_json::from_slice(text).map_err(refused)?;
+        let new = upgrade(old, head.format).map_err(|why| damaged(Damage::Malformed { why }))?;
+        serde_json::from_value(new).map_err(refused)?
     };
-    let snapshot =
-        Snapshot { deployment: file.deployment.into_owned(), serial: file.serial, records: file.records.into_owned() };
-    if snapshot.deployment.suffix != repair.suffix {
-        let inside = snapshot.deployment.suffix;
-        return Err(StateError::WrongDeployment { path, inside, expected: repair.suffix });
+    let deployment = file.deployment.into_owned();
+    if deployment.suffix != suffix {
+        let (path, expected) = (path.to_owned(), suffix.to_owned());
+        return Err(StateError::WrongDeployment { path, inside: deployment.suffix, expected });
     }
-    Ok(snapshot)
+    let snapshot = Snapshot { deployment, serial: file.serial, records: file.records.into_owned() };
+    Ok(Decoded { snapshot, is_outdated: is_accepted || head.format < FORMAT })
 }
 
 /// Leads a state file of an older format to [`FORMAT`], one format at a time. Format 1 is the first there is.
@@ -153,17 +162,12 @@ fn upgrade(_old: Value, from: u32) -> Result<Value, String> {
     Err(format!("no drctl ever wrote format {from}"))
 }
 
-fn refused(error: &serde_json::Error, repair: &Repair) -> StateError {
-    let (path, repair) = (repair.path.clone(), repair.clone());
+fn diagnose(error: &serde_json::Error) -> Damage {
     match error.classify() {
-        Category::Eof => StateError::Truncated { path, line: error.line(), repair },
-        Category::Data => StateError::Malformed { path, why: error.to_string(), repair },
-        Category::Syntax | Category::Io => StateError::NotJson { path, why: error.to_string(), repair },
+        Category::Eof => Damage::Truncated { line: error.line() },
+        Category::Data => Damage::Malformed { why: error.to_string() },
+        Category::Syntax | Category::Io => Damage::NotJson { why: error.to_string() },
     }
-}
-
-fn malformed(why: String, repair: &Repair) -> StateError {
-    StateError::Malformed { path: repair.path.clone(), why, repair: repair.clone() }
 }
 
 /// The checksum of a JSON text without its white space. Works on the text, not on parsed values, so that no rounding
@@ -212,8 +216,8 @@ fn write_records<S: Serializer>(records: &Records, serializer: S) -> Result<S::O
     serializer.collect_map(records.iter().map(|(address, record)| (address, record.as_ref())))
 }
 
-fn read_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::borrow::Cow<'static, Records>, D::Error> {
+fn read_records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'static, Records>, D::Error> {
     let records = BTreeMap::<Address, Record>::deserialize(deserializer)?;
     let records = records.into_iter().map(|(address, record)| (address, Arc::new(record))).collect();
-    Ok(std::borrow::Cow::Owned(records))
+    Ok(Cow::Owned(records))
 }

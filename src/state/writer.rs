@@ -27,7 +27,7 @@ pub(super) type Reply = oneshot::Sender<Result<(), StateError>>;
 /// What the writer is asked to do.
 pub(super) enum Job {
     /// Make something durable.
-    Write(Item, Reply),
+    Write(Box<Item>, Reply),
     /// Fold the journal and give the lock back.
     Close(Reply),
     /// Remove all files of a deployment without records.
@@ -69,8 +69,8 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn refuse(&self, item: Item, reply: Reply, why: StateError) {
-        if let Item::Entry { address, entry } = item {
+    pub(super) fn refuse(&self, item: Box<Item>, reply: Reply, why: StateError) {
+        if let Item::Entry { address, entry } = *item {
             self.failure().unrecorded.push((address, entry));
         }
         let _ = reply.send(Err(why));
@@ -119,7 +119,7 @@ impl Writer {
         self.commit(batch);
     }
 
-    fn commit(&mut self, batch: Vec<(Item, Reply)>) {
+    fn commit(&mut self, batch: Vec<(Box<Item>, Reply)>) {
         if batch.is_empty() {
             return;
         }
@@ -149,13 +149,13 @@ impl Writer {
     }
 
     /// Checks entries against what is on record and against those before them in the batch; answers the illegal ones.
-    fn stage(&self, batch: Vec<(Item, Reply)>) -> Staged {
+    fn stage(&self, batch: Vec<(Box<Item>, Reply)>) -> Staged {
         self.shared.look(|snapshot| {
             let mut staged = Staged::default();
             let mut touched: HashMap<Address, Option<Arc<Record>>> = HashMap::new();
             for (item, reply) in batch {
                 let serial = snapshot.serial + 1 + staged.accepted.len() as u64;
-                let line = Line { serial, time: self.medium.now(), item };
+                let line = Line { serial, time: self.medium.now(), item: *item };
                 let record = line.address().and_then(|address| match touched.get(address) {
                     Some(record) => record.as_deref(),
                     None => snapshot.records.get(address).map(AsRef::as_ref),
@@ -167,7 +167,7 @@ impl Writer {
                         }
                         staged.text.extend(line.encode());
                         staged.effects.push((serial, effect));
-                        staged.accepted.push((line.item, reply));
+                        staged.accepted.push((Box::new(line.item), reply));
                     }
                     Err(source) => {
                         let address = line.address().cloned().expect("only entries about a resource can be illegal");
@@ -256,5 +256,5 @@ impl Writer {
 struct Staged {
     text: Vec<u8>,
     effects: Vec<(u64, Effect)>,
-    accepted: Vec<(Item, Reply)>,
+    accepted: Vec<(Box<Item>, Reply)>,
 }

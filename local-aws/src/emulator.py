@@ -1,0 +1,42 @@
+"""Runs the emulator for local-aws, on a free loopback port that is told on standard output.
+
+Standard input is a pipe that local-aws holds open and never writes to. When it closes, by an orderly stop or because
+local-aws was killed, the emulator and every process it started in its process group end at once.
+"""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+
+
+def end_with_local_aws():
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+threading.Thread(target=end_with_local_aws, daemon=True).start()
+
+# Many connections at once must not meet the usual soft limit of 1024 files.
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+listener.bind((os.environ["BIND_HOST"], 0))
+print(listener.getsockname()[1], flush=True)
+sys.stdout = sys.stderr
+
+from hypercorn.asyncio import serve  # noqa: E402
+from hypercorn.config import Config  # noqa: E402
+from ministack.app import app  # noqa: E402
+
+config = Config()
+config.bind = [f"fd://{listener.fileno()}"]
+config.keep_alive_timeout = 3600
+config.loglevel = os.environ["LOG_LEVEL"]
+asyncio.run(serve(app, config))
+sys.exit("the emulator stopped serving")

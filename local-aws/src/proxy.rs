@@ -1,0 +1,156 @@
+//! The proxy before the emulator: names every call, answers those of Global Accelerator, corrects the others on their
+//! way in and out, and logs them all.
+//!
+//! Invariants:
+//! 1. What is neither Global Accelerator's nor concerned by a correction passes byte for byte.
+//! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::accelerator::Accelerators;
+use crate::admin;
+use crate::calls::Log;
+use crate::corrections::{Call, Corrections};
+use crate::emulator::Emulator;
+use crate::error::Error;
+use crate::instance::Instance;
+use crate::message::{Request, Response, XmlExt};
+use crate::operation::Operation;
+
+/// Everything that serves calls.
+pub(crate) struct Proxy {
+    /// Who it is, as its health call answers.
+    pub(crate) instance: Instance,
+    /// The log of calls.
+    pub(crate) log: Log,
+    /// What is corrected.
+    pub(crate) corrections: Corrections,
+    emulator: Emulator,
+    accelerators: Accelerators,
+}
+
+impl Proxy {
+    /// A proxy before `emulator`.
+    pub(crate) fn new(instance: Instance, emulator: Emulator, accelerators: Accelerators) -> Self {
+        Self { instance, log: Log::default(), corrections: Corrections::new(), emulator, accelerators }
+    }
+
+    /// The routes to serve.
+    pub(crate) fn router(self) -> Router {
+        admin::routes().fallback(handle).with_state(Arc::new(self))
+    }
+
+    async fn answer(&self, operation: &Operation, request: Request) -> Result<Response, Error> {
+        if operation.service == "globalaccelerator" {
+            return self.accelerators.answer(operation, &request, &self.emulator).await;
+        }
+        let call = Call { operation, original: &request, emulator: &self.emulator, accelerators: &self.accelerators };
+        self.corrections.apply(&call).await
+    }
+}
+
+async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Body>) -> axum::response::Response {
+    let (parts, body) = request.into_parts();
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        // The client went away or broke the protocol; there is no call to speak of.
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    let request = Request::new(parts.method, parts.uri, parts.headers, body);
+    let is_emulators_own = request.uri.path().starts_with("/_ministack/");
+    let operation = Operation::of(&request);
+
+    let started = Instant::now();
+    let answer = proxy.answer(&operation, request).await;
+    let duration = started.elapsed();
+    let response = answer.unwrap_or_else(|error| {
+        let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
+        Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document)
+    });
+
+    if !is_emulators_own {
+        proxy.log.add(&operation, response.status.as_u16(), error_code(&response), duration);
+    }
+    let mut outgoing = axum::response::Response::new(Body::from(response.body));
+    *outgoing.status_mut() = response.status;
+    *outgoing.headers_mut() = response.headers;
+    outgoing
+}
+
+/// The code by which AWS names a refusal, in whichever protocol it was sent.
+fn error_code(response: &Response) -> Option<String> {
+    if response.status.as_u16() < 400 {
+        return None;
+    }
+    // JSON and CBOR name a shape, perhaps with a namespace before and an address behind it.
+    let bare = |code: &str| {
+        let code = code.split(':').next().unwrap_or(code);
+        code.rsplit('#').next().unwrap_or(code).to_owned()
+    };
+    let header = || response.headers.get("x-amzn-errortype")?.to_str().ok().map(bare);
+    let json = || {
+        let document: Value = serde_json::from_slice(&response.body).ok()?;
+        ["__type", "code", "Code"].iter().find_map(|key| document.get(key)?.as_str().map(bare))
+    };
+    let cbor = || {
+        let kind = response.headers.get(header::CONTENT_TYPE)?;
+        let is_cbor = kind.to_str().ok()?.contains("cbor");
+        let document: ciborium::Value =
+            is_cbor.then(|| ciborium::from_reader(response.body.as_ref()).ok()).flatten()?;
+        let entries = document.into_map().ok()?;
+        entries.into_iter().find(|(key, _)| key.as_text() == Some("__type"))?.1.as_text().map(bare)
+    };
+    let xml = || {
+        let mut code = None;
+        response.xml()?.each("Code", &mut |element| {
+            code = code.take().or_else(|| element.get_text().map(|text| text.into_owned()));
+        });
+        code
+    };
+    header().or_else(json).or_else(cbor).or_else(xml)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn refusal(body: &[u8], headers: &[(&'static str, &'static str)]) -> Response {
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        Response { status: StatusCode::BAD_REQUEST, headers, body: body.to_vec().into() }
+    }
+
+    #[test]
+    fn the_error_code_is_found_in_every_protocol() {
+        let mut cbor = Vec::new();
+        let document = ciborium::Value::Map(vec![("__type".into(), "com.amazonaws#ResourceNotFound".into())]);
+        ciborium::into_writer(&document, &mut cbor).unwrap();
+        for response in [
+            refusal(br#"{"__type":"com.amazonaws.x#ResourceNotFound"}"#, &[]),
+            refusal(b"", &[("x-amzn-errortype", "ResourceNotFound:http://internal.amazon.com/")]),
+            refusal(b"<ErrorResponse><Error><Code>ResourceNotFound</Code></Error></ErrorResponse>", &[]),
+            refusal(b"<Error><Code>ResourceNotFound</Code></Error>", &[]),
+            refusal(&cbor, &[("content-type", "application/cbor")]),
+        ] {
+            assert_eq!(error_code(&response).as_deref(), Some("ResourceNotFound"));
+        }
+    }
+
+    #[test]
+    fn a_success_has_no_error_code() {
+        let mut response = refusal(br#"{"code":"x"}"#, &[]);
+        response.status = StatusCode::OK;
+        assert_eq!(error_code(&response), None);
+    }
+}

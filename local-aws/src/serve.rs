@@ -1,0 +1,81 @@
+//! The process that serves: starts the emulator, puts the proxy before it, and ends both together.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::accelerator::Accelerators;
+use crate::cli::{self, Settings};
+use crate::emulator::{Emulator, Process};
+use crate::environment;
+use crate::error::Error;
+use crate::instance::{self, Instance};
+use crate::proxy::Proxy;
+
+/// Serves in the foreground until it is told to end (SIGTERM, SIGINT) or the emulator ends. `ready` is told the
+/// instance once it answers.
+pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) -> Result<(), Error> {
+    let folder = settings.dir.as_path();
+    let mut lock = instance::lock(folder)?;
+    if lock.is_none() {
+        // `start` and `stop` look whether the folder is free by taking it for a moment.
+        sleep(Duration::from_millis(200)).await;
+        lock = instance::lock(folder)?;
+    }
+    let Some(_lock) = lock else { return Err(Error::Busy(folder.to_owned())) };
+    instance::forget(folder);
+    let python = environment::ensure(cli::say)?;
+
+    let port = settings.port.unwrap_or(0);
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| Error::Listen { port, source })?;
+    let port = listener.local_addr()?.port();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    // The terminal that started it may be closed.
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move { while hangup.recv().await.is_some() {} });
+
+    let mut emulator = tokio::select! {
+        started = Process::start(&python, folder, port) => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let instance = Instance {
+        pid: std::process::id(),
+        port,
+        emulator_pid: emulator.pid().unwrap_or_default(),
+        emulator_port: emulator.port,
+        started: jiff::Timestamp::now().to_string(),
+    };
+    let accelerators = Accelerators::new(settings.settle());
+    let proxy = Proxy::new(instance.clone(), Emulator::new(emulator.port), accelerators);
+    // Small answers must not wait for the acknowledgement of earlier ones.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let server = axum::serve(listener, proxy.router());
+    instance.record(folder)?;
+    ready(&instance);
+
+    let outcome = tokio::select! {
+        served = server.into_future() => served.map_err(Error::from),
+        ended = emulator.ended() => Err(ended),
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    emulator.stop().await;
+    clean(folder);
+    outcome
+}
+
+fn clean(folder: &Path) {
+    instance::forget(folder);
+    // What stays behind is removed by the next start.
+    let _ = std::fs::remove_dir_all(folder.join("data"));
+}

@@ -1,0 +1,269 @@
+"""What a client sees of the local AWS, asserted with boto3. Called by whole.rs with the endpoint as its argument."""
+
+import io
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+
+import boto3
+from botocore.exceptions import ClientError
+
+ENDPOINT = sys.argv[1]
+HOME, AWAY = "eu-west-1", "eu-central-1"
+
+
+def client(service, region=HOME):
+    return boto3.client(
+        service, region_name=region, endpoint_url=ENDPOINT, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+
+def own(path, method="GET"):
+    with urllib.request.urlopen(urllib.request.Request(f"{ENDPOINT}/_local-aws/{path}", method=method)) as answer:
+        body = answer.read()
+        return json.loads(body) if body else None
+
+
+def refused(code, call, **parameters):
+    try:
+        call(**parameters)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == code, error
+        return
+    raise AssertionError(f"{code} was expected")
+
+
+def network():
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"{HOME}{zone}")["Subnet"]["SubnetId"]
+        for n, zone in enumerate("ab")
+    ]
+    ec2.create_flow_logs(
+        ResourceIds=[vpc],
+        ResourceType="VPC",
+        TrafficType="REJECT",
+        LogGroupName="/vpc/flow",
+        DeliverLogsPermissionArn="arn:aws:iam::000000000000:role/flow",
+        MaxAggregationInterval=60,
+        TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": [{"Key": "k", "Value": "v"}]}],
+    )
+    flow = ec2.describe_flow_logs(Filters=[{"Name": "tag:k", "Values": ["v"]}])["FlowLogs"][0]
+    assert (flow["LogGroupName"], flow["MaxAggregationInterval"]) == ("/vpc/flow", 60), flow
+    assert flow["DeliverLogsPermissionArn"].endswith("role/flow"), flow
+
+    address = ec2.allocate_address(Domain="vpc")
+    nat = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address["AllocationId"])["NatGateway"]
+    read = ec2.describe_nat_gateways(NatGatewayIds=[nat["NatGatewayId"]])["NatGateways"][0]
+    assert read["NatGatewayAddresses"][0]["PublicIp"] == address["PublicIp"], read
+
+    group = ec2.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    everything = {"IpProtocol": "-1", "FromPort": 0, "ToPort": 0, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[everything])
+    assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"] == []
+
+    balancers = client("elbv2")
+    balancer = balancers.create_load_balancer(Name="api", Subnets=subnets, Scheme="internal")["LoadBalancers"][0]
+    assert balancer["VpcId"] == vpc, balancer
+    assert [zone["ZoneName"] for zone in balancer["AvailabilityZones"]] == [f"{HOME}a", f"{HOME}b"], balancer
+    targets = balancers.create_target_group(Name="f", TargetType="lambda")["TargetGroups"][0]
+    assert "Port" not in targets and "Protocol" not in targets, targets
+    return balancer["LoadBalancerArn"], vpc
+
+
+def accelerator(balancer, vpc):
+    ga = client("globalaccelerator", "us-west-2")
+    refused("InvalidSignatureException", client("globalaccelerator", HOME).list_accelerators)
+    tags = [{"Key": "owner", "Value": "test"}]
+    arn = ga.create_accelerator(Name="a", IdempotencyToken="1", Tags=tags)["Accelerator"]["AcceleratorArn"]
+    by_tag = client("resourcegroupstaggingapi", "us-west-2").get_resources(TagFilters=[{"Key": "owner"}])
+    assert by_tag["ResourceTagMappingList"] == [{"ResourceARN": arn, "Tags": tags}], by_tag
+    again = ga.create_accelerator(Name="a", IdempotencyToken="1")["Accelerator"]
+    assert again["AcceleratorArn"] == arn and again["CreatedTime"].year > 2000
+    listener = ga.create_listener(
+        AcceleratorArn=arn, Protocol="TCP", PortRanges=[{"FromPort": 443, "ToPort": 443}], IdempotencyToken="1"
+    )["Listener"]["ListenerArn"]
+
+    def create(endpoint, token):
+        return ga.create_endpoint_group(
+            ListenerArn=listener,
+            EndpointGroupRegion=HOME,
+            EndpointConfigurations=[{"EndpointId": endpoint, "Weight": 100}],
+            IdempotencyToken=token,
+        )["EndpointGroup"]["EndpointGroupArn"]
+
+    refused("InvalidArgumentException", create, endpoint=f"abc.execute-api.{HOME}.amazonaws.com", token="1")
+    refused("InvalidArgumentException", create, endpoint=balancer + "0", token="2")
+    refused("InvalidArgumentException", create, endpoint="eipalloc-0123456789abcdef0", token="3")
+    # An internal load balancer needs an internet gateway at its network.
+    refused("InvalidArgumentException", create, endpoint=balancer, token="4")
+    ec2 = client("ec2")
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    group = create(balancer, "5")
+
+    def deployed():
+        while ga.describe_accelerator(AcceleratorArn=arn)["Accelerator"]["Status"] != "DEPLOYED":
+            time.sleep(0.05)
+
+    deployed()
+    refused("AcceleratorNotDisabledException", ga.delete_accelerator, AcceleratorArn=arn)
+    ga.delete_endpoint_group(EndpointGroupArn=group)
+    ga.delete_listener(ListenerArn=listener)
+    deployed()
+    ga.update_accelerator(AcceleratorArn=arn, Enabled=False)
+    deployed()
+    ga.delete_accelerator(AcceleratorArn=arn)
+    refused("AcceleratorNotFoundException", ga.describe_accelerator, AcceleratorArn=arn)
+
+
+def data():
+    alarms = client("cloudwatch")
+    alarms.put_metric_alarm(
+        AlarmName="p99", Namespace="n", MetricName="m", ExtendedStatistic="p99", Period=60, EvaluationPeriods=1,
+        Threshold=1, ComparisonOperator="GreaterThanThreshold",
+    )
+    alarm = alarms.describe_alarms()["MetricAlarms"][0]
+    assert alarm["ExtendedStatistic"] == "p99" and "Statistic" not in alarm, alarm
+
+    secrets, replica = client("secretsmanager"), client("secretsmanager", AWAY)
+    secrets.create_secret(Name="s", SecretString="one", AddReplicaRegions=[{"Region": AWAY}])
+    status = secrets.describe_secret(SecretId="s")["ReplicationStatus"][0]
+    assert (status["Region"], status["Status"]) == (AWAY, "InSync"), status
+    secrets.put_secret_value(SecretId="s", SecretString="two")
+    assert replica.get_secret_value(SecretId="s")["SecretString"] == "two"
+    refused("InvalidRequestException", secrets.delete_secret, SecretId="s", ForceDeleteWithoutRecovery=True)
+    secrets.remove_regions_from_replication(SecretId="s", RemoveReplicaRegions=[AWAY])
+    refused("ResourceNotFoundException", replica.get_secret_value, SecretId="s")
+    assert secrets.get_secret_value(SecretId="s")["SecretString"] == "two"
+    secrets.delete_secret(SecretId="s", ForceDeleteWithoutRecovery=True)
+
+    tables = client("dynamodb")
+    tables.create_table(
+        TableName="payments", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}], BillingMode="PAY_PER_REQUEST",
+        SSESpecification={"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "home-key"},
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    tables.get_waiter("table_exists").wait(TableName="payments", WaiterConfig={"Delay": 1})
+    tables.update_table(
+        TableName="payments", ReplicaUpdates=[{"Create": {"RegionName": AWAY, "KMSMasterKeyId": "away-key"}}]
+    )
+    assert tables.describe_table(TableName="payments")["Table"]["Replicas"][0]["KMSMasterKeyId"] == "away-key"
+    away = client("dynamodb", AWAY).describe_table(TableName="payments")["Table"]
+    assert away["SSEDescription"]["KMSMasterKeyArn"] == "away-key", away
+
+    databases = client("rds")
+    cluster = databases.create_db_cluster(
+        DBClusterIdentifier="c", Engine="aurora-postgresql", MasterUsername="u", MasterUserPassword="not-a-secret",
+        EnableCloudwatchLogsExports=["postgresql"],
+    )["DBCluster"]
+    databases.create_db_instance(
+        DBInstanceIdentifier="i", DBClusterIdentifier="c", Engine="aurora-postgresql", DBInstanceClass="db.r6g.large"
+    )
+    read = databases.describe_db_clusters(DBClusterIdentifier="c")["DBClusters"][0]
+    assert read["EnabledCloudwatchLogsExports"] == ["postgresql"], read
+    assert (read["Endpoint"], read["ReaderEndpoint"]) == (cluster["Endpoint"], cluster["ReaderEndpoint"]), read
+
+    check = client("route53").create_health_check(
+        CallerReference="1",
+        HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": "a.example", "EnableSNI": True},
+    )["HealthCheck"]
+    assert check["HealthCheckConfig"]["EnableSNI"] is True, check
+
+    # Larger than any limit a proxy has by default.
+    files, content = client("s3"), bytes(20_000_000)
+    files.create_bucket(Bucket="files", CreateBucketConfiguration={"LocationConstraint": HOME})
+    files.put_object(Bucket="files", Key="large", Body=content)
+    assert files.get_object(Bucket="files", Key="large")["Body"].read() == content
+    assert files.head_object(Bucket="files", Key="large")["ContentLength"] == len(content)
+
+
+CODE = """
+import boto3
+def handler(event, context):
+    boto3.client("sqs").create_queue(QueueName="made-by-the-function")
+    return {"statusCode": 200, "body": "from the function"}
+"""
+
+
+def function_and_api():
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("index.py", CODE)
+    functions = client("lambda")
+    arn = functions.create_function(
+        FunctionName="f", Runtime="python3.12", Role="arn:aws:iam::000000000000:role/f", Handler="index.handler",
+        Code={"ZipFile": package.getvalue()},
+    )["FunctionArn"]
+    functions.get_waiter("function_active_v2").wait(FunctionName="f", WaiterConfig={"Delay": 1})
+
+    apis = client("apigateway")
+    api = apis.create_rest_api(name="a")["id"]
+    root = apis.get_resources(restApiId=api)["items"][0]["id"]
+    method = {"restApiId": api, "resourceId": root, "httpMethod": "GET"}
+    apis.put_method(**method, authorizationType="NONE")
+    uri = f"arn:aws:apigateway:{HOME}:lambda:path/2015-03-31/functions/{arn}/invocations"
+    apis.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    deployment = apis.create_deployment(restApiId=api)["id"]
+    stage = apis.create_stage(restApiId=api, stageName="prod", deploymentId=deployment)
+    assert "accessLogSettings" not in stage, stage
+    apis.create_domain_name(
+        domainName="a.example", regionalCertificateArn=f"arn:aws:acm:{HOME}:000000000000:certificate/c",
+        endpointConfiguration={"types": ["REGIONAL"]},
+    )
+    apis.create_base_path_mapping(domainName="a.example", restApiId=api, stage="prod", basePath="")
+    mapping = apis.get_base_path_mapping(domainName="a.example", basePath="(none)")
+    assert mapping["restApiId"] == api, mapping
+    mapping = {"domainName": "a.example", "basePath": ""}
+    refused("ConflictException", apis.create_base_path_mapping, **mapping, restApiId=api)
+    refused("BadRequestException", apis.create_domain_name, domainName="a.example")
+    apis.create_stage(restApiId=api, stageName="next", deploymentId=deployment)
+    switch = [{"op": "replace", "path": "/stage", "value": "next"}]
+    apis.update_base_path_mapping(domainName="a.example", basePath="(none)", patchOperations=switch)
+    certificate = f"arn:aws:acm:{HOME}:000000000000:certificate/d"
+    renew = [{"op": "replace", "path": "/regionalCertificateArn", "value": certificate}]
+    updated = apis.update_domain_name(domainName="a.example", patchOperations=renew)
+    assert updated["regionalCertificateArn"] == certificate, updated
+    assert apis.get_domain_name(domainName="a.example")["regionalCertificateArn"] == certificate
+    mapping = apis.get_base_path_mapping(domainName="a.example", basePath="(none)")
+    assert mapping["stage"] == "next", mapping
+
+    with urllib.request.urlopen(f"{ENDPOINT}/_aws/execute-api/{api}/prod/") as answer:
+        assert answer.read() == b"from the function"
+    # The function's own call came through the proxy.
+    calls = own("calls?service=sqs&operation=CreateQueue")
+    assert len(calls) == 1 and calls[0]["mutating"] and calls[0]["region"] == HOME, calls
+
+
+def log():
+    data_plane = own("calls?kind=data-plane")
+    assert [call["service"] for call in data_plane] == ["execute-api"], data_plane
+    failed = own("calls?service=globalaccelerator&operation=DeleteAccelerator")[0]
+    assert (failed["status"], failed["error"]) == (400, "AcceleratorNotDisabledException"), failed
+    assert failed["region"] == "us-west-2", failed
+    unnamed = [call["operation"] for call in own("calls") if " " in call["operation"]]
+    assert unnamed == [], unnamed
+    summary = own("summary")
+    assert summary["data_plane"] == 1 and summary["calls"] == len(own("calls?kind=api")), summary
+    last = summary["last_seq"]
+    client("ec2").describe_vpcs()
+    later = own(f"calls?since={last}")
+    assert [(call["seq"], call["operation"], call["mutating"]) for call in later] == [(last + 1, "DescribeVpcs", False)]
+    own("calls", "DELETE")
+    assert own("calls") == []
+    try:
+        own("no-such-thing")
+        raise AssertionError("404 was expected")
+    except urllib.error.HTTPError as error:
+        assert error.code == 404, error
+
+
+accelerator(*network())
+data()
+function_and_api()
+log()

@@ -1,0 +1,236 @@
+//! Builds the change set: for every resource of the plan and every record, what has to be done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::diff::{Difference, differences};
+use super::{Action, Change, ChangeSet, Drift};
+use crate::address::Address;
+use crate::aws::tags;
+use crate::graph::{Edge, Graph};
+use crate::reference::{is_known, resolve};
+use crate::resources::{Adoption, AnyKind, AnyObject, Kinds};
+use crate::state::{Record, Records, Status};
+use crate::topology::{Resource, Topology};
+
+/// An object with the name of one of our resources that does not say it is ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address}: an object with this name exists already and belongs to {owner}")]
+pub struct Taken {
+    /// The resource whose name is taken.
+    pub address: Address,
+    /// Whose it is, as far as its tags tell.
+    pub owner: String,
+}
+
+/// Builds the change set of `up`. `objects` is what `observe` found, by address.
+///
+/// # Errors
+/// Every object that has one of our names and is not ours.
+///
+/// # Panics
+/// When the topology is no graph or has kinds that do not exist: faults in drctl, found by its tests.
+pub fn build(
+    topology: &Topology,
+    records: &Records,
+    objects: &BTreeMap<Address, AnyObject>,
+    suffix: &str,
+    kinds: &Kinds,
+) -> Result<ChangeSet, Vec<Taken>> {
+    let edges = topology.resources.values().flat_map(|resource| {
+        resource.references.iter().map(|to| Edge::reference(resource.address.clone(), to.clone()))
+    });
+    let nodes = topology.resources.values().map(|resource| (resource.address.clone(), resource));
+    let graph = Graph::build(nodes, edges).expect("stacks refer only to what was added before");
+
+    let mut set = ChangeSet::default();
+    let mut taken = Vec::new();
+    for address in graph.order() {
+        let resource = &topology.resources[address];
+        let kind = kind_of(kinds, address);
+        let record = records.get(address).cloned();
+        let object = objects.get(address).cloned();
+        if let (None, Some(object)) = (&record, &object)
+            && let Some(owner) = foreign_owner(kind, object, suffix)
+        {
+            taken.push(Taken { address: address.clone(), owner });
+            continue;
+        }
+        let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
+        let change = change(resource, &desired, record, object, kind);
+        set.changes.insert(address.clone(), change);
+    }
+    if !taken.is_empty() {
+        return Err(taken);
+    }
+    for (address, record) in records {
+        if !topology.resources.contains_key(address) {
+            let object = objects.get(address).cloned();
+            set.changes.insert(address.clone(), deletion(address, record, object, kinds));
+        }
+    }
+    set.outputs = topology
+        .outputs
+        .iter()
+        .map(|(name, text)| (name.clone(), resolve(text, &|of, field| known_output(&set, kinds, of, field))))
+        .collect();
+    Ok(set)
+}
+
+/// Builds the change set of `down`: everything on record goes, except what is protected and what that needs.
+pub fn teardown(records: &Records, objects: &BTreeMap<Address, AnyObject>, kinds: &Kinds) -> ChangeSet {
+    let kept = kept(records);
+    let mut set = ChangeSet::default();
+    for (address, record) in records {
+        let mut change = deletion(address, record, objects.get(address).cloned(), kinds);
+        if kept.contains(&address) {
+            change.action = Action::None;
+        }
+        set.changes.insert(address.clone(), change);
+    }
+    set
+}
+
+/// The protected resources and, transitively, all they refer to.
+fn kept(records: &Records) -> std::collections::BTreeSet<&Address> {
+    let mut kept = std::collections::BTreeSet::new();
+    let mut open: Vec<&Address> =
+        records.iter().filter(|(_, record)| record.protected).map(|(address, _)| address).collect();
+    while let Some(address) = open.pop() {
+        if kept.insert(address)
+            && let Some(record) = records.get(address)
+        {
+            open.extend(record.all_references().filter(|reference| records.contains_key(*reference)));
+        }
+    }
+    kept
+}
+
+fn change(
+    resource: &Resource,
+    desired: &Value,
+    record: Option<Arc<Record>>,
+    object: Option<AnyObject>,
+    kind: &dyn AnyKind,
+) -> Change {
+    let traits = kind.traits();
+    let expected = traits.expected;
+    // A spec that no longer fits its kind was made by an earlier version; then every field counts as different.
+    let desired = kind.canonical(desired).unwrap_or_else(|_| desired.clone());
+    let drift = drift(record.as_deref(), object.as_ref());
+    let (action, differences, seconds) = match (&record, &object) {
+        (_, None) => (Action::Create, Vec::new(), expected.create),
+        (None, Some(object)) => (Action::Adopt, between(object, &desired, None, traits.immutable), expected.update),
+        (Some(record), Some(object)) => {
+            let found = between(object, &desired, Some(record), traits.immutable);
+            if record.status == Status::Creating {
+                (Action::Create, Vec::new(), expected.create)
+            } else if found.iter().any(|difference| difference.forces_replacement) {
+                (Action::Replace, found, expected.delete + expected.create)
+            } else if found.is_empty() {
+                (Action::None, found, 0)
+            } else {
+                (Action::Update, found, expected.update)
+            }
+        }
+    };
+    let learned = record.as_ref().and_then(|record| record.milliseconds).map(Duration::from_millis);
+    Change {
+        address: resource.address.clone(),
+        stack: resource.stack.to_string(),
+        action,
+        differences,
+        drift,
+        desired: Some(resource.clone()),
+        object,
+        record,
+        expected: match (action, learned) {
+            (Action::Create, Some(learned)) => learned,
+            _ => Duration::from_secs(seconds.into()),
+        },
+    }
+}
+
+fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, kinds: &Kinds) -> Change {
+    let seconds = kinds.get(address.kind()).map_or(5, |kind| kind.traits().expected.delete);
+    Change {
+        address: address.clone(),
+        stack: record.stack.clone(),
+        action: Action::Delete,
+        differences: Vec::new(),
+        drift: Drift::None,
+        desired: None,
+        object,
+        record: Some(record.clone()),
+        expected: Duration::from_secs(seconds.into()),
+    }
+}
+
+/// What somebody else did: the difference between the record and the object, on the fields the record has.
+pub(super) fn drift(record: Option<&Record>, object: Option<&AnyObject>) -> Drift {
+    match (record, object) {
+        (Some(record), None) if record.status == Status::Ready => Drift::Deleted,
+        (Some(record), Some(object)) if record.status == Status::Ready => {
+            let fields = between(object, &record.spec, Some(record), &[]);
+            // Told in the direction of time: from what was recorded to what is there.
+            let fields: Vec<_> = fields
+                .into_iter()
+                .map(|difference| Difference { from: difference.to, to: difference.from, ..difference })
+                .collect();
+            if fields.is_empty() { Drift::None } else { Drift::Changed { fields } }
+        }
+        _ => Drift::None,
+    }
+}
+
+/// Compares an object with a spec that may have tags: only keys that are desired or that drctl set before count.
+fn between(object: &AnyObject, desired: &Value, record: Option<&Record>, immutable: &[&str]) -> Vec<Difference> {
+    let mut actual = object.spec.clone();
+    if let Some(wanted) = desired.get("tags").and_then(Value::as_object) {
+        let ours = |key: &String| {
+            let recorded = record.and_then(|record| record.spec.get("tags"));
+            wanted.contains_key(key) || recorded.is_some_and(|tags| tags.get(key).is_some())
+        };
+        let tags: serde_json::Map<String, Value> = object
+            .tags
+            .iter()
+            .filter(|(key, _)| ours(key))
+            .map(|(key, value)| (key.clone(), Value::from(value.clone())))
+            .collect();
+        if let Some(fields) = actual.as_object_mut() {
+            fields.insert("tags".to_owned(), tags.into());
+        }
+    }
+    differences(&actual, desired, immutable)
+}
+
+/// Whose an unrecorded object is, when it is not ours.
+fn foreign_owner(kind: &dyn AnyKind, object: &AnyObject, suffix: &str) -> Option<String> {
+    if kind.traits().adoption == Adoption::ByName {
+        return None;
+    }
+    match object.tags.get(tags::DEPLOYMENT) {
+        Some(owner) if owner == suffix => None,
+        Some(owner) => Some(format!("the deployment `{owner}`")),
+        None => Some("somebody else (it has no drctl tags)".to_owned()),
+    }
+}
+
+/// An output of a resource that keeps its object: what is to be made or made again has no known outputs yet.
+fn known_output(set: &ChangeSet, kinds: &Kinds, address: &Address, field: &str) -> Option<Value> {
+    let change = set.changes.get(address)?;
+    let keeps = match change.action {
+        Action::None => true,
+        Action::Update | Action::Adopt => !kind_of(kinds, address).changes_on_update(field),
+        Action::Create | Action::Replace | Action::Delete => false,
+    };
+    let value = change.object.as_ref().filter(|_| keeps)?.outputs.get(field)?;
+    is_known(value).then(|| value.clone())
+}
+
+fn kind_of<'k>(kinds: &Kinds, address: &Address) -> &'k dyn AnyKind {
+    kinds.get(address.kind()).expect("topologies are made of known kinds")
+}

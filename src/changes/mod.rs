@@ -1,0 +1,169 @@
+//! What has to change: desired spec + record + object -> change, with the fields that cause it.
+//!
+//! Pure: it never awaits. [`build`](build::build) makes the change set that `plan` shows and `up` carries out; the operations
+//! that carry it out are made from the set itself, so nothing can be done that was not shown.
+//!
+//! Invariants:
+//! 1. Only fields drctl sets are compared; what AWS fills in is not a difference.
+//! 2. A change names every field that causes it, and which of them force replacement.
+//! 3. A resource whose desired spec equals the observed object has no change, whatever the record says.
+//! 4. An object that is not on record is adopted only when it says it is ours; else the run stops before it changes anything.
+
+mod build;
+mod condition;
+mod diff;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::address::Address;
+use crate::resources::AnyObject;
+use crate::state::Record;
+use crate::topology::Resource;
+
+pub use build::{Taken, build, teardown};
+pub use condition::{Condition, conditions};
+pub use diff::{Difference, differences};
+
+/// What is done to one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing: it is as it should be.
+    None,
+    /// It does not exist and is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It is deleted and made again.
+    Replace,
+    /// It is no longer wanted.
+    Delete,
+    /// It exists, says it is ours, and is not on record: it is taken over, and brought in line.
+    Adopt,
+}
+
+impl Action {
+    /// All actions that change something, in the order people read them.
+    pub const CHANGING: [Self; 5] = [Self::Create, Self::Adopt, Self::Update, Self::Replace, Self::Delete];
+
+    /// The action's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Replace => "replace",
+            Self::Delete => "delete",
+            Self::Adopt => "adopt",
+        }
+    }
+
+    /// The sign that stands before the resource in a plan.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::None => " ",
+            Self::Create => "+",
+            Self::Update => "~",
+            Self::Replace => "±",
+            Self::Delete => "-",
+            Self::Adopt => ">",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What happens to one resource, and why.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The resource.
+    pub address: Address,
+    /// The stack it belongs to, by name.
+    pub stack: String,
+    /// What is done.
+    pub action: Action,
+    /// Why: the fields in which the object differs from what is desired. Empty for creations and deletions.
+    pub differences: Vec<Difference>,
+    /// What somebody else changed: where the object differs from what drctl recorded.
+    pub drift: Drift,
+    /// What is desired; `None` when the plan no longer has the resource.
+    pub desired: Option<Resource>,
+    /// What AWS has.
+    pub object: Option<AnyObject>,
+    /// What is on record.
+    pub record: Option<Arc<Record>>,
+    /// How long it will take, as far as known.
+    pub expected: std::time::Duration,
+}
+
+/// What somebody else did to an object since drctl recorded it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(tag = "drift", rename_all = "snake_case")]
+pub enum Drift {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is gone.
+    Deleted,
+    /// Fields of it are not as recorded: from what was recorded to what is there.
+    Changed {
+        /// The fields.
+        fields: Vec<Difference>,
+    },
+}
+
+impl Drift {
+    /// Tells whether nothing happened.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// Everything that a run is going to do, resources without a change included.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeSet {
+    /// The changes by address.
+    pub changes: BTreeMap<Address, Change>,
+    /// The deployment's outputs as far as they are known now.
+    pub outputs: Vec<(String, Value)>,
+}
+
+impl ChangeSet {
+    /// The changes that do something.
+    pub fn changing(&self) -> impl Iterator<Item = &Change> {
+        self.changes.values().filter(|change| change.action != Action::None)
+    }
+
+    /// Tells whether nothing has to be done.
+    pub fn is_empty(&self) -> bool {
+        self.changing().next().is_none()
+    }
+
+    /// How many resources there are by action.
+    pub fn count(&self, action: Action) -> usize {
+        self.changes.values().filter(|change| change.action == action).count()
+    }
+
+    /// The changes that lose data that cannot be made again.
+    pub fn losing_data(&self) -> impl Iterator<Item = &Change> {
+        self.changing().filter(|change| {
+            let bearing = change.record.as_ref().is_some_and(|record| record.data_bearing)
+                || change.desired.as_ref().is_some_and(|resource| resource.data_bearing);
+            bearing && change.object.is_some() && matches!(change.action, Action::Replace | Action::Delete)
+        })
+    }
+
+    /// The resources that somebody else changed.
+    pub fn drifted(&self) -> impl Iterator<Item = &Change> {
+        self.changes.values().filter(|change| !change.drift.is_none())
+    }
+}

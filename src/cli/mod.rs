@@ -1,0 +1,159 @@
+//! What the user types: one file per command, named as typed.
+//!
+//! A command reads its arguments, calls the layers below in order, and hands what they return to `ui`. It holds no rule of the
+//! product itself. The doc comments on arguments are the help texts.
+
+mod down;
+mod graph;
+mod init;
+mod outputs;
+mod plan;
+mod schema;
+mod session;
+mod state;
+mod status;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::{Failure, Kind};
+use crate::plan::Suffix;
+use crate::ui::{ColorChoice, OutputMode, Screen};
+
+/// Deploys, checks and destroys a complete multi-region disaster-recovery stack on AWS.
+#[derive(Debug, Parser)]
+#[command(name = "drctl", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    Down(down::Down),
+    Status(status::Status),
+    Plan(plan::Plan),
+    Outputs(outputs::Outputs),
+    Graph(graph::Graph),
+    Init(init::Init),
+    Schema(schema::Schema),
+    State(state::State),
+}
+
+/// The flags that every command has.
+#[derive(Clone, Debug, Args)]
+struct Flags {
+    /// The short name that makes the deployment unique, such as `dev`
+    #[arg(long, env = "ENVIRONMENT_SUFFIX", value_name = "NAME", global = true)]
+    suffix: Option<Suffix>,
+    /// The plan file; by default `plans/payments.toml`, else the built-in plan, which is that same file
+    #[arg(long, value_name = "FILE", global = true)]
+    plan: Option<PathBuf>,
+    /// The folder of the state files
+    #[arg(long, value_name = "DIR", default_value = "state", global = true)]
+    state_dir: PathBuf,
+    /// A named profile of the AWS configuration
+    #[arg(long, value_name = "NAME", global = true)]
+    profile: Option<String>,
+    /// An endpoint for every AWS service, instead of AWS's own
+    #[arg(long, value_name = "URL", global = true)]
+    endpoint_url: Option<String>,
+    /// How many operations may run at the same time; by default as many as AWS's rate limits allow
+    #[arg(long, value_name = "N", global = true)]
+    parallelism: Option<std::num::NonZeroUsize>,
+    /// How long to wait for another run's lock, such as `10m`
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, global = true)]
+    lock_timeout: Duration,
+    /// Go ahead without asking
+    #[arg(long, global = true)]
+    yes: bool,
+    /// How results and progress are written
+    #[arg(long, value_enum, default_value_t, global = true)]
+    output: OutputMode,
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t, global = true)]
+    color: ColorChoice,
+    /// Trace to standard error: -v requests, -vv everything; RUST_LOG is finer
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a duration such as 30s, 10m or 1h".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a duration is not negative".to_owned())
+}
+
+/// Parses the command line, runs the command, shows how it ended, and returns the exit code.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and versions are results; everything else is wrong usage. A reader that went away is no fault.
+            let _ = error.print();
+            return if error.use_stderr() { Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let screen = Screen::new(cli.flags.output, cli.flags.color);
+    trace(cli.flags.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(&screen, &Failure::of(Kind::Internal, &error)),
+    };
+    let result = runtime.block_on(dispatch(cli, &screen));
+    // A read from the terminal or a lost connection may still be pending; nothing waits for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => end(&screen, &failure),
+    }
+}
+
+async fn dispatch(cli: Cli, screen: &Screen) -> crate::error::Outcome {
+    let flags = cli.flags;
+    match cli.command {
+        Command::Up(command) => command.run(flags, screen).await,
+        Command::Down(command) => command.run(flags, screen).await,
+        Command::Status(command) => command.run(flags, screen).await,
+        Command::Plan(command) => command.run(flags, screen).await,
+        Command::Outputs(command) => command.run(&flags, screen),
+        Command::Graph(command) => command.run(flags, screen).await,
+        Command::Init(command) => command.run(&flags, screen),
+        Command::Schema(command) => command.run(screen),
+        Command::State(command) => command.run(flags, screen).await,
+    }
+}
+
+fn end(screen: &Screen, failure: &Failure) -> ExitCode {
+    screen.failure(failure);
+    failure.kind.exit_code().into()
+}
+
+/// Tracing goes to standard error. Requests and bodies are never traced by the SDK below its own debug level, which `-v` does
+/// not switch on for its crates: bodies may hold the database password.
+fn trace(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = match verbose {
+        0 => "off",
+        1 => "drctl=debug",
+        _ => "drctl=trace,aws_config=debug",
+    };
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if verbose == 0 => filter,
+        _ => default.to_owned(),
+    };
+    if filter == "off" {
+        return;
+    }
+    // The wire is never logged, whatever RUST_LOG says: it would show secret values.
+    let filter = format!(
+        "{filter},aws_smithy_runtime=off,aws_smithy_http_client=off,aws_sdk_rds=off,aws_sdk_secretsmanager=off,hyper=off,hyper_util=off"
+    );
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,43 @@
+//! `drctl plan`.
+
+use clap::Args;
+
+use super::Flags;
+use super::session::{Session, state_failure};
+use super::up::estimate;
+use crate::engine::event::Events;
+use crate::error::{Failure, Kind, Outcome};
+use crate::functions;
+use crate::ui::Screen;
+
+/// Shows what `up` would do, and changes nothing
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// Exit with 0 when nothing has to be done, 2 when something has, 1 on errors
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+impl Plan {
+    pub(super) async fn run(self, flags: Flags, screen: &Screen) -> Outcome {
+        let session = Session::new(flags, screen);
+        let suffix = session.suffix()?;
+        let plan = session.load_plan()?;
+        let sources = functions::load(&plan.plan.functions)?;
+        let snapshot = session.read(&suffix)?.unwrap_or_default();
+        let cloud = session.connect(&suffix, sources.assets).await?;
+        if !snapshot.deployment.account.is_empty() {
+            let checked = snapshot.deployment.check_account(&cloud.identity.account, &cloud.identity.partition);
+            checked.map_err(|error| state_failure(&error))?;
+        }
+        let facts = &snapshot.deployment.facts;
+        let (topology, _) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;
+        let objects = session.observe(&cloud, &snapshot.records, Some(&topology), &Events::unheard()).await?;
+        let set = session.changes(&suffix, &topology, &snapshot.records, &objects)?;
+        screen.plan(suffix.as_str(), &set, &estimate(&set, session.flags.parallelism));
+        match self.detailed_exitcode && !set.is_empty() {
+            true => Err(Failure::silent(Kind::Changes)),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What commands have in common: finding the deployment, the plan and the state, and connecting to AWS.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Flags;
+use crate::aws::transport::Transport;
+use crate::aws::{Aws, Connection, Error};
+use crate::changes::{self, ChangeSet, Taken};
+use crate::engine::event::Events;
+use crate::engine::observe::{self, Objects, ObserveError};
+use crate::engine::preflight::{self, Identity};
+use crate::engine::shutdown::Shutdown;
+use crate::error::{Failure, Kind, Outcome};
+use crate::functions;
+use crate::plan::{self, Plan, Suffix};
+use crate::resources::{Kinds, Surroundings};
+use crate::state::{self, Folder, Holder, Medium, Records, Snapshot, StateError, Store};
+use crate::topology::{self, Inputs, Topology};
+use crate::ui::Screen;
+
+/// The plan file that is used when none is named and it is there.
+const DEFAULT_PLAN: &str = "plans/payments.toml";
+
+/// What every command starts from.
+pub(super) struct Session<'a> {
+    pub(super) flags: Flags,
+    pub(super) screen: &'a Screen,
+    pub(super) kinds: Kinds,
+}
+
+/// A plan that is valid.
+pub(super) struct LoadedPlan {
+    pub(super) plan: Plan,
+    pub(super) digest: String,
+}
+
+/// AWS, and who we are there.
+pub(super) struct Cloud {
+    pub(super) surroundings: Surroundings,
+    pub(super) identity: Identity,
+    pub(super) shutdown: Shutdown,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(flags: Flags, screen: &'a Screen) -> Self {
+        Self { flags, screen, kinds: Kinds::aws() }
+    }
+
+    pub(super) fn medium(&self) -> Arc<dyn Medium> {
+        Arc::new(Folder::new(&self.flags.state_dir))
+    }
+
+    /// The suffix that `up` must be given.
+    pub(super) fn named_suffix(&self) -> Outcome<Suffix> {
+        self.flags.suffix.clone().ok_or_else(|| {
+            Failure::new(Kind::Usage, "the deployment needs a name").hint("name it, for example: drctl up --suffix dev")
+        })
+    }
+
+    /// The suffix that was given, else the only deployment there is.
+    pub(super) fn suffix(&self) -> Outcome<Suffix> {
+        if let Some(suffix) = &self.flags.suffix {
+            return Ok(suffix.clone());
+        }
+        let place = self.flags.state_dir.display();
+        let known = state::deployments_in(self.medium().as_ref()).map_err(|error| state_failure(&error))?;
+        match known.as_slice() {
+            [only] => only.parse().map_err(|error| Failure::of(Kind::Usage, &error)),
+            [] => Err(Failure::new(Kind::Usage, format!("there is no deployment in {place}"))
+                .hint("make one: drctl up --suffix dev")
+                .hint("or say where its state is: --state-dir DIR")),
+            several => Err(Failure::new(
+                Kind::Usage,
+                format!("there are several deployments in {place}: {}", several.join(", ")),
+            )
+            .hint("say which one: --suffix NAME")),
+        }
+    }
+
+    /// Reads and checks the plan file.
+    pub(super) fn load_plan(&self) -> Outcome<LoadedPlan> {
+        let (name, text) = self.plan_text()?;
+        let plan = plan::load(&name, &text).map_err(|problems| self.screen.problems(&problems))?;
+        Ok(LoadedPlan { plan, digest: functions::digest(text.as_bytes()) })
+    }
+
+    fn plan_text(&self) -> Outcome<(String, String)> {
+        let path: PathBuf = match &self.flags.plan {
+            Some(path) => path.clone(),
+            None if Path::new(DEFAULT_PLAN).exists() => DEFAULT_PLAN.into(),
+            None => return Ok(("the built-in plan".to_owned(), plan::BUILTIN.to_owned())),
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new(Kind::Usage, format!("the plan file {} cannot be read", path.display()))
+                .because(error)
+                .hint("write one to start from: drctl init")
+        })?;
+        Ok((path.display().to_string(), text))
+    }
+
+    /// Connects to AWS and asks who we are. `assets` are the contents this run may upload.
+    pub(super) async fn connect(&self, suffix: &Suffix, assets: crate::resources::Assets) -> Outcome<Cloud> {
+        let transport = Transport::new();
+        let shutdown = Shutdown::listen(transport.clone(), |signal| {
+            // The second signal: nothing is waited for any more. The state is valid at every moment.
+            #[expect(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
+        })
+        .map_err(|error| Failure::of(Kind::Internal, &error))?;
+        let connection =
+            Connection { profile: self.flags.profile.clone(), endpoint_url: self.flags.endpoint_url.clone() };
+        let aws = Aws::connect(&connection, transport).await;
+        let identity = preflight::identity(&aws).await.map_err(|error| {
+            let failure = aws_failure("cannot find out which account this is", &error);
+            match error.is_denied() {
+                true => failure.hint("check the credentials: aws sts get-caller-identity"),
+                false => failure.hint("check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one"),
+            }
+        })?;
+        let surroundings = Surroundings {
+            aws,
+            suffix: suffix.to_string(),
+            account: identity.account.clone(),
+            stop: shutdown.token(),
+            assets: Arc::new(assets),
+        };
+        Ok(Cloud { surroundings, identity, shutdown })
+    }
+
+    /// Opens the state for writing.
+    pub(super) async fn open(&self, suffix: &Suffix, command: &str) -> Result<Store, StateError> {
+        let holder = Holder::current(command);
+        Store::open(self.medium(), suffix.as_str(), &holder, self.flags.lock_timeout).await
+    }
+
+    /// Reads the state without a lock; a deployment that does not exist yet has no records.
+    pub(super) fn read(&self, suffix: &Suffix) -> Outcome<Option<Snapshot>> {
+        match state::read(self.medium().as_ref(), suffix.as_str()) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(StateError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(state_failure(&error)),
+        }
+    }
+
+    /// Looks at AWS.
+    pub(super) async fn observe(
+        &self,
+        cloud: &Cloud,
+        records: &Records,
+        topology: Option<&Topology>,
+        events: &Events,
+    ) -> Outcome<Objects> {
+        let resources = topology.map_or(records.len(), |topology| {
+            topology.resources.len() + records.keys().filter(|key| !topology.resources.contains_key(*key)).count()
+        });
+        events.tell(crate::engine::event::Event::Observing { resources });
+        let start = std::time::Instant::now();
+        let look = observe::observe(&self.kinds, &cloud.surroundings, records, topology);
+        let objects = tokio::select! {
+            objects = look => objects.map_err(|errors| observe_failure(&errors))?,
+            () = cloud.shutdown.first() => {
+                return Err(Failure::silent(Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2))));
+            }
+        };
+        events.tell(crate::engine::event::Event::Observed { objects: objects.len(), elapsed: start.elapsed() });
+        Ok(objects)
+    }
+
+    /// Compares the topology with what is there.
+    pub(super) fn changes(
+        &self,
+        suffix: &Suffix,
+        topology: &Topology,
+        records: &Records,
+        objects: &Objects,
+    ) -> Outcome<ChangeSet> {
+        changes::build(topology, records, objects, suffix.as_str(), &self.kinds).map_err(|taken| taken_failure(&taken))
+    }
+
+    /// Zips the functions, resolves the facts, and expands the plan.
+    pub(super) async fn topology(
+        &self,
+        suffix: &Suffix,
+        plan: &Plan,
+        cloud: &Cloud,
+        code: &BTreeMap<String, String>,
+        known: &BTreeMap<String, Value>,
+    ) -> Outcome<(Topology, BTreeMap<String, Value>)> {
+        let facts = preflight::facts(&cloud.surroundings.aws, plan, known).await?;
+        let topology = topology::expand(Inputs {
+            plan,
+            suffix,
+            account: &cloud.identity.account,
+            engine_version: facts.get(preflight::ENGINE_VERSION).and_then(Value::as_str),
+            code,
+        });
+        Ok((topology, facts))
+    }
+}
+
+/// A failure of the state, with its hints and exit code.
+pub(super) fn state_failure(error: &StateError) -> Failure {
+    let kind = match error {
+        StateError::Locked { .. } => Kind::Locked,
+        StateError::NotFound { .. } => Kind::Usage,
+        StateError::WrongAccount { .. } => Kind::Preflight,
+        _ => Kind::Failed,
+    };
+    error.hints().into_iter().fold(Failure::of(kind, error), Failure::hint)
+}
+
+/// A failure of AWS, with its exit code.
+pub(super) fn aws_failure(what: &str, error: &Error) -> Failure {
+    Failure::new(kind_of(error), what).because(error)
+}
+
+/// The exit code that belongs to an error of AWS.
+pub(super) fn kind_of(error: &Error) -> Kind {
+    match error {
+        error if error.is_denied() => Kind::Denied,
+        Error::Deadline { .. } => Kind::Timeout,
+        Error::Blocked(_) => Kind::Partial,
+        Error::Taken(_) => Kind::Preflight,
+        _ => Kind::Failed,
+    }
+}
+
+fn observe_failure(errors: &[ObserveError]) -> Failure {
+    let kind =
+        errors.iter().map(|error| kind_of(&error.error)).find(|kind| *kind == Kind::Denied).unwrap_or(Kind::Failed);
+    let failure = Failure::new(kind, "AWS could not be looked at; nothing was changed");
+    errors.iter().fold(failure, |failure, error| failure.because(error)).hint("running the command again is safe")
+}
+
+fn taken_failure(taken: &[Taken]) -> Failure {
+    let failure =
+        Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed");
+    taken
+        .iter()
+        .fold(failure, |failure, taken| failure.because(taken))
+        .hint("choose another suffix, or remove those objects if nobody needs them")
+}

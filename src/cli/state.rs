@@ -1,0 +1,163 @@
+//! `drctl state`.
+
+use clap::{Args, Subcommand};
+
+use super::Flags;
+use super::session::{Session, state_failure};
+use crate::address::Address;
+use crate::changes::Action;
+use crate::error::{Failure, Kind, Outcome};
+use crate::functions;
+use crate::state::{Deployment, Entry, Holder, Snapshot, Store};
+use crate::ui::Screen;
+
+/// Looks at the state file and mends it
+#[derive(Debug, Args)]
+pub(super) struct State {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists all records
+    List,
+    /// Prints one record
+    Show {
+        /// The resource, such as `us-east-1/ec2_vpc/vpc`
+        address: Address,
+    },
+    /// Takes a resource off the record; its object stays in AWS
+    Forget {
+        /// The resource, such as `us-east-1/ec2_vpc/vpc`
+        address: Address,
+    },
+    /// Makes a lost or damaged state anew from the tags and names of the objects
+    Rebuild,
+    /// Clears what a dead run left of its lock; a run that is alive keeps it
+    Unlock,
+}
+
+impl State {
+    pub(super) async fn run(self, flags: Flags, screen: &Screen) -> Outcome {
+        let session = Session::new(flags, screen);
+        match self.command {
+            Command::List => {
+                screen.records(&existing(&session)?.records);
+                Ok(())
+            }
+            Command::Show { address } => show(&session, &address),
+            Command::Forget { address } => forget(&session, &address).await,
+            Command::Rebuild => rebuild(&session).await,
+            Command::Unlock => unlock(&session),
+        }
+    }
+}
+
+fn existing(session: &Session<'_>) -> Outcome<Snapshot> {
+    let suffix = session.suffix()?;
+    session.read(&suffix)?.ok_or_else(|| {
+        Failure::new(Kind::Usage, format!("there is no deployment `{suffix}`"))
+            .hint(format!("if its state was lost: drctl state rebuild --suffix {suffix}"))
+    })
+}
+
+fn unknown(address: &Address) -> Failure {
+    Failure::new(Kind::Usage, format!("{address}: not on record")).hint("see all records: drctl state list")
+}
+
+fn show(session: &Session<'_>, address: &Address) -> Outcome {
+    let snapshot = existing(session)?;
+    let record = snapshot.records.get(address).ok_or_else(|| unknown(address))?;
+    session.screen.document(&serde_json::to_value(record.as_ref()).expect("records are plain data"));
+    Ok(())
+}
+
+async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
+    let suffix = session.suffix()?;
+    let store = session.open(&suffix, "state forget").await.map_err(|error| state_failure(&error))?;
+    if store.get(address).is_none() {
+        return Err(unknown(address));
+    }
+    let question = format!("Forget {address}? Its object stays in AWS, and drctl will neither change nor delete it.");
+    if !session.flags.yes && !session.screen.confirm(&question) {
+        return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
+    }
+    store.record(address, Entry::Forgotten).await.map_err(|error| state_failure(&error))?;
+    store.close().await.map_err(|error| state_failure(&error))?;
+    session.screen.note(&format!("{address} is off the record; its object stays in AWS"));
+    Ok(())
+}
+
+async fn rebuild(session: &Session<'_>) -> Outcome {
+    let suffix = session.named_suffix()?;
+    if let Ok(Some(snapshot)) = session.read(&suffix)
+        && !snapshot.records.is_empty()
+    {
+        let question =
+            format!("The state of `{suffix}` is readable and has {} records. Make it anew?", snapshot.records.len());
+        if !session.flags.yes && !session.screen.confirm(&question) {
+            return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
+        }
+    }
+    let plan = session.load_plan()?;
+    let sources = functions::load(&plan.plan.functions)?;
+    let cloud = session.connect(&suffix, sources.assets).await?;
+    let known = std::collections::BTreeMap::new();
+    let (topology, facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, &known).await?;
+    let (events, watcher) = session.screen.watch();
+    let objects = session.observe(&cloud, &Default::default(), Some(&topology), &events).await?;
+    let set = session.changes(&suffix, &topology, &Default::default(), &objects)?;
+    drop(events);
+    watcher.finish().await;
+
+    let regions = &plan.plan.regions;
+    let deployment = Deployment {
+        suffix: suffix.to_string(),
+        account: cloud.identity.account.clone(),
+        partition: cloud.identity.partition.clone(),
+        regions: vec![regions.primary.to_string(), regions.secondary.to_string()],
+        plan_digest: None,
+        facts,
+    };
+    let holder = Holder::current("state rebuild");
+    let rebuilt = Store::rebuild(session.medium(), deployment, &holder, session.flags.lock_timeout).await;
+    let store = rebuilt.map_err(|error| state_failure(&error))?;
+    for change in set.changes.values().filter(|change| change.action == Action::Adopt) {
+        let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
+        // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
+        let mut spec = object.spec.clone();
+        if let (Some(fields), Some(tags)) =
+            (spec.as_object_mut(), resource.spec.get("tags").and_then(|tags| tags.as_object()))
+        {
+            let own: serde_json::Map<_, _> = object
+                .tags
+                .iter()
+                .filter(|(key, _)| tags.contains_key(*key))
+                .map(|(key, value)| (key.clone(), value.clone().into()))
+                .collect();
+            fields.insert("tags".to_owned(), own.into());
+        }
+        let desired = crate::engine::executor::desired(resource, &spec);
+        let entry = Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) };
+        store.record(&change.address, entry).await.map_err(|error| state_failure(&error))?;
+    }
+    let found = store.records().len();
+    store.close().await.map_err(|error| state_failure(&error))?;
+    session
+        .screen
+        .note(&format!("found {found} of {} resources of `{suffix}` and put them on record", topology.resources.len()));
+    session.screen.note(&format!("next: drctl plan --suffix {suffix}"));
+    Ok(())
+}
+
+fn unlock(session: &Session<'_>) -> Outcome {
+    let suffix = session.suffix()?;
+    match session.medium().unlock(suffix.as_str()).map_err(|error| state_failure(&error))? {
+        Some(holder) => {
+            session.screen.note(&format!("cleared what process {} on {} left behind", holder.process, holder.host))
+        }
+        None => session.screen.note("no run holds this deployment"),
+    }
+    Ok(())
+}

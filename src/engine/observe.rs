@@ -1,0 +1,129 @@
+//! Looks at what AWS has, with few calls: one observation per kind and scope, all at the same time.
+//!
+//! Resources on record are found by their outputs. The others are found by fixed names and tags; since their specs may refer
+//! to each other, they are looked for in rounds, each round with what the one before has found.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use crate::address::{Address, Scope};
+use crate::aws::Error;
+use crate::reference::resolve;
+use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Surroundings};
+use crate::state::Records;
+use crate::topology::Topology;
+
+/// How many kinds are observed at the same time.
+const KINDS_AT_ONCE: usize = 24;
+
+/// What AWS has, by address.
+pub type Objects = BTreeMap<Address, AnyObject>;
+
+/// An observation that failed: one per kind and scope.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{scope}/{kind}: cannot look: {error}")]
+pub struct ObserveError {
+    /// Where.
+    pub scope: Scope,
+    /// What.
+    pub kind: String,
+    /// Why.
+    #[source]
+    pub error: Error,
+}
+
+/// Looks for all records, and for the resources of a topology that are not on record.
+///
+/// # Errors
+/// Every observation that failed; then nothing is known for sure, and nothing may be changed.
+pub async fn observe(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    records: &Records,
+    topology: Option<&Topology>,
+) -> Result<Objects, Vec<ObserveError>> {
+    let mut objects = Objects::new();
+    let mut wanted: Vec<AnyWanted> = records
+        .iter()
+        .filter(|(address, _)| kinds.get(address.kind()).is_some())
+        .map(|(address, record)| AnyWanted {
+            address: address.clone(),
+            spec: record.spec.clone(),
+            outputs: record.is_identified().then(|| record.outputs.clone()),
+        })
+        .collect();
+    let new = topology.iter().flat_map(|topology| topology.resources.values());
+    let mut unfound: BTreeMap<&Address, &Value> = new
+        .filter(|resource| !records.contains_key(&resource.address))
+        .map(|resource| (&resource.address, &resource.spec))
+        .collect();
+    // What is looked for again has to have a spec that became clearer, so the rounds come to an end.
+    let mut looked: BTreeMap<&Address, Value> = BTreeMap::new();
+    loop {
+        for (&address, &spec) in &unfound {
+            let spec = resolve(spec, &|of, field| objects.get(of)?.outputs.get(field).cloned());
+            if looked.get(address) != Some(&spec) {
+                wanted.push(AnyWanted { address: address.clone(), spec: spec.clone(), outputs: None });
+                looked.insert(address, spec);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(objects);
+        }
+        let before = objects.len();
+        objects.extend(look(kinds, surroundings, std::mem::take(&mut wanted)).await?);
+        unfound.retain(|address, _| !objects.contains_key(*address));
+        if objects.len() == before {
+            return Ok(objects);
+        }
+    }
+}
+
+/// Looks for one resource.
+///
+/// # Errors
+/// When the look fails.
+///
+/// # Panics
+/// When the kind does not exist.
+pub async fn observe_one(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    wanted: AnyWanted,
+) -> Result<Option<AnyObject>, Error> {
+    let kind = kinds.get(wanted.address.kind()).expect("operations are of known kinds");
+    let context = Context::new(surroundings.clone(), wanted.address.scope().clone(), kind.traits());
+    Ok(kind.observe(&context, &[wanted]).await?.pop().flatten())
+}
+
+async fn look(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    wanted: Vec<AnyWanted>,
+) -> Result<Objects, Vec<ObserveError>> {
+    let mut groups: BTreeMap<(Scope, String), Vec<AnyWanted>> = BTreeMap::new();
+    for one in wanted {
+        groups.entry((one.address.scope().clone(), one.address.kind().to_owned())).or_default().push(one);
+    }
+    let looks = groups.into_iter().map(|((scope, name), wanted)| async move {
+        let kind = kinds.get(&name).expect("only known kinds are looked for");
+        let context = Context::new(surroundings.clone(), scope.clone(), kind.traits());
+        match kind.observe(&context, &wanted).await {
+            Ok(objects) => Ok(wanted.into_iter().zip(objects).filter_map(|(one, object)| Some((one.address, object?)))),
+            Err(error) => Err(ObserveError { scope, kind: name, error }),
+        }
+    });
+    let results: Vec<_> = futures::stream::iter(looks).buffer_unordered(KINDS_AT_ONCE).collect().await;
+    let mut objects = Objects::new();
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(found) => objects.extend(found),
+            Err(error) => errors.push(error),
+        }
+    }
+    errors.sort_by(|a, b| (&a.scope, &a.kind).cmp(&(&b.scope, &b.kind)));
+    if errors.is_empty() { Ok(objects) } else { Err(errors) }
+}

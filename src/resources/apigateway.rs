@@ -1,0 +1,141 @@
+//! What all kinds of API Gateway share: tags in and out, patches, one read of all paths of an API, and what "already exists" means.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_apigateway::types::{Deployment, Op, PatchOperation, Resource};
+
+use super::{Context, Kind, Object, Retry, Task, Wanted};
+use crate::aws::error::Result;
+use crate::aws::{Error, Tags, tags};
+use crate::reference::RestApiId;
+
+/// The beginning of the description of every deployment that drctl makes; the digest of its content follows.
+pub(super) const DEPLOYMENT_MARK: &str = "drctl content ";
+
+/// What AWS says while another change of the same thing is at work.
+const BUSY: &str = "try again later";
+
+/// The refusal that any change of API Gateway may meet while another one is at work (`apigw.conflict-retry`).
+pub(super) const fn busy(operation: &'static str) -> Retry {
+    Retry::seconds(operation, "ConflictException", BUSY, 120)
+}
+
+/// An object's tags.
+pub(super) fn tags(actual: Option<&HashMap<String, String>>) -> Tags {
+    actual.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// The tags of a create call.
+pub(super) fn new_tags(task: &Task<'_>) -> Option<HashMap<String, String>> {
+    Some(task.tags.clone().into_iter().collect())
+}
+
+/// Tells whether tags are those of the resource with this address in this deployment.
+pub(super) fn is_tagged<K: Kind>(context: &Context, wanted: &Wanted<K>, actual: &Tags) -> bool {
+    context.owns(actual) && actual.get(tags::ADDRESS) == Some(&wanted.address.to_string())
+}
+
+/// Brings an object's tags up to date. `path` is the object's path in the API, such as `/restapis/a1b2c3`.
+pub(super) async fn sync_tags(task: &Task<'_>, path: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    let arn = format!("arn:aws:apigateway:{}::{path}", task.scope().as_str());
+    if !changes.set.is_empty() {
+        let set: HashMap<String, String> = changes.set.into_iter().collect();
+        task.call("apigateway:TagResource", || {
+            clients.apigateway().tag_resource().resource_arn(&arn).set_tags(Some(set.clone())).send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        task.call("apigateway:UntagResource", || {
+            clients.apigateway().untag_resource().resource_arn(&arn).set_tag_keys(Some(changes.remove.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// A patch that sets a value.
+pub(super) fn replace(path: &str, value: impl Into<String>) -> PatchOperation {
+    PatchOperation::builder().op(Op::Replace).path(path).value(value).build()
+}
+
+/// A patch that takes a value away.
+pub(super) fn remove(path: &str) -> PatchOperation {
+    PatchOperation::builder().op(Op::Remove).path(path).build()
+}
+
+/// All paths of some APIs with their methods and integrations, one call per API. An API that is gone has none.
+pub(super) async fn resources(
+    context: &Context,
+    apis: BTreeSet<&RestApiId>,
+) -> Result<HashMap<RestApiId, Vec<Resource>>> {
+    let clients = context.clients();
+    let apis: Vec<&RestApiId> = apis.into_iter().collect();
+    let found = context
+        .each(&apis, |api| async {
+            let found = context
+                .call("apigateway:GetResources", || {
+                    let request = clients.apigateway().get_resources().rest_api_id(*api).embed("methods").limit(500);
+                    request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
+                })
+                .await;
+            Ok(((*api).clone(), if_there(found)?.unwrap_or_default()))
+        })
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// All deployments of an API; an API that is gone has none.
+pub(super) async fn deployments(context: &Context, api: &RestApiId) -> Result<Vec<Deployment>> {
+    let clients = context.clients();
+    let found = context
+        .call("apigateway:GetDeployments", || {
+            let request = clients.apigateway().get_deployments().rest_api_id(api).limit(500);
+            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
+        })
+        .await;
+    Ok(if_there(found)?.unwrap_or_default())
+}
+
+/// Turns "not found" into `None`.
+pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What to do when a create call says that the object exists although none was seen: an earlier request whose answer was lost
+/// made it, or somebody else did. Looks once more, and takes it only when it is ours.
+pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, error: Error) -> Result<Object<K>> {
+    let exists = error.is(&["ConflictException"]) && !error.says("ConflictException", BUSY);
+    if !exists && !error.says("BadRequestException", "already exists") {
+        return Err(error);
+    }
+    let wanted = [Wanted::<K> { address: task.address.clone(), spec: spec.clone(), outputs: None }];
+    let found = K::observe(&task.context, &wanted).await?.into_iter().next().flatten();
+    match found {
+        Some(object) if !K::TRAITS.taggable || is_tagged(task, &wanted[0], &object.tags) => Ok(object),
+        _ => Err(Error::Taken(format!("{error}; it is not part of this deployment"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    #[test]
+    fn only_a_lock_held_by_another_change_passes_by_itself() {
+        let refused = |message: &str| -> Error {
+            Refusal { code: "ConflictException".into(), message: message.into(), ..Refusal::default() }.into()
+        };
+        let retry = busy("apigateway:CreateStage");
+        let lock = "Unable to complete operation due to concurrent modification. Please try again later.";
+        assert!(retry.matches("apigateway:CreateStage", &refused(lock)));
+        assert!(!retry.matches("apigateway:CreateStage", &refused("Stage already exists")));
+    }
+}

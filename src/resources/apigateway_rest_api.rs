@@ -1,0 +1,154 @@
+//! `apigateway_rest_api`: a regional REST API; its paths, methods, deployments and stages are resources of their own.
+//!
+//! Facts: `apigw.api.not-unique` and `x.idem.token-absent` (names are not unique and there is no token: found by its tags),
+//! `apigw.api.read` (one list has all APIs with their tags), `apigw.api.delete` (mappings first; one deletion every 30 s per
+//! account and region), `apigw.conflict-retry`. Replacement: nothing. Slow: deletion, by its rate.
+
+use aws_sdk_apigateway::types::{EndpointConfiguration, EndpointType, RestApi as SdkRestApi};
+use serde::{Deserialize, Serialize};
+
+use super::apigateway;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
+use crate::aws::error::Result;
+use crate::outputs;
+use crate::reference::{ApiResourceId, RestApiId};
+
+/// The kind.
+#[derive(Debug)]
+pub struct RestApi;
+
+/// The desired properties of a REST API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RestApiSpec {
+    /// The name, for people: AWS takes several APIs of one name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+}
+
+outputs! {
+    /// What is known of a REST API once it exists.
+    pub struct RestApiOutputs of RestApi {
+        /// The id, which is also the first part of its host name.
+        id: RestApiId,
+        /// The path `/`, which every API has from its beginning.
+        root_resource_id: ApiResourceId,
+    }
+}
+
+impl Kind for RestApi {
+    type Spec = RestApiSpec;
+    type Outputs = RestApiOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "apigateway_rest_api",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &[],
+        locked_by: None,
+        expected: Expected::seconds(3, 2, 30),
+        permissions: Permissions {
+            read: &["apigateway:GET"],
+            change: &["apigateway:POST", "apigateway:PATCH", "apigateway:PUT", "apigateway:DELETE"],
+        },
+        retries: &[
+            apigateway::busy("apigateway:UpdateRestApi"),
+            apigateway::busy("apigateway:DeleteRestApi"),
+            // A mapping that was deleted a moment ago still counts.
+            Retry::seconds("apigateway:DeleteRestApi", "BadRequestException", "remove all base path mappings", 60),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        let clients = context.clients();
+        let found = context
+            .call("apigateway:GetRestApis", || {
+                let request = clients.apigateway().get_rest_apis().limit(500);
+                request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
+            })
+            .await?;
+        let object = |wanted: &Wanted<Self>| {
+            found.iter().map(observed).find(|object| match &wanted.outputs {
+                Some(outputs) => object.outputs.id == outputs.id,
+                None => apigateway::is_tagged(context, wanted, &object.tags),
+            })
+        };
+        Ok(wanted.iter().map(object).collect())
+    }
+
+    async fn ensure(task: &Task<'_>, spec: &RestApiSpec, object: Option<Object<Self>>) -> Result<RestApiOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => create(task, spec).await?,
+        };
+        let id = &object.outputs.id;
+        let mut patches = Vec::new();
+        if object.spec.name != spec.name {
+            patches.push(apigateway::replace("/name", &spec.name));
+        }
+        if object.spec.description != spec.description {
+            patches.push(apigateway::replace("/description", &spec.description));
+        }
+        if !patches.is_empty() {
+            let clients = task.clients();
+            task.call("apigateway:UpdateRestApi", || {
+                let request = clients.apigateway().update_rest_api().rest_api_id(id);
+                request.set_patch_operations(Some(patches.clone())).send()
+            })
+            .await?;
+        }
+        apigateway::sync_tags(task, &format!("/restapis/{id}"), &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, _: &RestApiSpec, outputs: &RestApiOutputs) -> Result<Deletion> {
+        let clients = task.clients();
+        let deleted = task
+            .call("apigateway:DeleteRestApi", || clients.apigateway().delete_rest_api().rest_api_id(&outputs.id).send())
+            .await;
+        match deleted {
+            Err(error) if error.says("BadRequestException", "remove all base path mappings") => {
+                Err(Error::Blocked(format!("{error}; a custom domain that is not ours maps to it")))
+            }
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(Deletion::Gone),
+        }
+    }
+}
+
+async fn create(task: &Task<'_>, spec: &RestApiSpec) -> Result<Object<RestApi>> {
+    let clients = task.clients();
+    let endpoint = EndpointConfiguration::builder().types(EndpointType::Regional).build();
+    let created = task
+        .call("apigateway:CreateRestApi", || {
+            clients
+                .apigateway()
+                .create_rest_api()
+                .name(&spec.name)
+                .description(&spec.description)
+                .endpoint_configuration(endpoint.clone())
+                .set_tags(apigateway::new_tags(task))
+                .send()
+        })
+        .await?;
+    let root = created.root_resource_id().ok_or_else(|| Error::incomplete("apigateway:CreateRestApi", "root"))?;
+    let outputs = RestApiOutputs { id: created.id().unwrap_or_default().into(), root_resource_id: root.into() };
+    task.identified(&outputs).await?;
+    Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+fn observed(api: &SdkRestApi) -> Object<RestApi> {
+    Object {
+        spec: RestApiSpec {
+            name: api.name().unwrap_or_default().to_owned(),
+            description: api.description().unwrap_or_default().to_owned(),
+        },
+        outputs: RestApiOutputs {
+            id: api.id().unwrap_or_default().into(),
+            root_resource_id: api.root_resource_id().unwrap_or_default().into(),
+        },
+        tags: apigateway::tags(api.tags()),
+    }
+}

@@ -1,0 +1,129 @@
+//! `ec2_elastic_ip`: a public address that stays ours until it is released.
+//!
+//! Facts: `eip.create` (no token: found by its tags), `eip.limit` (5 per region), `eip.read.gone`, `eip.delete.in-use` (until the NAT
+//! gateway that has it is really deleted), `eip.delete.twice`. Replacement: nothing. Slow: nothing.
+
+use aws_sdk_ec2::types::{DomainType, ResourceType};
+use serde::{Deserialize, Serialize};
+
+use super::ec2;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
+use crate::aws::error::Result;
+use crate::outputs;
+use crate::reference::AllocationId;
+
+/// The kind.
+#[derive(Debug)]
+pub struct ElasticIp;
+
+/// The desired properties of an Elastic IP: it has none that could differ.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ElasticIpSpec {}
+
+outputs! {
+    /// What is known of an Elastic IP once it exists.
+    pub struct ElasticIpOutputs of ElasticIp {
+        /// The id, `eipalloc-...`.
+        id: AllocationId,
+        /// The address itself.
+        public_ip: String,
+    }
+}
+
+impl Kind for ElasticIp {
+    type Spec = ElasticIpSpec;
+    type Outputs = ElasticIpOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "ec2_elastic_ip",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &[],
+        locked_by: None,
+        expected: Expected::seconds(2, 2, 2),
+        permissions: Permissions {
+            read: &["ec2:DescribeAddresses"],
+            change: &["ec2:AllocateAddress", "ec2:ReleaseAddress", "ec2:CreateTags", "ec2:DeleteTags"],
+        },
+        retries: &[
+            // A NAT gateway that an earlier, interrupted run began to delete may take this long.
+            Retry::seconds("ec2:ReleaseAddress", "InvalidIPAddress.InUse", "", 30 * 60),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        let clients = context.clients();
+        let found = ec2::describe(
+            context,
+            "ec2:DescribeAddresses",
+            "allocation-id",
+            wanted,
+            |outputs: &ElasticIpOutputs| outputs.id.as_str(),
+            |filter| {
+                let request = clients.ec2().describe_addresses().filters(filter);
+                async move { Ok(request.send().await?.addresses.unwrap_or_default()) }
+            },
+        )
+        .await?;
+        let object = |wanted| {
+            let address = found.iter().find(|address| {
+                let id = address.allocation_id();
+                ec2::is(wanted, |outputs: &ElasticIpOutputs| id == Some(outputs.id.as_str()), address.tags())
+            })?;
+            let outputs = ElasticIpOutputs {
+                id: address.allocation_id().unwrap_or_default().into(),
+                public_ip: address.public_ip().unwrap_or_default().to_owned(),
+            };
+            Some(Object { spec: ElasticIpSpec {}, outputs, tags: ec2::tags(address.tags()) })
+        };
+        Ok(wanted.iter().map(object).collect())
+    }
+
+    async fn ensure(task: &Task<'_>, _: &ElasticIpSpec, object: Option<Object<Self>>) -> Result<ElasticIpOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => return create(task).await,
+        };
+        ec2::sync_tags(task, object.outputs.id.as_str(), &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, _: &ElasticIpSpec, outputs: &ElasticIpOutputs) -> Result<Deletion> {
+        let clients = task.clients();
+        let release = || clients.ec2().release_address().allocation_id(&outputs.id).send();
+        match task.call("ec2:ReleaseAddress", release).await {
+            // Also the answer for an address that was released and now is somebody else's.
+            Err(error) if error.is(&["AuthFailure"]) => match exists(task, &outputs.id).await? {
+                true => Err(error),
+                false => Ok(Deletion::Gone),
+            },
+            Err(error) if !error.is_gone() => Err(error),
+            _ => Ok(Deletion::Gone),
+        }
+    }
+}
+
+async fn create(task: &Task<'_>) -> Result<ElasticIpOutputs> {
+    let clients = task.clients();
+    let tags = ec2::tag_specification(task, ResourceType::ElasticIp);
+    let created = task
+        .call("ec2:AllocateAddress", || {
+            clients.ec2().allocate_address().domain(DomainType::Vpc).tag_specifications(tags.clone()).send()
+        })
+        .await?;
+    let id = created.allocation_id().ok_or_else(|| Error::incomplete("ec2:AllocateAddress", "allocationId"))?;
+    let outputs = ElasticIpOutputs { id: id.into(), public_ip: created.public_ip().unwrap_or_default().to_owned() };
+    task.identified(&outputs).await?;
+    Ok(outputs)
+}
+
+async fn exists(task: &Task<'_>, id: &AllocationId) -> Result<bool> {
+    let clients = task.clients();
+    let filter = ec2::filter("allocation-id", id.as_str());
+    let found = task
+        .call("ec2:DescribeAddresses", || clients.ec2().describe_addresses().filters(filter.clone()).send())
+        .await?;
+    Ok(found.addresses().iter().any(|address| address.allocation_id() == Some(id.as_str())))
+}

@@ -1,0 +1,171 @@
+//! What both kinds of KMS key share: reading one key, finding one without a record, tags, deletion.
+//!
+//! A key has neither a name nor a token, and tag searches of the tagging API lag minutes behind (`kms.key.create`,
+//! `x.batch.tagging-api`), so that a key whose create answer was lost is looked for in the list of all keys, tags read one by one. That is
+//! many calls in an account with many keys, but only when there is no record, and the quota for reading tags is high (`x.throttle.others`).
+
+use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
+
+use super::{Context, Deletion, Task};
+use crate::address::Address;
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Policy, Tags, tags};
+
+/// How long a new key or policy can be unknown to the call that follows (`kms.key.consistency`).
+pub(super) const VISIBLE: u64 = 120;
+
+/// A key as it is, if it is: one that waits for its deletion counts as gone (`kms.key.read.gone`).
+pub(super) async fn describe(context: &Context, key: &str) -> Result<Option<KeyMetadata>> {
+    Ok(metadata(context, key).await?.filter(|key| !is_pending_deletion(key)))
+}
+
+/// A key in any state.
+pub(super) async fn metadata(context: &Context, key: &str) -> Result<Option<KeyMetadata>> {
+    let clients = context.clients();
+    match context.call("kms:DescribeKey", || clients.kms().describe_key().key_id(key).send()).await {
+        Ok(answer) => Ok(answer.key_metadata),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether a key waits for its deletion.
+pub(super) fn is_pending_deletion(key: &KeyMetadata) -> bool {
+    matches!(key.key_state(), Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion))
+}
+
+/// The policy of a key.
+pub(super) async fn policy(context: &Context, key: &str) -> Result<Policy> {
+    let clients = context.clients();
+    let answer = context
+        .call("kms:GetKeyPolicy", || clients.kms().get_key_policy().key_id(key).policy_name("default").send())
+        .await?;
+    Ok(answer.policy().and_then(Policy::parse).unwrap_or_default())
+}
+
+/// The tags of a key.
+pub(super) async fn tags(context: &Context, key: &str) -> Result<Tags> {
+    let clients = context.clients();
+    let answer = context
+        .call("kms:ListResourceTags", || clients.kms().list_resource_tags().key_id(key).limit(50).send())
+        .await?;
+    Ok(answer.tags().iter().map(|tag| (tag.tag_key().to_owned(), tag.tag_value().to_owned())).collect())
+}
+
+/// The id of the living key that carries the tags of this resource.
+pub(super) async fn find(context: &Context, address: &Address) -> Result<Option<String>> {
+    let clients = context.clients();
+    let (mut ids, mut marker) = (Vec::new(), None);
+    loop {
+        let page = context
+            .call("kms:ListKeys", || clients.kms().list_keys().limit(1000).set_marker(marker.clone()).send())
+            .await?;
+        ids.extend(page.keys().iter().filter_map(|key| key.key_id().map(str::to_owned)));
+        marker = page.next_marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    let tagged = context
+        .each(&ids, |id| async move {
+            match tags(context, id).await {
+                // Keys that keep their tags to themselves, and those that vanish meanwhile, are not ours.
+                Err(error) if error.is_gone() || error.is(&["AccessDeniedException"]) => Ok(Tags::new()),
+                tags => tags,
+            }
+        })
+        .await?;
+    let address = address.to_string();
+    for (id, tags) in ids.iter().zip(&tagged) {
+        let ours = context.owns(tags) && tags.get(tags::ADDRESS) == Some(&address);
+        if ours && describe(context, id).await?.is_some() {
+            return Ok(Some(id.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Waits until a key can be used.
+pub(super) async fn wait_enabled(task: &Task<'_>, key: &str) -> Result<()> {
+    task.wait("the key to be enabled", Patience::seconds(600, 5), || async {
+        Ok(match metadata(task, key).await?.and_then(|key| key.key_state) {
+            Some(KeyState::Enabled) => Look::Ready(()),
+            Some(state) => Look::Pending(state.as_str().to_owned()),
+            None => Look::Pending("not visible yet".to_owned()),
+        })
+    })
+    .await
+}
+
+/// Replaces the policy of a key.
+pub(super) async fn put_policy(task: &Task<'_>, key: &str, policy: &Policy) -> Result<()> {
+    let clients = task.clients();
+    let text = policy.text();
+    task.call("kms:PutKeyPolicy", || {
+        clients.kms().put_key_policy().key_id(key).policy_name("default").policy(&text).send()
+    })
+    .await?;
+    Ok(())
+}
+
+/// Replaces the description of a key.
+pub(super) async fn describe_as(task: &Task<'_>, key: &str, description: &str) -> Result<()> {
+    let clients = task.clients();
+    task.call("kms:UpdateKeyDescription", || {
+        clients.kms().update_key_description().key_id(key).description(description).send()
+    })
+    .await?;
+    Ok(())
+}
+
+/// Makes a disabled key usable again.
+pub(super) async fn enable(task: &Task<'_>, key: &str) -> Result<()> {
+    let clients = task.clients();
+    task.call("kms:EnableKey", || clients.kms().enable_key().key_id(key).send()).await?;
+    Ok(())
+}
+
+/// Brings the tags of a key up to date.
+pub(super) async fn sync_tags(task: &Task<'_>, key: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        let set = sdk_tags(&changes.set);
+        task.call("kms:TagResource", || clients.kms().tag_resource().key_id(key).set_tags(Some(set.clone())).send())
+            .await?;
+    }
+    if !changes.remove.is_empty() {
+        let keys = &changes.remove;
+        task.call("kms:UntagResource", || {
+            clients.kms().untag_resource().key_id(key).set_tag_keys(Some(keys.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Schedules the deletion of a key. It is unusable at once, and nobody waits for the days until it really goes.
+pub(super) async fn schedule_deletion(task: &Task<'_>, key: &str, days: i32) -> Result<Deletion> {
+    let clients = task.clients();
+    let scheduled = task
+        .call("kms:ScheduleKeyDeletion", || {
+            clients.kms().schedule_key_deletion().key_id(key).pending_window_in_days(days).send()
+        })
+        .await;
+    match scheduled {
+        Err(error) if !error.is_gone() && !error.says("KMSInvalidStateException", "pending") => Err(error),
+        _ => Ok(Deletion::Gone),
+    }
+}
+
+/// Tags in the form of KMS.
+pub(super) fn sdk_tags(tags: &Tags) -> Vec<Tag> {
+    let tag = |(key, value)| Tag::builder().tag_key(key).tag_value(value).build().expect("key and value are set");
+    tags.iter().map(tag).collect()
+}
+
+/// The metadata of a key that a create call has just made.
+pub(super) fn created(operation: &str, metadata: Option<KeyMetadata>) -> Result<KeyMetadata> {
+    metadata.ok_or_else(|| Error::incomplete(operation, "key metadata"))
+}

@@ -1,0 +1,250 @@
+//! What all kinds of RDS share: tags, the meaning of a status, and how a cluster leaves its global cluster.
+//!
+//! Facts: `rds.global.detach`, `rds.global.detach-primary-early`, `rds.global.list` (found by member, on our side),
+//! `rds.failover.after` (either member may be the writer), `rds.cluster.wait-create`, `rds.cluster.wait-update`.
+
+use aws_sdk_rds::types::{DbCluster, GlobalCluster, Tag};
+
+use super::{Context, Retry, Task};
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Clients, Error, Tags};
+use crate::reference::Ref;
+use crate::{from_sdk_tags, sdk_tags};
+
+/// The engine of every cluster drctl makes.
+pub(super) const ENGINE: &str = "aurora-postgresql";
+
+/// How long clusters and instances may take, from the wait table of the facts.
+pub(super) const PATIENCE: Patience = Patience::minutes(120);
+
+/// Leaving a global cluster is refused while another operation runs on it or on the member.
+pub(super) const LEAVE_BUSY: [Retry; 2] = [
+    Retry::seconds("rds:RemoveFromGlobalCluster", "InvalidDBClusterStateFault", "", 30 * 60),
+    Retry::seconds("rds:RemoveFromGlobalCluster", "InvalidGlobalClusterStateFault", "", 30 * 60),
+];
+
+/// The ARN of an object of the context's region, which the calls for tags want.
+pub(super) fn arn(context: &Context, object: &str, name: &str) -> String {
+    format!("arn:aws:rds:{}:{}:{object}:{name}", context.scope(), context.account())
+}
+
+/// An object's tags, where the describe call tells them.
+pub(super) fn tags(actual: &[Tag]) -> Tags {
+    from_sdk_tags!(actual)
+}
+
+/// An object's tags, where the describe call does not tell them.
+pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    let clients = context.clients();
+    let answer = context
+        .call("rds:ListTagsForResource", || clients.rds().list_tags_for_resource().resource_name(arn).send())
+        .await?;
+    Ok(tags(answer.tag_list()))
+}
+
+/// Tags as RDS takes them.
+pub(super) fn sdk_tags(tags: &Tags) -> Vec<Tag> {
+    sdk_tags!(tags, Tag)
+}
+
+/// Brings an object's tags up to date.
+pub(super) async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        let set = sdk_tags(&changes.set);
+        task.call("rds:AddTagsToResource", || {
+            clients.rds().add_tags_to_resource().resource_name(arn).set_tags(Some(set.clone())).send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        task.call("rds:RemoveTagsFromResource", || {
+            let request = clients.rds().remove_tags_from_resource().resource_name(arn);
+            request.set_tag_keys(Some(changes.remove.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Somebody else's object has the name.
+pub(super) fn taken(what: &str, name: &str, context: &Context) -> Error {
+    Error::Taken(format!(
+        "{what} {name} exists in {} and does not belong to deployment {}; delete or rename it, or choose another suffix",
+        context.scope(),
+        context.suffix()
+    ))
+}
+
+/// Puts what AWS lists in any order into the order of the spec, so that equal sets are equal lists.
+pub(super) fn in_order_of<T: PartialEq + Ord>(wanted: &[Ref<T>], mut actual: Vec<T>) -> Vec<Ref<T>> {
+    actual.sort_by_key(|item| wanted.iter().position(|known| known.get() == Some(item)).unwrap_or(usize::MAX));
+    actual.into_iter().map(Ref::Known).collect()
+}
+
+/// Tells whether a cluster or instance in this status stays as it is unless somebody repairs it.
+fn is_broken(status: &str) -> bool {
+    ["failed", "insufficient-capacity", "restore-error", "stopped", "storage-full"].contains(&status)
+        || ["incompatible-", "inaccessible-"].iter().any(|prefix| status.starts_with(prefix))
+}
+
+/// What the status of a cluster or instance says to one who waits for it to be usable.
+pub(super) fn usable(what: &str, status: Option<&str>) -> Result<Look<()>> {
+    match status {
+        Some("available" | "storage-optimization") => Ok(Look::Ready(())),
+        Some(status) if is_broken(status) || status == "deleting" => Err(Error::Failed(format!(
+            "{what} is {status} and does not become available by itself; see its events in the RDS console, then run drctl up again"
+        ))),
+        status => Ok(Look::Pending(status.unwrap_or("not visible yet").to_owned())),
+    }
+}
+
+/// Tells whether a cluster or instance in this status can be told to go: AWS refuses it while another operation runs.
+pub(super) fn is_settled(status: &str) -> bool {
+    matches!(status, "available" | "storage-optimization" | "deleting") || is_broken(status)
+}
+
+/// One cluster by name; `None` when there is none, or AWS answers another one for a moment (`x.read-identity-check`).
+pub(super) async fn cluster(context: &Context, clients: &Clients, name: &str) -> Result<Option<DbCluster>> {
+    let answer = context
+        .call("rds:DescribeDBClusters", || clients.rds().describe_db_clusters().db_cluster_identifier(name).send())
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer
+            .db_clusters
+            .unwrap_or_default()
+            .into_iter()
+            .find(|cluster| [cluster.db_cluster_identifier(), cluster.db_cluster_arn()].contains(&Some(name)))),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a cluster out of its global cluster, whichever role it plays now.
+///
+/// AWS lets a writer go only after all readers, and either member may be the writer, since a failover moves that role. So the
+/// live roles decide: a reader leaves alone, a writer after the others.
+pub(super) async fn leave_global_cluster(task: &Task<'_>, cluster_arn: &str) -> Result<()> {
+    let Some(global) = global_cluster_of(task, cluster_arn).await? else { return Ok(()) };
+    let id = global.global_cluster_identifier().unwrap_or_default();
+    for member in leaving(&global, cluster_arn) {
+        leave(task, id, &member).await?;
+    }
+    Ok(())
+}
+
+/// Who has to leave so that `cluster_arn` can, in order.
+fn leaving(global: &GlobalCluster, cluster_arn: &str) -> Vec<String> {
+    let writes = |arn: &str| {
+        let mut members = global.global_cluster_members().iter();
+        members.any(|member| member.db_cluster_arn() == Some(arn) && member.is_writer() == Some(true))
+    };
+    let mut order = Vec::new();
+    if writes(cluster_arn) {
+        let members = global.global_cluster_members().iter().filter_map(|member| member.db_cluster_arn());
+        order.extend(members.filter(|arn| *arn != cluster_arn).map(str::to_owned));
+    }
+    order.push(cluster_arn.to_owned());
+    order
+}
+
+async fn global_cluster_of(context: &Context, cluster_arn: &str) -> Result<Option<GlobalCluster>> {
+    let all = global_clusters(context).await?;
+    Ok(all.into_iter().find(|global| {
+        global.global_cluster_members().iter().any(|member| member.db_cluster_arn() == Some(cluster_arn))
+    }))
+}
+
+/// All global clusters of the account that the region sees.
+pub(super) async fn global_clusters(context: &Context) -> Result<Vec<GlobalCluster>> {
+    let clients = context.clients();
+    context
+        .call("rds:DescribeGlobalClusters", || {
+            clients
+                .rds()
+                .describe_global_clusters()
+                .into_paginator()
+                .items()
+                .send()
+                .collect::<std::result::Result<_, _>>()
+        })
+        .await
+}
+
+async fn leave(task: &Task<'_>, global: &str, member: &str) -> Result<()> {
+    let clients = task.clients();
+    let left = task
+        .call("rds:RemoveFromGlobalCluster", || {
+            let request = clients.rds().remove_from_global_cluster();
+            request.global_cluster_identifier(global).db_cluster_identifier(member).send()
+        })
+        .await;
+    match left {
+        Err(error) if error.is_gone() || error.says("InvalidParameterValue", "not found in global cluster") => {}
+        left => drop(left?),
+    }
+    // A reader that leaves is promoted on its way; AWS refuses to delete it until that is over.
+    let home = task.clients_in(region_of(member));
+    let name = member.rsplit(':').next().unwrap_or(member);
+    task.wait("the cluster to leave its global cluster", Patience::minutes(40), || async {
+        if global_cluster_of(task, member).await?.is_some() {
+            return Ok(Look::Pending("still a member".to_owned()));
+        }
+        let status = cluster(task, &home, name).await?.and_then(|cluster| cluster.status);
+        Ok(match status {
+            Some(status) if !is_settled(&status) => Look::Pending(status),
+            _ => Look::Ready(()),
+        })
+    })
+    .await
+}
+
+/// The region in an ARN.
+pub(super) fn region_of(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_rds::types::GlobalClusterMember;
+
+    fn global(members: &[(&str, bool)]) -> GlobalCluster {
+        let member = |(arn, writes): &(&str, bool)| {
+            GlobalClusterMember::builder().db_cluster_arn(*arn).is_writer(*writes).build()
+        };
+        GlobalCluster::builder().set_global_cluster_members(Some(members.iter().map(member).collect())).build()
+    }
+
+    #[test]
+    fn a_reader_leaves_alone_and_a_writer_last() {
+        let healthy = global(&[("east", true), ("west", false)]);
+        assert_eq!(leaving(&healthy, "west"), ["west"]);
+        assert_eq!(leaving(&healthy, "east"), ["west", "east"]);
+        let failed_over = global(&[("east", false), ("west", true)]);
+        assert_eq!(leaving(&failed_over, "east"), ["east"]);
+        assert_eq!(leaving(&failed_over, "west"), ["east", "west"]);
+    }
+
+    #[test]
+    fn the_order_in_which_aws_lists_a_set_is_no_difference() {
+        let wanted = [Ref::Known("b"), Ref::Known("a")];
+        assert_eq!(in_order_of(&wanted, vec!["a", "b"]), wanted);
+        assert_eq!(in_order_of(&wanted, vec!["c", "a"]), [Ref::Known("a"), Ref::Known("c")]);
+    }
+
+    #[test]
+    fn a_broken_database_ends_the_wait_and_an_unknown_status_does_not() {
+        assert!(matches!(usable("x", Some("available")), Ok(Look::Ready(()))));
+        assert!(matches!(usable("x", Some("promoting")), Ok(Look::Pending(_))));
+        assert!(matches!(usable("x", Some("some-new-status")), Ok(Look::Pending(_))));
+        assert!(matches!(usable("x", None), Ok(Look::Pending(_))));
+        for status in ["failed", "incompatible-network", "inaccessible-encryption-credentials-recoverable"] {
+            assert!(usable("the cluster", Some(status)).is_err_and(|error| error.to_string().contains(status)));
+            assert!(is_settled(status));
+        }
+        assert!(!is_settled("promoting"));
+    }
+}

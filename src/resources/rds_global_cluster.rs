@@ -1,0 +1,277 @@
+//! `rds_global_cluster`: the bond between the Aurora clusters of both regions.
+//!
+//! Facts: `rds.global.create`, `rds.global.encrypted-first`, `rds.global.version-pin`, `rds.global.wait`, `rds.global.list`,
+//! `rds.global.update`, `rds.global.minor-upgrade`, `rds.global.major-resets-pg`, `rds.global.delete-retry`,
+//! `rds.global.replace`, `rds.failover.after`. Which member writes is no property of it: a failover moves that (R21).
+//!
+//! The version is pinned in full. A minor version newer than the pinned one is no difference: somebody at AWS or on call made
+//! the upgrade, and nothing leads back. A pinned version newer than the running one is an upgrade, which this kind makes for
+//! all members, readers first, because AWS takes it in that order only. A new major version is refused with an explanation:
+//! AWS resets parameter groups on the way, so a person has to lead it.
+//! Replacement: `name`, `engine`, `encrypted`. Slow: an upgrade (tens of minutes); creation takes up to five minutes.
+
+use std::cmp::Ordering;
+
+use aws_sdk_rds::types::GlobalCluster as Found;
+use serde::{Deserialize, Serialize};
+
+use super::rds;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::outputs;
+use crate::reference::GlobalClusterId;
+
+/// The kind.
+#[derive(Debug)]
+pub struct GlobalCluster;
+
+/// The desired properties of a global cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalClusterSpec {
+    /// The name, in lower case; unique in the account.
+    pub name: String,
+    /// The exact version of Aurora PostgreSQL, `14.15`.
+    pub engine_version: String,
+    /// Whether the storage of all members is encrypted.
+    pub encrypted: bool,
+    /// Whether AWS refuses to delete it.
+    pub deletion_protection: bool,
+}
+
+outputs! {
+    /// What is known of a global cluster once it exists.
+    pub struct GlobalClusterOutputs of GlobalCluster {
+        /// The name.
+        id: GlobalClusterId,
+    }
+}
+
+impl Kind for GlobalCluster {
+    type Spec = GlobalClusterSpec;
+    type Outputs = GlobalClusterOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "rds_global_cluster",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &["name", "encrypted"],
+        locked_by: None,
+        expected: Expected::seconds(60, 60, 60),
+        permissions: Permissions {
+            read: &["rds:DescribeGlobalClusters"],
+            change: &[
+                "rds:CreateGlobalCluster",
+                "rds:ModifyGlobalCluster",
+                "rds:DeleteGlobalCluster",
+                "rds:DescribeDBClusters",
+                "rds:ModifyDBCluster",
+                "rds:AddTagsToResource",
+                "rds:RemoveTagsFromResource",
+            ],
+        },
+        retries: &[
+            Retry::seconds("rds:ModifyGlobalCluster", "InvalidGlobalClusterStateFault", "", 30 * 60),
+            Retry::seconds("rds:ModifyDBCluster", "InvalidParameterValue", "upgrade global replicas first", 30 * 60),
+            Retry::seconds("rds:ModifyDBCluster", "InvalidGlobalClusterStateFault", "is upgrading", 30 * 60),
+            Retry::seconds("rds:ModifyDBCluster", "InvalidDBClusterStateFault", "", 300),
+            Retry::seconds("rds:DeleteGlobalCluster", "InvalidGlobalClusterStateFault", "", 10 * 60),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        let found = rds::global_clusters(context).await?;
+        let object = |wanted: &Wanted<Self>| {
+            let name = Some(wanted.spec.name.as_str());
+            let global = found.iter().find(|global| global.global_cluster_identifier() == name)?;
+            (global.status() != Some("deleting")).then(|| object(global, &wanted.spec))
+        };
+        Ok(wanted.iter().map(object).collect())
+    }
+
+    async fn ensure(
+        task: &Task<'_>,
+        spec: &GlobalClusterSpec,
+        object: Option<Object<Self>>,
+    ) -> Result<GlobalClusterOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => match create(task, spec).await {
+                Err(error) if error.is(&["GlobalClusterAlreadyExistsFault"]) => reclaim(task, spec).await?,
+                created => created?,
+            },
+        };
+        available(task, &spec.name).await?;
+        if object.spec.engine_version != spec.engine_version {
+            upgrade(task, &object.spec.engine_version, spec).await?;
+        }
+        if object.spec.deletion_protection != spec.deletion_protection {
+            let clients = task.clients();
+            task.call("rds:ModifyGlobalCluster", || {
+                let request = clients.rds().modify_global_cluster().global_cluster_identifier(&spec.name);
+                request.deletion_protection(spec.deletion_protection).send()
+            })
+            .await?;
+            available(task, &spec.name).await?;
+        }
+        rds::sync_tags(task, &arn(task, &spec.name), &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, _: &GlobalClusterSpec, outputs: &GlobalClusterOutputs) -> Result<Deletion> {
+        let clients = task.clients();
+        let name = outputs.id.as_str();
+        let deleted = task
+            .call("rds:DeleteGlobalCluster", || {
+                clients.rds().delete_global_cluster().global_cluster_identifier(name).send()
+            })
+            .await;
+        match deleted {
+            Err(error) if error.is_gone() => return Ok(Deletion::Gone),
+            deleted => drop(deleted?),
+        }
+        task.wait("the global cluster to be gone", Patience::minutes(30), || async {
+            Ok(match describe(task, name).await? {
+                None => Look::Ready(Deletion::Gone),
+                Some(global) => Look::Pending(global.status.unwrap_or_default()),
+            })
+        })
+        .await
+    }
+}
+
+async fn create(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<GlobalCluster>> {
+    let clients = task.clients();
+    let tags = rds::sdk_tags(&task.tags);
+    let created = task
+        .call("rds:CreateGlobalCluster", || {
+            let request = clients.rds().create_global_cluster().global_cluster_identifier(&spec.name);
+            let request = request.engine(rds::ENGINE).engine_version(&spec.engine_version);
+            let request = request.storage_encrypted(spec.encrypted).deletion_protection(spec.deletion_protection);
+            request.set_tags(Some(tags.clone())).send()
+        })
+        .await?;
+    let global =
+        created.global_cluster().ok_or_else(|| Error::incomplete("rds:CreateGlobalCluster", "GlobalCluster"))?;
+    let object = Object { tags: task.tags.clone(), ..object(global, spec) };
+    task.identified(&object.outputs).await?;
+    Ok(object)
+}
+
+/// The name was there although nothing was observed: an object on its way out, one of an earlier try, or somebody else's.
+async fn reclaim(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<GlobalCluster>> {
+    let found = task
+        .wait("the former global cluster to be gone", Patience::minutes(30), || async {
+            Ok(match describe(task, &spec.name).await? {
+                Some(global) if global.status() == Some("deleting") => Look::Pending("deleting".to_owned()),
+                found => Look::Ready(found),
+            })
+        })
+        .await?;
+    match found.map(|global| object(&global, spec)) {
+        None => create(task, spec).await,
+        Some(object) if task.owns(&object.tags) => Ok(object),
+        Some(_) => Err(rds::taken("a global cluster named", &spec.name, task)),
+    }
+}
+
+async fn available(task: &Task<'_>, name: &str) -> Result<()> {
+    task.wait("the global cluster to be available", Patience::minutes(30), || async {
+        let status = describe(task, name).await?.and_then(|global| global.status);
+        rds::usable("the global cluster", status.as_deref())
+    })
+    .await
+}
+
+/// Upgrades every member to a minor version, the writer last.
+async fn upgrade(task: &Task<'_>, from: &str, spec: &GlobalClusterSpec) -> Result<()> {
+    let to = spec.engine_version.as_str();
+    if major(from) != major(to) {
+        return Err(Error::Failed(format!(
+            "the global cluster {} runs {from}, and drctl does not lead it to another major version ({to}): AWS puts default \
+             parameter groups on every member on the way; make the upgrade with ModifyGlobalCluster, then run drctl up again",
+            spec.name
+        )));
+    }
+    let global = describe(task, &spec.name).await?.ok_or_else(|| Error::Failed(format!("{} is gone", spec.name)))?;
+    let mut members: Vec<_> = global.global_cluster_members().iter().collect();
+    members.sort_by_key(|member| member.is_writer());
+    for arn in members.into_iter().filter_map(|member| member.db_cluster_arn()) {
+        let home = task.clients_in(rds::region_of(arn));
+        let name = arn.rsplit(':').next().unwrap_or(arn);
+        task.call("rds:ModifyDBCluster", || {
+            let request = home.rds().modify_db_cluster().db_cluster_identifier(name);
+            request.engine_version(to).apply_immediately(true).send()
+        })
+        .await?;
+        task.wait(&format!("{name} to run {to}"), rds::PATIENCE, || async {
+            let Some(cluster) = rds::cluster(task, &home, name).await? else {
+                return Ok(Look::Pending("not visible".to_owned()));
+            };
+            let running = cluster.engine_version().unwrap_or_default();
+            Ok(match rds::usable(name, cluster.status())? {
+                Look::Ready(()) if order(running, to).is_lt() => Look::Pending(format!("running {running}")),
+                look => look,
+            })
+        })
+        .await?;
+    }
+    available(task, &spec.name).await
+}
+
+fn object(global: &Found, wanted: &GlobalClusterSpec) -> Object<GlobalCluster> {
+    let name = global.global_cluster_identifier().unwrap_or_default();
+    let spec = GlobalClusterSpec {
+        name: name.to_owned(),
+        engine_version: told_version(global.engine_version().unwrap_or_default(), &wanted.engine_version),
+        encrypted: global.storage_encrypted().unwrap_or_default(),
+        deletion_protection: global.deletion_protection().unwrap_or_default(),
+    };
+    Object { spec, outputs: GlobalClusterOutputs { id: name.into() }, tags: rds::tags(global.tag_list()) }
+}
+
+/// The version to compare with the pinned one: the pinned one itself when the running one is the same or a newer minor version.
+fn told_version(running: &str, pinned: &str) -> String {
+    let satisfied = major(running) == major(pinned) && order(running, pinned).is_ge();
+    if satisfied { pinned } else { running }.to_owned()
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
+/// Compares versions by their numbers; components that only one of them has do not count, since AWS tells patch levels
+/// that nobody can ask for.
+fn order(one: &str, other: &str) -> Ordering {
+    let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().unwrap_or(0)).collect::<Vec<_>>();
+    let (one, other) = (numbers(one), numbers(other));
+    let shared = one.len().min(other.len());
+    one[..shared].cmp(&other[..shared])
+}
+
+/// Global clusters have no region in their ARN.
+fn arn(context: &Context, name: &str) -> String {
+    format!("arn:aws:rds::{}:global-cluster:{name}", context.account())
+}
+
+async fn describe(context: &Context, name: &str) -> Result<Option<Found>> {
+    let all = rds::global_clusters(context).await?;
+    Ok(all.into_iter().find(|global| global.global_cluster_identifier() == Some(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_minor_version_is_no_difference_and_an_older_one_is() {
+        assert_eq!(told_version("14.15", "14.15"), "14.15");
+        assert_eq!(told_version("14.15.1", "14.15"), "14.15");
+        assert_eq!(told_version("14.17", "14.15"), "14.15");
+        assert_eq!(told_version("14.9", "14.15"), "14.9");
+        assert_eq!(told_version("15.10", "14.15"), "15.10");
+        assert_eq!(told_version("13.20", "14.15"), "13.20");
+    }
+}

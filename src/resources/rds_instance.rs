@@ -1,0 +1,311 @@
+//! `rds_instance`: one instance of an Aurora cluster.
+//!
+//! Facts: `rds.instance.create` (the cluster owns storage, version, key and backups), `rds.instance.class`,
+//! `rds.instance.wait` (the first instance of a cluster alone, so that the writer is known), `rds.instance.delete`,
+//! `rds.instance.delete-last` (the last one goes only after its cluster has left the global cluster),
+//! `rds.global.auto-minor` (no effect on members, so it is off and not compared), `rds.cluster.replace` (windows read back in
+//! lower case). Which instance writes is runtime truth and not compared.
+//! Replacement: `name`, `cluster`. Slow: everything (4 to 15 minutes).
+
+use aws_sdk_rds::types::DbInstance;
+use serde::{Deserialize, Serialize};
+
+use super::rds;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Tags};
+use crate::outputs;
+use crate::reference::{ClusterId, InstanceId, Ref};
+
+/// How long an instance may take, from the wait table of the facts.
+const PATIENCE: Patience = Patience::minutes(90);
+
+/// The kind.
+#[derive(Debug)]
+pub struct Instance;
+
+/// The desired properties of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// The name, in lower case.
+    pub name: String,
+    /// The cluster it is part of.
+    pub cluster: Ref<ClusterId>,
+    /// The first instance of the cluster, which becomes its writer, when this is another one.
+    pub after: Option<Ref<InstanceId>>,
+    /// The class, `db.r6g.large`.
+    pub class: String,
+    /// Who becomes the writer when it fails: lower numbers first, 0 to 15.
+    pub promotion_tier: i32,
+    /// When AWS may maintain it, in UTC: `sun:09:30-sun:10:30`.
+    pub maintenance_window: String,
+    /// Whether it has an address on the internet.
+    pub public: bool,
+}
+
+outputs! {
+    /// What is known of an instance once it exists.
+    pub struct InstanceOutputs of Instance {
+        /// The name.
+        id: InstanceId,
+    }
+}
+
+impl Kind for Instance {
+    type Spec = InstanceSpec;
+    type Outputs = InstanceOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "rds_instance",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &["name", "cluster"],
+        locked_by: None,
+        expected: Expected::seconds(420, 420, 300),
+        permissions: Permissions {
+            read: &["rds:DescribeDBInstances"],
+            change: &[
+                "rds:CreateDBInstance",
+                "rds:ModifyDBInstance",
+                "rds:DeleteDBInstance",
+                "rds:DescribeDBClusters",
+                "rds:DescribeGlobalClusters",
+                "rds:RemoveFromGlobalCluster",
+                "rds:AddTagsToResource",
+                "rds:RemoveTagsFromResource",
+                "iam:CreateServiceLinkedRole",
+            ],
+        },
+        retries: &[
+            rds::LEAVE_BUSY[0],
+            rds::LEAVE_BUSY[1],
+            Retry::seconds("rds:CreateDBInstance", "InvalidDBClusterStateFault", "", 30 * 60),
+            Retry::seconds("rds:ModifyDBInstance", "InvalidDBInstanceState", "", 300),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        let clients = context.clients();
+        let found: Vec<DbInstance> = context
+            .call("rds:DescribeDBInstances", || {
+                let request = clients.rds().describe_db_instances();
+                request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
+            })
+            .await?;
+        let object = |wanted: &Wanted<Self>| {
+            let name = Some(wanted.spec.name.as_str());
+            let instance = found.iter().find(|instance| instance.db_instance_identifier() == name)?;
+            (instance.db_instance_status() != Some("deleting")).then(|| object(instance, &wanted.spec))
+        };
+        Ok(wanted.iter().map(object).collect())
+    }
+
+    async fn ensure(task: &Task<'_>, spec: &InstanceSpec, object: Option<Object<Self>>) -> Result<InstanceOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => match create(task, spec).await {
+                Err(error) if error.is(&["DBInstanceAlreadyExists"]) => reclaim(task, spec).await?,
+                created => created?,
+            },
+        };
+        available(task, &spec.name).await?;
+        if object.spec != *spec {
+            modify(task, &object.spec, spec).await?;
+            available(task, &spec.name).await?;
+        }
+        rds::sync_tags(task, &rds::arn(task, "db", &spec.name), &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, spec: &InstanceSpec, outputs: &InstanceOutputs) -> Result<Deletion> {
+        let name = outputs.id.as_str();
+        let status = task
+            .wait("the instance to finish what it does", PATIENCE, || async {
+                let Some(instance) = describe(task, name).await? else { return Ok(Look::Ready(None)) };
+                let status = instance.db_instance_status.unwrap_or_default();
+                Ok(if rds::is_settled(&status) { Look::Ready(Some(status)) } else { Look::Pending(status) })
+            })
+            .await?;
+        match status.as_deref() {
+            None => return Ok(Deletion::Gone),
+            Some("deleting") => {}
+            Some(_) => match send_delete(task, name).await {
+                Err(error) if is_last_of_a_member(&error) => {
+                    let cluster = rds::arn(task, "cluster", spec.cluster.known().as_str());
+                    rds::leave_global_cluster(task, &cluster).await?;
+                    send_delete(task, name).await?;
+                }
+                deleted => deleted?,
+            },
+        }
+        task.wait("the instance to be gone", PATIENCE, || async {
+            Ok(match describe(task, name).await? {
+                None => Look::Ready(Deletion::Gone),
+                Some(instance) => Look::Pending(instance.db_instance_status.unwrap_or_default()),
+            })
+        })
+        .await
+    }
+}
+
+async fn create(task: &Task<'_>, spec: &InstanceSpec) -> Result<Object<Instance>> {
+    let clients = task.clients();
+    let tags = rds::sdk_tags(&task.tags);
+    task.call("rds:CreateDBInstance", || {
+        let request = clients.rds().create_db_instance().db_instance_identifier(&spec.name).engine(rds::ENGINE);
+        let request = request.db_cluster_identifier(spec.cluster.known()).db_instance_class(&spec.class);
+        let request = request.promotion_tier(spec.promotion_tier).publicly_accessible(spec.public);
+        let request = request.preferred_maintenance_window(&spec.maintenance_window).auto_minor_version_upgrade(false);
+        request.set_tags(Some(tags.clone())).send()
+    })
+    .await?;
+    let outputs = InstanceOutputs { id: spec.name.as_str().into() };
+    task.identified(&outputs).await?;
+    Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+/// The name was there although nothing was observed: an instance on its way out, one of an earlier try, or somebody else's.
+async fn reclaim(task: &Task<'_>, spec: &InstanceSpec) -> Result<Object<Instance>> {
+    let found = task
+        .wait("the former instance to be gone", PATIENCE, || async {
+            Ok(match describe(task, &spec.name).await? {
+                Some(instance) if instance.db_instance_status() == Some("deleting") => {
+                    Look::Pending("deleting".to_owned())
+                }
+                found => Look::Ready(found),
+            })
+        })
+        .await?;
+    match found.map(|instance| object(&instance, spec)) {
+        None => create(task, spec).await,
+        Some(object) if task.owns(&object.tags) => Ok(object),
+        Some(_) => Err(rds::taken("a database instance named", &spec.name, task)),
+    }
+}
+
+async fn modify(task: &Task<'_>, actual: &InstanceSpec, spec: &InstanceSpec) -> Result<()> {
+    let clients = task.clients();
+    let class = (actual.class != spec.class).then(|| spec.class.clone());
+    let tier = (actual.promotion_tier != spec.promotion_tier).then_some(spec.promotion_tier);
+    let public = (actual.public != spec.public).then_some(spec.public);
+    let window = (actual.maintenance_window != spec.maintenance_window).then(|| spec.maintenance_window.clone());
+    task.call("rds:ModifyDBInstance", || {
+        let request = clients.rds().modify_db_instance().db_instance_identifier(&spec.name).apply_immediately(true);
+        let request = request.set_db_instance_class(class.clone()).set_promotion_tier(tier);
+        request.set_publicly_accessible(public).set_preferred_maintenance_window(window.clone()).send()
+    })
+    .await?;
+    Ok(())
+}
+
+async fn send_delete(task: &Task<'_>, name: &str) -> Result<()> {
+    let clients = task.clients();
+    let deleted = task
+        .call("rds:DeleteDBInstance", || clients.rds().delete_db_instance().db_instance_identifier(name).send())
+        .await;
+    match deleted {
+        Err(error) if error.is_gone() || error.says("InvalidDBInstanceState", "already being deleted") => Ok(()),
+        deleted => deleted.map(drop),
+    }
+}
+
+/// Tells whether AWS keeps the instance because its cluster still replicates, in either role.
+fn is_last_of_a_member(error: &Error) -> bool {
+    let code = "InvalidDBClusterStateFault";
+    error.says(code, "before deleting the last") || error.says(code, "Cannot delete the last instance")
+}
+
+async fn available(task: &Task<'_>, name: &str) -> Result<()> {
+    task.wait("the instance to be available", PATIENCE, || async {
+        let instance = describe(task, name).await?;
+        let status = instance.as_ref().and_then(|instance| instance.db_instance_status());
+        Ok(match rds::usable("the instance", status)? {
+            Look::Ready(()) if instance.as_ref().is_some_and(is_changing) => Look::Pending("changing".to_owned()),
+            look => look,
+        })
+    })
+    .await
+}
+
+/// A change that was accepted and not begun: the status is still `available`.
+fn is_changing(instance: &DbInstance) -> bool {
+    instance.pending_modified_values().is_some_and(|pending| pending.db_instance_class().is_some())
+}
+
+fn object(instance: &DbInstance, wanted: &InstanceSpec) -> Object<Instance> {
+    let name = instance.db_instance_identifier().unwrap_or_default();
+    let spec = InstanceSpec {
+        name: name.to_owned(),
+        cluster: Ref::Known(instance.db_cluster_identifier().unwrap_or_default().into()),
+        after: wanted.after.clone(),
+        class: instance.db_instance_class().unwrap_or_default().to_owned(),
+        promotion_tier: instance.promotion_tier().unwrap_or(1),
+        maintenance_window: instance.preferred_maintenance_window().unwrap_or_default().to_lowercase(),
+        public: instance.publicly_accessible().unwrap_or_default(),
+    };
+    let tags: Tags = rds::tags(instance.tag_list());
+    Object { spec, outputs: InstanceOutputs { id: name.into() }, tags }
+}
+
+async fn describe(context: &Context, name: &str) -> Result<Option<DbInstance>> {
+    let clients = context.clients();
+    let answer = context
+        .call("rds:DescribeDBInstances", || clients.rds().describe_db_instances().db_instance_identifier(name).send())
+        .await;
+    match answer {
+        Ok(answer) => {
+            let mut instances = answer.db_instances.unwrap_or_default().into_iter();
+            Ok(instances.find(|instance| instance.db_instance_identifier() == Some(name)))
+        }
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    fn refused(message: &str) -> Error {
+        let code = "InvalidDBClusterStateFault".to_owned();
+        Refusal { code, message: message.to_owned(), status: 400, ..Refusal::default() }.into()
+    }
+
+    #[test]
+    fn the_last_instance_is_recognised_in_both_roles() {
+        for message in [
+            "Delete the replica cluster before deleting the last master cluster instance",
+            "Cannot delete the last instance of the read replica DB cluster",
+        ] {
+            assert!(is_last_of_a_member(&refused(message)), "{message}");
+        }
+        assert!(!is_last_of_a_member(&refused("DB cluster is not in available state")));
+    }
+
+    /// What AWS writes differently is no difference.
+    #[test]
+    fn an_instance_as_desired_is_equal_to_its_spec() {
+        let spec = InstanceSpec {
+            name: "a".into(),
+            cluster: Ref::Known("c".into()),
+            after: Some(Ref::Known("first".into())),
+            class: "db.r6g.large".into(),
+            promotion_tier: 0,
+            maintenance_window: "sun:09:30-sun:10:30".into(),
+            public: false,
+        };
+        let instance = DbInstance::builder()
+            .db_instance_identifier("a")
+            .db_cluster_identifier("c")
+            .db_instance_class("db.r6g.large")
+            .promotion_tier(0)
+            .preferred_maintenance_window("Sun:09:30-Sun:10:30")
+            .publicly_accessible(false)
+            .auto_minor_version_upgrade(true)
+            .build();
+        assert_eq!(object(&instance, &spec).spec, spec);
+    }
+}
