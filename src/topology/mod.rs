@@ -10,6 +10,7 @@
 //! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
 
 pub mod names;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
