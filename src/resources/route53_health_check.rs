@@ -33,7 +33,7 @@ pub struct HealthCheckSpec {
     /// The port.
     pub port: u16,
     /// The path, with its leading slash.
-    pub path: String,
+    pub path: Text,
     /// Seconds between two requests of one checker: 10 or 30.
     pub interval_seconds: u32,
     /// Failures in a row, 1 to 10, that make the host unhealthy.
@@ -219,7 +219,7 @@ fn config(spec: &HealthCheckSpec) -> HealthCheckConfig {
         .r#type(HealthCheckType::Https)
         .fully_qualified_domain_name(spec.host.known())
         .port(i32::from(spec.port))
-        .resource_path(&spec.path)
+        .resource_path(spec.path.known())
         .request_interval(number(spec.interval_seconds))
         .failure_threshold(number(spec.failure_threshold))
         .enable_sni(spec.sni)
@@ -235,7 +235,7 @@ fn spec(described: &Described) -> Option<HealthCheckSpec> {
     Some(HealthCheckSpec {
         host: config.fully_qualified_domain_name().unwrap_or_default().into(),
         port: config.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
-        path: config.resource_path().unwrap_or_default().to_owned(),
+        path: config.resource_path().unwrap_or_default().into(),
         interval_seconds: number(config.request_interval()),
         failure_threshold: number(config.failure_threshold()),
         sni: config.enable_sni().unwrap_or_default(),

@@ -11,6 +11,7 @@
 
 pub mod names;
 mod network;
+mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
