@@ -350,7 +350,8 @@ fn accelerate(
         builder.add::<EndpointGroup>(Scope::global(), region, spec);
     }
     let target = RecordTarget::Alias { name: accelerator.dns_name(), zone: accelerator.zone(), evaluate_health: true };
-    record(builder, "pay", &dns.zone, builder.names().pay_domain().into(), "A", target);
+    let name = Text::from(builder.names().pay_domain());
+    record(builder, "pay", &dns.zone, name, "A", target);
     builder.output("global_accelerator_dns", accelerator.dns_name());
     accelerator
 }
@@ -521,7 +522,7 @@ mod tests {
             "us-east-1/elb_target/payment_processor",
             "us-east-1/lambda_permission/payment_processor-load-balancer"
         ));
-        let accelerator = "global/globalaccelerator_accelerator/pay".parse().unwrap();
+        let accelerator: Address = "global/globalaccelerator_accelerator/pay".parse().unwrap();
         assert_eq!(topology.resources[&group.parse().unwrap()].lock_group, Some(accelerator));
     }
 
