@@ -92,7 +92,8 @@ pub enum DnsError {
     /// DNS did not answer.
     #[error(
         "public DNS could not be asked about {name}: {cause}; check the network, or name a DNS server as \
-         {}=address:port", SERVER_VARIABLE
+         {}=address:port",
+        SERVER_VARIABLE
     )]
     Silent {
         /// The name that was looked up.
@@ -102,7 +103,8 @@ pub enum DnsError {
     },
     /// The environment variable does not name a server.
     #[error(
-        "{SERVER_VARIABLE} is {value:?}, which is no DNS server; write its address and port, such as 192.0.2.53:53"
+        "{} is {value:?}, which is no DNS server; write its address and port, such as 192.0.2.53:53",
+        SERVER_VARIABLE
     )]
     BadServer {
         /// Its value.
