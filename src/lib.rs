@@ -32,6 +32,7 @@ pub mod error;
 pub mod functions;
 pub mod graph;
 pub mod plan;
+pub mod preflight;
 pub mod reference;
 pub mod resources;
 pub mod state;

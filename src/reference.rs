@@ -487,6 +487,7 @@ fn plain_text(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
+        Value::Array(items) => Some(items.iter().map(plain_text).collect::<Option<Vec<_>>>()?.join(", ")),
         _ => None,
     }
 }
@@ -536,6 +537,13 @@ mod tests {
         assert_eq!(set(&["b", "a", "b"]), set(&["a", "b"]));
         let read: RefSet<VpcId> = serde_json::from_value(json!(["b", "a"])).unwrap();
         assert_eq!(read, set(&["a", "b"]));
+    }
+
+    #[test]
+    fn a_list_in_a_text_reads_as_a_list() {
+        let text = json!({ "$join": ["servers: ", { "$ref": "global/route53_zone/main#name_servers" }] });
+        let known = resolve(&text, &|_, _| Some(json!(["ns-1", "ns-2"])));
+        assert_eq!(known, json!("servers: ns-1, ns-2"));
     }
 
     #[test]

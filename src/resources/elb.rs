@@ -1,12 +1,12 @@
-//! What all kinds of load balancing share: tags, unordered references, and the answer "already exists".
+//! What all kinds of load balancing share: tags and unordered references.
 
 use std::collections::HashMap;
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 
-use super::{Context, Kind, Object, Task, Wanted};
+use super::{Context, Task};
+use crate::aws::Tags;
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
 use crate::reference::Ref;
 use crate::{from_sdk_tags, sdk_tags};
 
@@ -54,19 +54,6 @@ pub(super) async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Resu
         .await?;
     }
     Ok(())
-}
-
-/// After the answer "already exists" to a create call: the object, when it is ours after all (`x.consistency.unfiltered-list`).
-pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, refusal: Error) -> Result<Object<K>> {
-    let wanted = [Wanted { address: task.address.clone(), spec: spec.clone(), outputs: None }];
-    match K::observe(&task.context, &wanted).await?.pop().flatten() {
-        Some(object) if task.owns(&object.tags) => Ok(object),
-        Some(_) => Err(Error::Taken(format!(
-            "{refusal}; what has this name or place is not tagged as part of deployment {}; delete it, or use another suffix",
-            task.suffix()
-        ))),
-        None => Err(refusal),
-    }
 }
 
 /// What AWS lists in no order, in the order of the spec, so that equal sets are equal lists.

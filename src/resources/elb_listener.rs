@@ -12,8 +12,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::elb;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -184,7 +184,9 @@ async fn create(task: &Task<'_>, spec: &ListenerSpec) -> Result<Object<Listener>
             let arn = arn.ok_or_else(|| Error::incomplete("elasticloadbalancing:CreateListener", "ARN"))?;
             Object { spec: spec.clone(), outputs: ListenerOutputs { arn: arn.into() }, tags: task.tags.clone() }
         }
-        Err(error) if error.is(&["DuplicateListener"]) => elb::existing(task, spec, error).await?,
+        Err(error) if error.is(&["DuplicateListener"]) => {
+            existing::own(task, spec, &format!("a listener on port {} of the load balancer", spec.port), error).await?
+        }
         Err(error) => return Err(error),
     };
     task.identified(&object.outputs).await?;

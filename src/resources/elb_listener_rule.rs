@@ -12,8 +12,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::elb;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -165,7 +165,9 @@ async fn create(task: &Task<'_>, spec: &ListenerRuleSpec) -> Result<Object<Liste
             let arn = arn.ok_or_else(|| Error::incomplete("elasticloadbalancing:CreateRule", "ARN"))?;
             Object { spec: spec.clone(), outputs: ListenerRuleOutputs { arn: arn.into() }, tags: task.tags.clone() }
         }
-        Err(error) if error.is(&["PriorityInUse"]) => elb::existing(task, spec, error).await?,
+        Err(error) if error.is(&["PriorityInUse"]) => {
+            existing::own(task, spec, &format!("a rule with the priority {}", spec.priority), error).await?
+        }
         Err(error) => return Err(error),
     };
     task.identified(&object.outputs).await?;

@@ -15,8 +15,8 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::elb;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -229,7 +229,8 @@ async fn create(task: &Task<'_>, spec: &LoadBalancerSpec) -> Result<(Object<Load
         .await;
     let created = match created {
         Err(error) if error.is(&["DuplicateLoadBalancerName"]) => {
-            let object = elb::existing::<LoadBalancer>(task, spec, error).await?;
+            let object =
+                existing::own::<LoadBalancer>(task, spec, &format!("the load balancer {}", spec.name), error).await?;
             task.identified(&object.outputs).await?;
             return Ok((object, false));
         }

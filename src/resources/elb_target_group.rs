@@ -8,8 +8,8 @@
 use aws_sdk_elasticloadbalancingv2::types::{Matcher, TargetGroup as Described, TargetTypeEnum};
 use serde::{Deserialize, Serialize};
 
-use super::elb;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -194,7 +194,9 @@ async fn create(task: &Task<'_>, spec: &TargetGroupSpec) -> Result<Object<Target
                 described.ok_or_else(|| Error::incomplete("elasticloadbalancing:CreateTargetGroup", "target group"))?;
             Object { spec: spec.clone(), outputs: outputs(described)?, tags: task.tags.clone() }
         }
-        Err(error) if error.is(&["DuplicateTargetGroupName"]) => elb::existing(task, spec, error).await?,
+        Err(error) if error.is(&["DuplicateTargetGroupName"]) => {
+            existing::own(task, spec, &format!("the target group {}", spec.name), error).await?
+        }
         Err(error) => return Err(error),
     };
     task.identified(&object.outputs).await?;

@@ -22,9 +22,11 @@ mod elb;
 mod erased;
 mod eventbridge;
 mod existing;
+mod globalaccelerator;
 mod kms;
 mod page;
 mod rds;
+mod route53;
 mod s3;
 
 pub mod acm_certificate;
@@ -66,6 +68,9 @@ pub mod eventbridge_archive;
 pub mod eventbridge_bus;
 pub mod eventbridge_rule;
 pub mod eventbridge_target;
+pub mod globalaccelerator_accelerator;
+pub mod globalaccelerator_endpoint_group;
+pub mod globalaccelerator_listener;
 pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
@@ -78,6 +83,9 @@ pub mod rds_cluster_parameter_group;
 pub mod rds_global_cluster;
 pub mod rds_instance;
 pub mod rds_subnet_group;
+pub mod route53_health_check;
+pub mod route53_record;
+pub mod route53_zone;
 pub mod s3_bucket;
 pub mod s3_bucket_replication;
 pub mod secretsmanager_replica;
@@ -140,6 +148,12 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<globalaccelerator_accelerator::Accelerator>::NEW,
+    &Erased::<globalaccelerator_endpoint_group::EndpointGroup>::NEW,
+    &Erased::<globalaccelerator_listener::AcceleratorListener>::NEW,
+    &Erased::<route53_health_check::HealthCheck>::NEW,
+    &Erased::<route53_record::Record>::NEW,
+    &Erased::<route53_zone::Zone>::NEW,
     &Erased::<eventbridge_archive::Archive>::NEW,
     &Erased::<eventbridge_bus::Bus>::NEW,
     &Erased::<eventbridge_rule::Rule>::NEW,

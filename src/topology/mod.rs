@@ -14,6 +14,7 @@ mod database;
 mod api;
 pub mod names;
 mod network;
+mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,0 +1,109 @@
+//! What all kinds of Route 53 share: tags, references that prove whose an object is, and how names are compared.
+
+use std::collections::HashMap;
+
+use aws_sdk_route53::types::{Tag, TagResourceType};
+use sha2::{Digest, Sha256};
+
+use super::{Context, Task};
+use crate::address::Address;
+use crate::aws::Tags;
+use crate::aws::error::Result;
+use crate::{from_sdk_tags, sdk_tags};
+
+/// How many ids one `ListTagsForResources` takes.
+const TAGGED_AT_ONCE: usize = 10;
+
+/// The beginning of the caller references of all objects that are made for an address.
+///
+/// The create calls take no tags (`x.tags-on-create`). The caller reference is in the create call and in every list, so an object
+/// that a crash left untagged still says whose it is. A digest, because 64 characters are the limit.
+pub(super) fn mark(suffix: &str, address: &Address) -> String {
+    let digest = Sha256::digest(format!("{suffix} {address}").as_bytes());
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("drctl-{digest}-")
+}
+
+/// The caller reference of a create call: never used before and never again, not even after a deletion.
+pub(super) fn caller_reference(task: &Task<'_>) -> String {
+    format!("{}{}", mark(task.suffix(), task.address), task.token)
+}
+
+/// The tags of many objects by id; an object that vanished meanwhile has none.
+pub(super) async fn tags(context: &Context, kind: TagResourceType, ids: &[String]) -> Result<HashMap<String, Tags>> {
+    let clients = context.clients();
+    let mut found = HashMap::new();
+    for some in ids.chunks(TAGGED_AT_ONCE) {
+        let answer = context
+            .call("route53:ListTagsForResources", || {
+                let request = clients.route53().list_tags_for_resources().resource_type(kind.clone());
+                request.set_resource_ids(Some(some.to_vec())).send()
+            })
+            .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // One that vanished refuses the whole call; the next observation no longer finds it.
+            Err(error) if error.is_gone() => continue,
+            Err(error) => return Err(error),
+        };
+        for set in answer.resource_tag_sets() {
+            found.insert(set.resource_id().unwrap_or_default().to_owned(), from_sdk_tags!(set.tags()));
+        }
+    }
+    Ok(found)
+}
+
+/// Brings an object's tags up to date.
+pub(super) async fn sync_tags(task: &Task<'_>, kind: TagResourceType, id: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let clients = task.clients();
+    let set = sdk_tags!(changes.set, Tag);
+    task.call("route53:ChangeTagsForResource", || {
+        clients
+            .route53()
+            .change_tags_for_resource()
+            .resource_type(kind.clone())
+            .resource_id(id)
+            .set_add_tags(Some(set.clone()).filter(|set| !set.is_empty()))
+            .set_remove_tag_keys(Some(changes.remove.clone()).filter(|remove| !remove.is_empty()))
+            .send()
+    })
+    .await?;
+    Ok(())
+}
+
+/// An id without the path that some answers put before it: `/hostedzone/Z1` is `Z1`.
+pub(super) fn bare(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+/// A name as names are compared: lower case, without the trailing dot, the asterisk not escaped (`r53.record.read`).
+pub(super) fn plain(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase().replace("\\052", "*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Scope;
+
+    #[test]
+    fn names_are_compared_without_what_route_53_adds() {
+        assert_eq!(plain("\\052.Dr-Payments-dev.example.com."), "*.dr-payments-dev.example.com");
+        assert_eq!(bare("/hostedzone/Z1"), "Z1");
+        assert_eq!(bare("Z1"), "Z1");
+    }
+
+    /// A reference must fit into the 64 characters of health checks, with a token of 32.
+    #[test]
+    fn marks_are_short_and_tell_deployments_and_addresses_apart() {
+        let address = |name| Address::new(Scope::global(), "route53_health_check", name);
+        let mark_of = |suffix, name| mark(suffix, &address(name));
+        assert!(mark_of("dev", "us-east-1").len() + 32 <= 64);
+        assert_ne!(mark_of("dev", "us-east-1"), mark_of("dev", "us-east-2"));
+        assert_ne!(mark_of("dev", "us-east-1"), mark_of("prod", "us-east-1"));
+    }
+}
