@@ -48,6 +48,11 @@ impl Names {
         format!("{}-{mark}", name[..ELB_LIMIT - mark.len() - 1].trim_end_matches('-'))
     }
 
+    /// The log group of the flow logs of a region.
+    pub fn flow_logs(&self, region: &str) -> String {
+        self.regional("flow-logs", region)
+    }
+
     /// The bucket of a region. Bucket names are shared by all AWS accounts.
     pub fn bucket(&self, region: &str) -> String {
         self.regional("payment-data", region)
@@ -66,6 +71,11 @@ impl Names {
     /// The ARN of a Lambda function.
     pub fn function_arn(&self, name: &str, region: &str) -> String {
         self.arn("lambda", region, &format!("function:{}", self.function(name, region)))
+    }
+
+    /// The log group of a Lambda function: the name Lambda itself would give it.
+    pub fn function_logs(&self, name: &str, region: &str) -> String {
+        format!("/aws/lambda/{}", self.function(name, region))
     }
 
     /// The ARN of the table's replica in a region.
