@@ -13,6 +13,10 @@ mod compute;
 pub mod names;
 mod security;
 mod storage;
+mod backup;
+mod database;
+pub mod names;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -63,6 +63,12 @@ impl Names {
         format!("arn:aws:s3:::{}", self.bucket(region))
     }
 
+    /// A secret. Its name does not end in the suffix: a hyphen and six characters would look like the end of an ARN
+    /// (`sm.secret.create`).
+    pub fn secret(&self, service: &str) -> String {
+        format!("{}/{service}", self.shared())
+    }
+
     /// A Lambda function; the service is its name in the plan.
     pub fn function(&self, name: &str, region: &str) -> String {
         self.regional(name, region)
