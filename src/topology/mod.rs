@@ -9,6 +9,10 @@
 //! 2. Every resource has its deployment and its address in its tags, if its kind carries tags.
 //! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
 
+mod compute;
+pub mod names;
+mod security;
+mod storage;
 mod backup;
 mod database;
 mod api;

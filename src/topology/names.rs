@@ -84,6 +84,11 @@ impl Names {
         self.arn("lambda", region, &format!("function:{}", self.function(name, region)))
     }
 
+    /// The log group of a Lambda function: the name Lambda itself would give it.
+    pub fn function_logs(&self, name: &str, region: &str) -> String {
+        format!("/aws/lambda/{}", self.function(name, region))
+    }
+
     /// The ARN of the table's replica in a region.
     pub fn table_arn(&self, region: &str) -> String {
         self.arn("dynamodb", region, &format!("table/{}", self.shared()))

@@ -1,0 +1,136 @@
+//! The functions of a region and their log groups.
+//!
+//! Functions stand in the private subnets. Their table and their bus are found by names, which are the same whether or not these exist yet,
+//! so that a function waits for its role, its network and its log group only.
+//!
+//! When a function is deleted, Lambda takes up to 45 minutes to release its network interfaces, and does that as the function's role
+//! (`eni.lambda.role-needed`). So the role goes after the functions' group and the subnets, whose deletion waits for the interfaces; everything else goes on.
+
+use std::collections::BTreeMap;
+
+use crate::plan::{Function as Plan, Side};
+use crate::reference::{Handle, KeyArn, Ref, Text};
+use crate::resources::ec2_security_group::SecurityGroup;
+use crate::resources::ec2_subnet::Subnet;
+use crate::resources::iam_role::Role;
+use crate::resources::lambda_function::{Function, FunctionSpec};
+use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
+
+use super::Builder;
+
+/// What the functions of a region need of other stacks.
+#[derive(Clone, Debug)]
+pub(super) struct Needs {
+    /// The region's key, which encrypts logs and environments.
+    pub(super) key: Ref<KeyArn>,
+    /// The role of each function, by the function's name in the plan.
+    pub(super) roles: BTreeMap<String, Handle<Role>>,
+    /// The private subnets.
+    pub(super) private_subnets: Vec<Handle<Subnet>>,
+    /// The group of the functions.
+    pub(super) security_group: Handle<SecurityGroup>,
+}
+
+/// Adds the functions of one side and returns them by their names in the plan.
+///
+/// # Panics
+/// When a function has no role or no digest of its code: a fault of the caller.
+pub(super) fn build(builder: &mut Builder<'_>, side: Side, needs: &Needs) -> BTreeMap<String, Handle<Function>> {
+    let functions = builder.plan().functions.iter();
+    functions.map(|plan| (plan.name.to_string(), function(builder, side, plan, needs))).collect()
+}
+
+fn function(builder: &mut Builder<'_>, side: Side, plan: &Plan, needs: &Needs) -> Handle<Function> {
+    let name = plan.name.as_str();
+    let role = needs.roles.get(name).expect("every function has a role");
+    let scope = builder.scope(side);
+    let log_group = LogGroupSpec {
+        name: builder.names().function_logs(name, builder.region(side)).into(),
+        retention_days: Some(plan.log_retention_days.days()),
+        key: Some(needs.key.clone()),
+    };
+    let log_group = builder.add::<LogGroup>(scope.clone(), name, log_group);
+    let spec = FunctionSpec {
+        name: builder.names().function(name, builder.region(side)),
+        role: role.arn(),
+        runtime: plan.runtime.as_str().to_owned(),
+        handler: plan.handler.to_string(),
+        architecture: plan.architecture.as_str().to_owned(),
+        code_sha256: builder.inputs().code.get(name).expect("the sources of every function were read").clone(),
+        memory_mb: signed(plan.memory_mb),
+        timeout_seconds: signed(plan.timeout_seconds),
+        environment: environment(builder, side, plan),
+        kms_key: Some(needs.key.clone()),
+        subnets: needs.private_subnets.iter().map(Handle::<Subnet>::id).collect(),
+        security_groups: [needs.security_group.id()].into_iter().collect(),
+        tracing: plan.tracing,
+        log_group: log_group.name(),
+    };
+    let function = builder.add::<Function>(scope, name, spec);
+    let reason = "Lambda releases the function's network interfaces with this role";
+    builder.delete_first(&needs.security_group, role, reason);
+    for subnet in &needs.private_subnets {
+        builder.delete_first(subnet, role, reason);
+    }
+    function
+}
+
+fn environment(builder: &Builder<'_>, side: Side, plan: &Plan) -> BTreeMap<String, Text> {
+    let names = builder.names();
+    let own = [
+        ("TABLE_NAME", names.shared()),
+        ("BUCKET_NAME", names.bucket(builder.region(side))),
+        ("EVENT_BUS_NAME", names.shared()),
+    ];
+    let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+    let plan = plan.environment.iter().map(|(name, value)| (name.to_string(), value.as_str().into()));
+    // The plan's rules keep these two apart.
+    plan.chain(own).collect()
+}
+
+/// A number of the plan that its rules keep small.
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).expect("the plan's rules keep sizes and times of functions small")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Address, Scope};
+    use crate::plan;
+    use crate::resources::Kind;
+    use crate::topology::{Inputs, security};
+
+    #[test]
+    fn functions_wait_for_their_role_network_and_log_group_only_and_the_role_outlives_the_network() {
+        let (plan, suffix) = (plan::Plan::default(), "dev".parse().unwrap());
+        let code: BTreeMap<String, String> =
+            plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
+        let inputs = Inputs { plan: &plan, suffix: &suffix, account: "1", engine_version: None, code: &code };
+        let mut builder = Builder::new(inputs);
+        let security = security::build(&mut builder);
+        let scope = Scope::region("us-east-1");
+        let needs = Needs {
+            key: security.keys.primary.clone(),
+            roles: security.roles.primary.functions.clone(),
+            private_subnets: vec![Handle::new(Address::new(scope.clone(), Subnet::TRAITS.name, "private-a"))],
+            security_group: Handle::new(Address::new(scope, SecurityGroup::TRAITS.name, "functions")),
+        };
+        let functions = build(&mut builder, Side::Primary, &needs);
+        let function = &builder.topology.resources[functions["payment_processor"].address()];
+        let needed: Vec<_> = function.references.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            needed,
+            [
+                "global/iam_role/payment_processor-us-east-1",
+                "us-east-1/ec2_security_group/functions",
+                "us-east-1/ec2_subnet/private-a",
+                "us-east-1/kms_key/main",
+                "us-east-1/logs_log_group/payment_processor",
+            ]
+        );
+        let role = &builder.topology.resources[needs.roles["payment_processor"].address()];
+        let gone: Vec<_> = role.delete_after.keys().map(ToString::to_string).collect();
+        assert_eq!(gone, ["us-east-1/ec2_security_group/functions", "us-east-1/ec2_subnet/private-a"]);
+    }
+}
