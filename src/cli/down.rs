@@ -6,14 +6,15 @@ use clap::Args;
 
 use super::Flags;
 use super::session::{Session, state_failure};
-use super::up::{close, ending, estimate, execute};
+use super::up::{close, confirmed, ending, estimate, execute};
 use crate::changes::{self, Action, ChangeSet};
+use crate::engine::executor::RunReport;
 use crate::engine::observe::Objects;
 use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::resources::Assets;
 use crate::state::{Records, Store};
-use crate::ui::Screen;
+use crate::ui::{RunEnd, Screen};
 
 /// Destroys everything, in reverse order, from the state file alone
 ///
@@ -55,7 +56,6 @@ impl Down {
         cloud: &super::session::Cloud,
         store: &Arc<Store>,
     ) -> Outcome {
-        let (events, watcher) = session.screen.watch();
         // Only what an earlier run left in flight has to be looked at; deletions find out themselves whether all else is there.
         let records = store.records();
         let in_flight: Records = records
@@ -63,23 +63,37 @@ impl Down {
             .filter(|(_, record)| record.status.is_in_flight())
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect();
-        let objects = match in_flight.is_empty() {
-            true => Objects::new(),
-            false => session.observe(cloud, &in_flight, None, &events).await?,
-        };
-        recover::settle_in_flight(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
+        let looked = session.screen.watch(async |events| {
+            let objects = match in_flight.is_empty() {
+                true => Objects::new(),
+                false => session.observe(cloud, &in_flight, None, &events).await?,
+            };
+            recover::settle_in_flight(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
+            Ok(objects)
+        });
+        let objects = looked.await?;
 
         let set = changes::teardown(&store.records(), &objects, &session.kinds);
         if !set.is_empty() {
             session.screen.changes(suffix, &set, &estimate(&set, session.flags.parallelism));
-            if !session.flags.yes && !session.screen.confirm_typed(suffix) {
-                return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
+            if !session.flags.yes {
+                confirmed(cloud, session.screen.confirm_typed(suffix)).await?;
             }
         }
-        let report = execute(session, cloud, store, &events, set.clone()).await;
-        drop(events);
-        watcher.finish().await;
-        session.screen.down_report(suffix, &set, &report, &store.unrecorded());
+        let report = if set.is_empty() {
+            RunReport::default()
+        } else {
+            session.screen.watch(async |events| execute(session, cloud, store, &events, set.clone()).await).await
+        };
+        session.screen.report(&RunEnd {
+            command: "down",
+            suffix,
+            set: &set,
+            report: &report,
+            records: &store.records(),
+            outputs: &[],
+            unrecorded: &store.unrecorded(),
+        });
         ending(&report, cloud)?;
         self.kept(&set)
     }

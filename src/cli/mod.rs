@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Failure, Kind};
 use crate::plan::Suffix;
-use crate::ui::{ColorChoice, OutputMode, Screen};
+use crate::ui::{ColorChoice, OutputMode, Screen, Settings};
 
 /// Deploys, checks and destroys a complete multi-region disaster-recovery stack on AWS.
 #[derive(Debug, Parser)]
@@ -100,7 +100,12 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { Kind::Usage.exit_code().into() } else { ExitCode::SUCCESS };
         }
     };
-    let screen = Screen::new(cli.flags.output, cli.flags.color);
+    let screen = Screen::new(Settings {
+        mode: cli.flags.output,
+        color: cli.flags.color,
+        is_run: matches!(cli.command, Command::Up(_) | Command::Down(_)),
+        is_traced: cli.flags.verbose > 0 || std::env::var_os("RUST_LOG").is_some(),
+    });
     trace(cli.flags.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

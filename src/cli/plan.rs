@@ -5,7 +5,6 @@ use clap::Args;
 use super::Flags;
 use super::session::{Session, state_failure};
 use super::up::estimate;
-use crate::engine::event::Events;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::ui::Screen;
@@ -32,7 +31,9 @@ impl Plan {
         }
         let facts = &snapshot.deployment.facts;
         let (topology, _) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;
-        let objects = session.observe(&cloud, &snapshot.records, Some(&topology), &Events::unheard()).await?;
+        let looked =
+            screen.watch(async |events| session.observe(&cloud, &snapshot.records, Some(&topology), &events).await);
+        let objects = looked.await?;
         let set = session.changes(&suffix, &topology, &snapshot.records, &objects)?;
         screen.plan(suffix.as_str(), &set, &estimate(&set, session.flags.parallelism));
         match self.detailed_exitcode && !set.is_empty() {

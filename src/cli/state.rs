@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::changes::Action;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
-use crate::state::{Deployment, Entry, Holder, Snapshot, Store};
+use crate::state::{Deployment, Entry, Holder, Records, Snapshot, Store};
 use crate::ui::Screen;
 
 /// Looks at the state file and mends it
@@ -80,7 +80,7 @@ async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
         return Err(unknown(address));
     }
     let question = format!("Forget {address}? Its object stays in AWS, and drctl will neither change nor delete it.");
-    if !session.flags.yes && !session.screen.confirm(&question) {
+    if !session.flags.yes && !session.screen.confirm(&question).await {
         return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
     }
     store.record(address, Entry::Forgotten).await.map_err(|error| state_failure(&error))?;
@@ -96,7 +96,7 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     {
         let question =
             format!("The state of `{suffix}` is readable and has {} records. Make it anew?", snapshot.records.len());
-        if !session.flags.yes && !session.screen.confirm(&question) {
+        if !session.flags.yes && !session.screen.confirm(&question).await {
             return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
         }
     }
@@ -105,11 +105,10 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let cloud = session.connect(&suffix, sources.assets).await?;
     let known = std::collections::BTreeMap::new();
     let (topology, facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, &known).await?;
-    let (events, watcher) = session.screen.watch();
-    let objects = session.observe(&cloud, &Default::default(), Some(&topology), &events).await?;
-    let set = session.changes(&suffix, &topology, &Default::default(), &objects)?;
-    drop(events);
-    watcher.finish().await;
+    let unknown = Records::new();
+    let looked = session.screen.watch(async |events| session.observe(&cloud, &unknown, Some(&topology), &events).await);
+    let objects = looked.await?;
+    let set = session.changes(&suffix, &topology, &unknown, &objects)?;
 
     let regions = &plan.plan.regions;
     let deployment = Deployment {

@@ -6,7 +6,6 @@ use super::Flags;
 use super::session::{Session, state_failure};
 use super::up::OUTPUTS;
 use crate::changes;
-use crate::engine::event::Events;
 use crate::error::{Failure, Kind, Outcome};
 use crate::resources::Assets;
 use crate::ui::Screen;
@@ -27,7 +26,8 @@ impl Status {
         let cloud = session.connect(&suffix, Assets::new()).await?;
         let checked = snapshot.deployment.check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
-        let objects = session.observe(&cloud, &snapshot.records, None, &Events::unheard()).await?;
+        let looked = screen.watch(async |events| session.observe(&cloud, &snapshot.records, None, &events).await);
+        let objects = looked.await?;
         let conditions = changes::conditions(&snapshot.records, &objects);
         let outputs = snapshot.deployment.facts.get(OUTPUTS).and_then(|outputs| outputs.as_object()).cloned();
         let outputs: Vec<_> = outputs.unwrap_or_default().into_iter().collect();

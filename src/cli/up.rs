@@ -19,7 +19,7 @@ use crate::functions;
 use crate::plan::Suffix;
 use crate::state::{Deployment, Entry, Holder, StateError, Store};
 use crate::topology::Topology;
-use crate::ui::Screen;
+use crate::ui::{RunEnd, Screen};
 
 /// Deploys what the plan says, and changes what differs from it
 ///
@@ -55,31 +55,40 @@ impl Up {
         store: &Arc<Store>,
     ) -> Outcome {
         let (topology, facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
-        let (events, watcher) = session.screen.watch();
-        let objects = session.observe(cloud, &store.records(), Some(&topology), &events).await?;
-        recover::settle(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
+        let looked = session.screen.watch(async |events| {
+            let objects = session.observe(cloud, &store.records(), Some(&topology), &events).await?;
+            recover::settle(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
+            Ok(objects)
+        });
+        let objects = looked.await?;
         let set = session.changes(suffix, &topology, &store.records(), &objects)?;
-        self.permit(session, suffix, &set)?;
+        self.permit(session, suffix, &set, cloud).await?;
         note(store, &topology, &set, &facts, plan).await.map_err(|error| state_failure(&error))?;
 
         let report = if set.is_empty() {
             RunReport::default()
         } else {
-            execute(session, cloud, store, &events, set.clone()).await
+            session.screen.watch(async |events| execute(session, cloud, store, &events, set.clone()).await).await
         };
-        drop(events);
-        watcher.finish().await;
         let outputs = final_outputs(&topology, store);
         if report.is_complete() {
             let value = Value::Object(outputs.iter().cloned().collect());
             store.set_fact(OUTPUTS, value).await.map_err(|error| state_failure(&error))?;
         }
-        session.screen.up_report(suffix.as_str(), &set, &report, &outputs, &store.unrecorded());
+        session.screen.report(&RunEnd {
+            command: "up",
+            suffix: suffix.as_str(),
+            set: &set,
+            report: &report,
+            records: &store.records(),
+            outputs: &outputs,
+            unrecorded: &store.unrecorded(),
+        });
         ending(&report, cloud)
     }
 
     /// Shows the changes, refuses those that may not be, and asks for the others.
-    fn permit(&self, session: &Session<'_>, suffix: &Suffix, set: &ChangeSet) -> Outcome {
+    async fn permit(&self, session: &Session<'_>, suffix: &Suffix, set: &ChangeSet, cloud: &Cloud) -> Outcome {
         if set.is_empty() {
             return Ok(());
         }
@@ -94,9 +103,23 @@ impl Up {
                 .fold(failure, |failure, what| failure.because(what))
                 .hint(format!("if that is what you want: drctl up --suffix {suffix} --allow-data-loss")));
         }
-        match session.flags.yes || session.screen.confirm("Make these changes?") {
+        match session.flags.yes {
+            true => Ok(()),
+            false => confirmed(cloud, session.screen.confirm("Make these changes?")).await,
+        }
+    }
+}
+
+/// Waits for the answer to a question; a signal while it stands ends the command.
+pub(super) async fn confirmed(cloud: &Cloud, answer: impl Future<Output = bool>) -> Outcome {
+    tokio::select! {
+        answer = answer => match answer {
             true => Ok(()),
             false => Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed")),
+        },
+        () = cloud.shutdown.first() => {
+            let kind = Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2));
+            Err(Failure::new(kind, "interrupted; nothing was changed"))
         }
     }
 }

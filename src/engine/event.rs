@@ -69,6 +69,7 @@ pub enum Event {
         /// What was to be done.
         action: Action,
         /// How it ended.
+        #[serde(flatten)]
         outcome: Outcome,
         /// How long it took.
         #[serde(rename = "milliseconds", serialize_with = "milliseconds")]

@@ -12,6 +12,7 @@
 mod backup;
 mod database;
 pub mod names;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -48,6 +48,11 @@ impl Names {
         format!("{}-{mark}", name[..ELB_LIMIT - mark.len() - 1].trim_end_matches('-'))
     }
 
+    /// The log group of the flow logs of a region.
+    pub fn flow_logs(&self, region: &str) -> String {
+        self.regional("flow-logs", region)
+    }
+
     /// The bucket of a region. Bucket names are shared by all AWS accounts.
     pub fn bucket(&self, region: &str) -> String {
         self.regional("payment-data", region)

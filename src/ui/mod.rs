@@ -1,19 +1,48 @@
 //! What the user sees; the only code that prints.
+//!
+//! Commands hand their results over as data; each file here turns one kind of data into text, by pure functions that take the
+//! width and the colour from outside. [`Screen`] alone knows the two streams.
+//!
+//! Invariants:
+//! 1. Results go to standard output, progress and diagnostics to standard error.
+//! 2. Nothing is redrawn, and nothing asked, where there is no terminal; each stream is judged by itself.
+//! 3. A reader that goes away is no fault: nothing panics, and the run goes on.
+//! 4. No secret is shown, not even one that somebody put where drift shows it.
 
+mod failure;
+mod json;
+mod lines;
+mod live;
+mod page;
+mod plan;
+mod progress;
+mod prompt;
+mod report;
+mod status;
+mod value;
+
+use std::io::{IsTerminal, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use serde_json::Value;
-use tokio::sync::mpsc::UnboundedReceiver;
+use console::Term;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::address::Address;
 use crate::changes::{ChangeSet, Condition};
 use crate::engine::event::{Event, Events};
-use crate::engine::executor::RunReport;
 use crate::engine::scheduler::Operation;
 use crate::error::{Failure, Kind};
 use crate::plan::Problems;
-use crate::state::{Deployment, Entry, Records};
+use crate::state::{Deployment, Records};
+
+use lines::{HEARTBEAT, Lines};
+use live::Live;
+use page::Page;
+use progress::Progress;
+pub use report::RunEnd;
 
 /// How results and progress are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -37,6 +66,19 @@ pub enum ColorChoice {
     Never,
 }
 
+/// What the command line says about the screen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// For people or programs.
+    pub mode: OutputMode,
+    /// When to use colour.
+    pub color: ColorChoice,
+    /// Whether the command is a run, whose JSON is a stream of events; a query's is one document.
+    pub is_run: bool,
+    /// Whether traces are written between the lines of progress, so that nothing can be redrawn.
+    pub is_traced: bool,
+}
+
 /// How long changes are expected to take, and the chain of operations that decides it.
 #[derive(Clone, Debug)]
 pub struct Estimate {
@@ -46,146 +88,266 @@ pub struct Estimate {
     pub critical_path: Vec<Operation>,
 }
 
+/// How wide a page is whose reader is no terminal.
+const LOG_WIDTH: usize = 120;
+
+/// How often the live view is redrawn.
+const REDRAW: Duration = Duration::from_millis(100);
+
 /// Where everything is shown.
 #[derive(Debug)]
 pub struct Screen {
-    mode: OutputMode,
-    #[allow(dead_code)]
-    color: ColorChoice,
+    settings: Settings,
+    output: Page,
+    diagnostics: Page,
+    is_live: bool,
 }
 
-/// Shows events while a run goes on.
-pub struct Watcher(tokio::task::JoinHandle<()>);
-
-impl Watcher {
-    /// Waits until all events are shown.
-    pub async fn finish(self) {
-        let _ = self.0.await;
-    }
-}
-
-#[allow(clippy::print_stdout, clippy::print_stderr, missing_docs)]
 impl Screen {
-    pub fn new(mode: OutputMode, color: ColorChoice) -> Self {
-        Self { mode, color }
+    /// The two streams of this process.
+    pub fn new(settings: Settings) -> Self {
+        let (output, diagnostics) = (Term::stdout(), Term::stderr());
+        let is_smart = std::env::var("TERM").is_ok_and(|term| term != "dumb");
+        Self {
+            settings,
+            output: page(&output, std::io::stdout().is_terminal(), settings.color),
+            diagnostics: page(&diagnostics, std::io::stderr().is_terminal(), settings.color),
+            is_live: std::io::stderr().is_terminal() && is_smart && !settings.is_traced,
+        }
     }
 
+    fn is_json(&self) -> bool {
+        self.settings.mode == OutputMode::Json
+    }
+
+    /// Shows why a command ends. A silent failure has been shown already.
     pub fn failure(&self, failure: &Failure) {
         if failure.message.is_empty() {
             return;
         }
-        eprintln!("error: {}", failure.message);
-        for cause in &failure.causes {
-            eprintln!("  because: {cause}");
-        }
-        for hint in &failure.hints {
-            eprintln!("  hint: {hint}");
+        match self.is_json() {
+            true => self.event("error", failure::document(failure)),
+            false => tell(&failure::text(failure, self.diagnostics)),
         }
     }
 
+    /// Shows everything that is wrong with a plan, and returns the failure to end with.
     pub fn problems(&self, problems: &Problems) -> Failure {
-        Failure::new(Kind::Usage, problems)
+        let failure = Failure::new(Kind::Usage, failure::problems_summary(problems));
+        if self.is_json() {
+            return problems.iter().fold(failure, |failure, problem| {
+                failure.because(format!("{}:{}:{}: {problem}", problems.name(), problem.line, problem.column))
+            });
+        }
+        tell(&failure::problems(problems, self.diagnostics));
+        tell("");
+        failure.hint("a complete plan with comments: drctl init plans/example.toml")
     }
 
+    /// Tells whether somebody can be asked.
     pub fn can_ask(&self) -> bool {
-        false
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
-    pub fn confirm(&self, _question: &str) -> bool {
-        true
+    /// Asks a yes-or-no question. Where nobody can be asked, the answer is yes.
+    pub async fn confirm(&self, question: &str) -> bool {
+        if !self.can_ask() {
+            return true;
+        }
+        prompt::ask(format!("{question} [y/N]")).await.is_some_and(|answer| prompt::is_yes(&answer))
     }
 
-    pub fn confirm_typed(&self, _suffix: &str) -> bool {
-        false
+    /// Asks for the suffix to be typed. Where nobody can be asked, the answer is no.
+    pub async fn confirm_typed(&self, suffix: &str) -> bool {
+        if !self.can_ask() {
+            return false;
+        }
+        let question = format!("This destroys `{suffix}`. To go ahead, type its name:");
+        prompt::ask(question).await.is_some_and(|answer| answer == suffix)
     }
 
+    /// Shows a line about what the command did.
     pub fn note(&self, text: &str) {
-        eprintln!("{text}");
+        tell(text);
     }
 
+    /// Prints a text that is the result.
     pub fn text(&self, text: &str) {
-        println!("{text}");
+        print(text.trim_end_matches('\n'));
     }
 
+    /// Prints a document that is the result, whatever the mode.
     pub fn document(&self, value: &Value) {
-        println!("{value:#}");
+        print(&format!("{value:#}"));
     }
 
+    /// Prints one value: plain for people, as JSON for programs.
     pub fn value(&self, value: &Value) {
         match value {
-            Value::String(text) => println!("{text}"),
-            value => println!("{value}"),
+            Value::String(text) if !self.is_json() => print(text),
+            value => print(&value.to_string()),
         }
     }
 
+    /// Prints the outputs of a deployment.
     pub fn outputs(&self, outputs: &[(String, Value)]) {
-        for (name, value) in outputs {
-            println!("{name} = {value}");
+        match self.is_json() {
+            true => {
+                let fields: serde_json::Map<_, _> = outputs.iter().cloned().collect();
+                self.document(&json::document(json!({ "outputs": fields })));
+            }
+            false => print_some(&report::output_lines(outputs)),
         }
     }
 
-    pub fn watch(&self) -> (Events, Watcher) {
-        let (events, mut receiver): (_, UnboundedReceiver<Event>) = Events::channel();
-        (
-            events,
-            Watcher(tokio::spawn(async move {
-                while let Some(event) = receiver.recv().await {
-                    eprintln!("{}", serde_json::to_string(&event).unwrap_or_default());
-                }
-            })),
-        )
+    /// Does the work and shows the events it tells of meanwhile. When it returns, the screen is at rest.
+    pub async fn watch<T>(&self, work: impl AsyncFnOnce(Events) -> T) -> T {
+        let (events, mut receiver) = Events::channel();
+        let mut view = self.view();
+        let mut work = pin!(work(events));
+        let mut ticks = interval(REDRAW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let result = loop {
+            tokio::select! {
+                // What was told is shown before anything that follows from the end of the work.
+                biased;
+                Some(event) = receiver.recv() => view.on(&event),
+                result = &mut work => break result,
+                _ = ticks.tick() => view.tick(),
+            }
+        };
+        while let Ok(event) = receiver.try_recv() {
+            view.on(&event);
+        }
+        view.end();
+        result
     }
 
-    pub fn changes(&self, _suffix: &str, set: &ChangeSet, estimate: &Estimate) {
-        for change in set.changing() {
-            eprintln!("{} {}", change.action.symbol(), change.address);
-            for difference in &change.differences {
-                eprintln!("    {} {:?} -> {:?}", difference.field, difference.from, difference.to);
+    fn view(&self) -> View {
+        match (self.is_json() && self.settings.is_run, self.is_live) {
+            (true, _) => View::Json { progress: Progress::default(), last: Instant::now() },
+            (false, true) => View::Live(Live::new(self.diagnostics)),
+            (false, false) => View::Lines(Lines::new(self.diagnostics, Instant::now())),
+        }
+    }
+
+    /// Shows the changes that `up` or `down` is about to make.
+    pub fn changes(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
+        match self.is_json() {
+            true => self.event("changes", plan::document(suffix, set, estimate)),
+            false => tell(&format!("{}\n", plan::text(suffix, set, estimate, self.diagnostics))),
+        }
+    }
+
+    /// Prints the changes as the result of `plan`.
+    pub fn plan(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
+        match self.is_json() {
+            true => self.document(&json::document(plan::document(suffix, set, estimate))),
+            false => print(&plan::text(suffix, set, estimate, self.output)),
+        }
+    }
+
+    /// Shows how `up` or `down` ended, and prints the outputs.
+    pub fn report(&self, end: &RunEnd<'_>) {
+        if self.is_json() {
+            return self.event("finished", report::document(end));
+        }
+        let outputs = report::output_lines(&end.known_outputs());
+        let gap = if outputs.is_empty() { "" } else { "\n" };
+        tell(&format!("{}{gap}", report::text(end, self.diagnostics)));
+        print_some(&outputs);
+    }
+
+    /// Prints how a deployment is doing.
+    pub fn status(&self, deployment: &Deployment, conditions: &[Condition], outputs: &[(String, Value)]) {
+        match self.is_json() {
+            true => self.document(&json::document(status::document(deployment, conditions, outputs))),
+            false => print(&status::text(deployment, conditions, outputs, self.output)),
+        }
+    }
+
+    /// Prints the list of all records.
+    pub fn records(&self, records: &Records) {
+        match self.is_json() {
+            true => self.document(&json::document(status::records_document(records))),
+            false => print_some(&status::records(records)),
+        }
+    }
+
+    fn event(&self, name: &str, fields: Value) {
+        print(&json::event(name, fields, Timestamp::now()).to_string());
+    }
+}
+
+/// Shows a run while it goes on.
+enum View {
+    Live(Live),
+    Lines(Lines),
+    Json { progress: Progress, last: Instant },
+}
+
+impl View {
+    fn on(&mut self, event: &Event) {
+        let now = Instant::now();
+        match self {
+            Self::Live(live) => live.on(event, now),
+            Self::Lines(lines) => lines.on(event, now).iter().for_each(|line| tell(line)),
+            Self::Json { progress, .. } => {
+                progress.on(event, now);
+                print(&json::happened(event, Timestamp::now()).to_string());
             }
         }
-        eprintln!("estimate {:?}", estimate.duration);
     }
 
-    pub fn plan(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
-        self.changes(suffix, set, estimate);
+    fn tick(&mut self) {
+        let now = Instant::now();
+        match self {
+            Self::Live(live) => live.draw(now),
+            Self::Lines(lines) => lines.heartbeat(now).iter().for_each(|line| tell(line)),
+            Self::Json { progress, last } if now - *last >= HEARTBEAT => {
+                *last = now;
+                print(&json::heartbeat(progress, now, Timestamp::now()).to_string());
+            }
+            Self::Json { .. } => {}
+        }
     }
 
-    pub fn up_report(
-        &self,
-        _suffix: &str,
-        set: &ChangeSet,
-        report: &RunReport,
-        outputs: &[(String, Value)],
-        _unrecorded: &[(Address, Entry)],
-    ) {
-        if set.is_empty() {
-            eprintln!("no changes");
+    fn end(&self) {
+        if let Self::Live(live) = self {
+            live.end();
         }
-        for (operation, error) in &report.failed {
-            eprintln!("failed: {operation}: {error}");
-        }
-        eprintln!("done {} in {:?} (skipped {})", report.succeeded.len(), report.elapsed, report.skipped.len());
-        self.outputs(outputs);
     }
+}
 
-    pub fn down_report(&self, _suffix: &str, _set: &ChangeSet, report: &RunReport, _unrecorded: &[(Address, Entry)]) {
-        for (operation, error) in &report.failed {
-            eprintln!("failed: {operation}: {error}");
-        }
-        eprintln!("done {} in {:?} (skipped {})", report.succeeded.len(), report.elapsed, report.skipped.len());
-    }
+fn page(term: &Term, is_terminal: bool, choice: ColorChoice) -> Page {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let color = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => is_terminal && !no_color && std::env::var("TERM").is_ok_and(|term| term != "dumb"),
+    };
+    let width = if is_terminal { usize::from(term.size().1) } else { LOG_WIDTH };
+    Page { width, color }
+}
 
-    pub fn status(&self, _deployment: &Deployment, conditions: &[Condition], outputs: &[(String, Value)]) {
-        for condition in conditions {
-            println!("{} healthy={} {:?}", condition.address, condition.is_healthy(), condition.drift);
+/// Writes a result. A reader that went away has seen what it wanted.
+fn print(text: &str) {
+    let mut stream = std::io::stdout().lock();
+    match writeln!(stream, "{text}").and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tell(&format!("error: standard output cannot be written: {error}"));
         }
-        self.outputs(outputs);
+        _ => {}
     }
+}
 
-    pub fn records(&self, records: &Records) {
-        for (address, record) in records {
-            println!("{address} {}", record.status.word());
-        }
-        let _ = self.mode;
+fn print_some(text: &str) {
+    if !text.is_empty() {
+        print(text);
     }
+}
+
+/// Writes progress or a diagnostic. There is nowhere left to say that this failed.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
