@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::types::{
-    PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, TableDescription, TableStatus, Tag,
+    ContinuousBackupsDescription, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, TableDescription,
+    TableStatus, Tag,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -74,11 +75,7 @@ pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Optio
         Err(error) if error.is_gone() => return Ok(None),
         answer => answer?,
     };
-    let backups = answer.continuous_backups_description();
-    let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description());
-    Ok(recovery
-        .filter(|recovery| recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled))
-        .map(|recovery| recovery.recovery_period_in_days().unwrap_or(DEFAULT_RECOVERY_DAYS)))
+    Ok(told_days(answer.continuous_backups_description()))
 }
 
 /// The days AWS keeps when nobody says how many.
@@ -98,12 +95,7 @@ pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<
             request.point_in_time_recovery_specification(specification.clone()).send()
         })
         .await?;
-    let backups = answer.continuous_backups_description();
-    let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description());
-    if recovery.is_some_and(|recovery| {
-        let on = recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled);
-        on == days.is_some() && (!on || recovery.recovery_period_in_days() == days)
-    }) {
+    if told_days(answer.continuous_backups_description()) == days {
         return Ok(());
     }
     task.wait("point-in-time recovery to be set", Patience::seconds(20 * 60, 15), || async {
@@ -113,6 +105,13 @@ pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<
         })
     })
     .await
+}
+
+/// The days a description of backups tells; `None` while the table cannot be restored.
+fn told_days(backups: Option<&ContinuousBackupsDescription>) -> Option<i32> {
+    let recovery = backups?.point_in_time_recovery_description()?;
+    let is_on = recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled);
+    is_on.then(|| recovery.recovery_period_in_days().unwrap_or(DEFAULT_RECOVERY_DAYS))
 }
 
 /// The tags of a table or replica, told by its own region.

@@ -115,6 +115,19 @@ pub(super) async fn cluster(context: &Context, clients: &Clients, name: &str) ->
     }
 }
 
+/// Refuses to take a protected cluster apart. AWS protects the cluster alone: it would let its last instance and its membership
+/// go before it refuses the cluster's own deletion.
+pub(super) fn check_unprotected(cluster: &DbCluster) -> Result<()> {
+    match cluster.deletion_protection() {
+        Some(true) => Err(Error::Blocked(format!(
+            "the cluster {} is protected against deletion; set deletion_protection = false under [database.aurora], run drctl up, \
+             then delete it",
+            cluster.db_cluster_identifier().unwrap_or_default()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Takes a cluster out of its global cluster, whichever role it plays now.
 ///
 /// AWS lets a writer go only after all readers, and either member may be the writer, since a failover moves that role. So the
@@ -219,6 +232,16 @@ mod tests {
         let failed_over = global(&[("east", false), ("west", true)]);
         assert_eq!(leaving(&failed_over, "east"), ["east"]);
         assert_eq!(leaving(&failed_over, "west"), ["east", "west"]);
+    }
+
+    #[test]
+    fn a_protected_cluster_is_not_taken_apart() {
+        let cluster =
+            |protected| DbCluster::builder().db_cluster_identifier("c").deletion_protection(protected).build();
+        assert!(
+            check_unprotected(&cluster(true)).is_err_and(|error| error.to_string().contains("deletion_protection"))
+        );
+        assert!(check_unprotected(&cluster(false)).is_ok());
     }
 
     #[test]

@@ -173,20 +173,19 @@ impl Kind for Cluster {
     async fn delete(task: &Task<'_>, spec: &ClusterSpec, outputs: &ClusterOutputs) -> Result<Deletion> {
         let name = outputs.id.as_str();
         let clients = task.clients();
-        let status = task
+        let cluster = task
             .wait("the cluster to finish what it does", rds::PATIENCE, || async {
                 let Some(cluster) = rds::cluster(task, &clients, name).await? else { return Ok(Look::Ready(None)) };
-                let status = cluster.status.unwrap_or_default();
-                Ok(if rds::is_settled(&status) { Look::Ready(Some(status)) } else { Look::Pending(status) })
+                let status = cluster.status().unwrap_or_default();
+                let is_settled = rds::is_settled(status);
+                Ok(if is_settled { Look::Ready(Some(cluster)) } else { Look::Pending(status.to_owned()) })
             })
             .await?;
-        match status.as_deref() {
-            None => return Ok(Deletion::Gone),
-            Some("deleting") => {}
-            Some(_) => {
-                rds::leave_global_cluster(task, outputs.arn.as_str()).await?;
-                send_delete(task, spec, name).await?;
-            }
+        let Some(cluster) = cluster else { return Ok(Deletion::Gone) };
+        if cluster.status() != Some("deleting") {
+            rds::check_unprotected(&cluster)?;
+            rds::leave_global_cluster(task, outputs.arn.as_str()).await?;
+            send_delete(task, spec, name).await?;
         }
         task.wait("the cluster to be gone", rds::PATIENCE, || async {
             Ok(match rds::cluster(task, &clients, name).await? {

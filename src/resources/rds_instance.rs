@@ -128,17 +128,20 @@ impl Kind for Instance {
                 Ok(if rds::is_settled(&status) { Look::Ready(Some(status)) } else { Look::Pending(status) })
             })
             .await?;
-        match status.as_deref() {
-            None => return Ok(Deletion::Gone),
-            Some("deleting") => {}
-            Some(_) => match send_delete(task, name).await {
+        let Some(status) = status else { return Ok(Deletion::Gone) };
+        if status != "deleting" {
+            let cluster = spec.cluster.known().as_str();
+            let found = rds::cluster(task, &task.clients(), cluster).await?;
+            if let Some(found) = found.filter(|found| found.db_cluster_members().len() <= 1) {
+                rds::check_unprotected(&found)?;
+            }
+            match send_delete(task, name).await {
                 Err(error) if is_last_of_a_member(&error) => {
-                    let cluster = rds::arn(task, "cluster", spec.cluster.known().as_str());
-                    rds::leave_global_cluster(task, &cluster).await?;
+                    rds::leave_global_cluster(task, &rds::arn(task, "cluster", cluster)).await?;
                     send_delete(task, name).await?;
                 }
                 deleted => deleted?,
-            },
+            }
         }
         task.wait("the instance to be gone", PATIENCE, || async {
             Ok(match describe(task, name).await? {

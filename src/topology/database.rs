@@ -11,7 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::{Aurora as AuroraPlan, Side};
-use crate::reference::{Handle, KeyArn, Ref, SecurityGroupId, SubnetId};
+use crate::reference::{Handle, InstanceId, KeyArn, Ref, SecurityGroupId, SubnetId};
+use crate::resources::Kind;
 use crate::resources::dynamodb_replica::{Replica, ReplicaSpec};
 use crate::resources::dynamodb_table::{Table, TableSpec};
 use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
@@ -61,10 +62,6 @@ pub(super) struct Aurora {
     pub(super) clusters: Sides<Handle<Cluster>>,
     /// The instances of each region, the first one first.
     pub(super) instances: Sides<Vec<Handle<Instance>>>,
-    /// The secret with the master user's login, in the primary region.
-    pub(super) secret: Handle<Secret>,
-    /// Its copy in the secondary region.
-    pub(super) secret_replica: Handle<SecretReplica>,
 }
 
 /// Adds the databases of both regions.
@@ -109,7 +106,7 @@ fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) ->
     };
     let secret = builder.add::<Secret>(primary.clone(), "aurora", spec);
     let spec = SecretReplicaSpec { secret: secret.arn(), key: needs.secondary.key.clone() };
-    let secret_replica = builder.add::<SecretReplica>(builder.scope(Side::Secondary), "aurora", spec);
+    builder.add::<SecretReplica>(builder.scope(Side::Secondary), "aurora", spec);
 
     let version = builder.inputs().engine_version.expect("a plan with Aurora has its version resolved").to_owned();
     let spec = GlobalClusterSpec {
@@ -130,8 +127,6 @@ fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) ->
     Aurora {
         clusters: Sides { primary: founder, secondary: reader },
         instances: Sides { primary: founder_instances, secondary: reader_instances },
-        secret,
-        secret_replica,
     }
 }
 
@@ -149,7 +144,7 @@ impl Member<'_, '_> {
         global_cluster: &Handle<GlobalCluster>,
         version: &str,
         login: Option<&Handle<Secret>>,
-        after: Option<Ref<crate::reference::InstanceId>>,
+        after: Option<Ref<InstanceId>>,
     ) -> (Handle<Cluster>, Vec<Handle<Instance>>) {
         let plan = self.plan;
         let name = self.name("aurora");
@@ -227,7 +222,7 @@ impl Member<'_, '_> {
         instances
     }
 
-    fn add<K: crate::resources::Kind>(&mut self, name: &str, spec: K::Spec) -> Handle<K> {
+    fn add<K: Kind>(&mut self, name: &str, spec: K::Spec) -> Handle<K> {
         let scope = self.builder.scope(self.side);
         self.builder.add(scope, name, spec)
     }
