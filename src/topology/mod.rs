@@ -16,6 +16,8 @@ mod storage;
 mod backup;
 mod database;
 mod api;
+mod events;
+mod monitoring;
 pub mod names;
 mod network;
 mod routing;

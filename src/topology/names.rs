@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 /// The longest name of a load balancer or target group (`alb.create`, `tg.create`).
 const ELB_LIMIT: usize = 32;
 
+/// The only rule of each bucket's replication. Its metrics carry this name (`cw.metric.s3`).
+pub const REPLICATION_RULE: &str = "everything";
+
 /// Makes the names of one deployment.
 #[derive(Clone, Debug)]
 pub struct Names {
