@@ -9,18 +9,17 @@
 //! 2. Every resource has its deployment and its address in its tags, if its kind carries tags.
 //! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
 
-mod compute;
-pub mod names;
-mod security;
-mod storage;
-mod backup;
-mod database;
 mod api;
+mod backup;
+mod compute;
+mod database;
 mod events;
 mod monitoring;
 pub mod names;
 mod network;
 mod routing;
+mod security;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,6 +32,8 @@ use crate::aws::tags;
 use crate::plan::{Plan, Side, Suffix};
 use crate::reference::{Handle, Text, references};
 use crate::resources::Kind;
+use crate::resources::acm_certificate::Certificate;
+use crate::resources::lambda_function::Function;
 
 pub use names::Names;
 
@@ -269,8 +270,154 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Expands a plan into the resources of one deployment.
+/// Expands a plan into the resources of one deployment: each stack gets what it needs of those before it.
 pub fn expand(inputs: Inputs<'_>) -> Topology {
-    let builder = Builder::new(inputs);
-    builder.topology
+    let mut builder = Builder::new(inputs);
+    let builder = &mut builder;
+
+    builder.stack = Stack::Security;
+    let security = security::build(builder);
+
+    builder.stack = Stack::Network;
+    let networks = Sides::build(|side| network::build(builder, side, &network_needs(&security, side)));
+
+    builder.stack = Stack::Database;
+    let database = database::build(builder, &Sides::build(|side| database_needs(&security, &networks, side)));
+
+    builder.stack = Stack::Storage;
+    storage::build(builder, &Sides::build(|side| storage_needs(&security, side)));
+
+    builder.stack = Stack::Compute;
+    let functions = Sides::build(|side| compute::build(builder, side, &compute_needs(&security, &networks, side)));
+
+    // The record that validates the certificates is between the two halves of the API.
+    builder.stack = Stack::Api;
+    let certificates = api::certificates(builder);
+    builder.stack = Stack::Routing;
+    let dns = routing::zone(builder, certificates.as_ref());
+    builder.stack = Stack::Api;
+    let apis = Sides::build(|side| {
+        let needs = api_needs(&security, &functions, certificates.as_ref(), dns.as_ref(), side);
+        api::build(builder, side, &needs)
+    });
+
+    builder.stack = Stack::Routing;
+    let needs = Sides::build(|side| routing_needs(&networks, &functions, &apis, side));
+    let routing = routing::build(builder, dns.as_ref(), &needs);
+
+    builder.stack = Stack::Events;
+    events::build(builder, &Sides::build(|side| events_needs(&security, side)));
+
+    builder.stack = Stack::Backup;
+    if let (Some(role), Some(aurora)) = (&security.backup, &database.aurora) {
+        let needs = backup::Needs {
+            keys: security.keys.clone(),
+            role: role.clone(),
+            cluster: aurora.clusters.primary.clone(),
+        };
+        backup::build(builder, &needs);
+    }
+
+    builder.stack = Stack::Monitoring;
+    monitoring::build(builder, &monitoring_needs(&security, &routing));
+
+    std::mem::take(&mut builder.topology)
+}
+
+fn network_needs(security: &security::Security, side: Side) -> network::Needs {
+    network::Needs {
+        key: security.keys.side(side).clone(),
+        flow_logs_role: security.roles.side(side).flow_logs.as_ref().map(Handle::arn),
+    }
+}
+
+fn database_needs(security: &security::Security, networks: &Sides<network::Network>, side: Side) -> database::Needs {
+    let network = networks.side(side);
+    database::Needs {
+        key: security.keys.side(side).clone(),
+        private_subnets: network.private_subnets.iter().map(Handle::id).collect(),
+        security_group: network.aurora.as_ref().map(Handle::id),
+    }
+}
+
+fn storage_needs(security: &security::Security, side: Side) -> storage::Needs {
+    storage::Needs {
+        key: security.keys.side(side).clone(),
+        replication_role: security.roles.side(side).replication.as_ref().map(Handle::arn),
+    }
+}
+
+fn compute_needs(security: &security::Security, networks: &Sides<network::Network>, side: Side) -> compute::Needs {
+    let network = networks.side(side);
+    compute::Needs {
+        key: security.keys.side(side).clone(),
+        roles: security.roles.side(side).functions.clone(),
+        private_subnets: network.private_subnets.clone(),
+        security_group: network.functions.clone(),
+    }
+}
+
+/// The functions of a region, by name.
+type Functions = BTreeMap<String, Handle<Function>>;
+
+fn api_needs(
+    security: &security::Security,
+    functions: &Sides<Functions>,
+    certificates: Option<&Sides<Handle<Certificate>>>,
+    dns: Option<&routing::Dns>,
+    side: Side,
+) -> api::Needs {
+    api::Needs {
+        functions: functions.side(side).clone(),
+        key: security.keys.side(side).clone(),
+        logging_role: security.roles.side(side).api_logs.as_ref().map(Handle::arn),
+        certificate: certificates.zip(dns).map(|(certificates, dns)| api::Requested {
+            certificate: certificates.side(side).clone(),
+            record: Text::from(dns.validation.name()),
+        }),
+    }
+}
+
+fn routing_needs(
+    networks: &Sides<network::Network>,
+    functions: &Sides<Functions>,
+    apis: &Sides<api::Api>,
+    side: Side,
+) -> routing::Needs {
+    let (network, api) = (networks.side(side), apis.side(side));
+    routing::Needs {
+        functions: functions.side(side).clone(),
+        host: api.host.clone(),
+        stage: api.stage.name(),
+        domain: api.domain.as_ref().map(|served| (served.domain_name.clone(), served.certificate.certificate())),
+        vpc: network.vpc.clone(),
+        internet_gateway: network.internet_gateway.clone(),
+        subnets: network.private_subnets.clone(),
+        load_balancer_group: network.load_balancer.as_ref().map(Handle::id),
+    }
+}
+
+fn events_needs(security: &security::Security, side: Side) -> events::Needs {
+    events::Needs {
+        key: security.keys.side(side).clone(),
+        forwarding_role: security.roles.side(side).forwarding.as_ref().map(Handle::arn),
+    }
+}
+
+fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -> monitoring::Needs {
+    monitoring::Needs {
+        keys: security.keys.clone(),
+        health_checks: Sides::build(|side| routing.health_checks.side(side).id()),
+        load_balancers: routing.load_balancers.as_ref().map(|balancing| {
+            Sides::build(|side| {
+                let balancing = balancing.side(side);
+                let target_groups = balancing.target_groups.iter();
+                monitoring::LoadBalancer {
+                    full_name: balancing.load_balancer.full_name(),
+                    target_groups: target_groups.map(|(name, group)| (name.clone(), group.full_name())).collect(),
+                }
+            })
+        }),
+        accelerator: routing.accelerator.as_ref().map(Handle::id),
+    }
 }
