@@ -9,14 +9,13 @@
 //! 2. Every resource has its deployment and its address in its tags, if its kind carries tags.
 //! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
 
-mod compute;
-pub mod names;
-mod security;
-mod storage;
 mod backup;
+mod compute;
 mod database;
 pub mod names;
 mod network;
+mod security;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
