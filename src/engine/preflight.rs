@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::aws::{Aws, Error};
-use crate::error::Outcome;
-use crate::plan::Plan;
+use crate::error::{Failure, Kind, Outcome};
+use crate::plan::{Plan, Side};
+use crate::resources::rds_global_cluster;
 
 /// The fact that holds the exact version of Aurora.
 pub const ENGINE_VERSION: &str = "aurora_engine_version";
@@ -39,7 +40,45 @@ pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
 /// Resolves the facts that are not known yet. What is known stays, so that a deployment does not move with AWS's defaults.
 ///
 /// # Errors
-/// When AWS offers nothing that fits the plan.
-pub async fn facts(_aws: &Aws, _plan: &Plan, known: &BTreeMap<String, Value>) -> Outcome<BTreeMap<String, Value>> {
-    Ok(known.clone())
+/// When AWS offers nothing that fits the plan; nothing was changed.
+pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> Outcome<BTreeMap<String, Value>> {
+    let mut facts = known.clone();
+    if plan.database.aurora.enabled && !facts.contains_key(ENGINE_VERSION) {
+        let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
+        let family = plan.database.aurora.engine_version.as_str();
+        let version = rds_global_cluster::newest_version(aws, regions, family).await.map_err(|error| {
+            Failure::new(error_kind(&error), "cannot find a version of Aurora for both regions").because(error)
+        })?;
+        facts.insert(ENGINE_VERSION.to_owned(), version.into());
+    }
+    Ok(facts)
+}
+
+/// Checks that both regions have the zones the plan names.
+///
+/// # Errors
+/// Every zone that is missing; nothing was changed.
+pub async fn zones(aws: &Aws, plan: &Plan) -> Outcome {
+    let mut missing = Vec::new();
+    for side in Side::BOTH {
+        let region = plan.regions.side(side).as_str();
+        let operation = "ec2:DescribeAvailabilityZones";
+        let clients = aws.region(region);
+        let answer = clients.ec2().describe_availability_zones().send().await;
+        let answer = answer.map_err(|error| Error::from_sdk(operation, error)).map_err(|error| {
+            Failure::new(error_kind(&error), format!("cannot list the zones of {region}")).because(error)
+        })?;
+        let offered: Vec<&str> = answer.availability_zones().iter().filter_map(|zone| zone.zone_name()).collect();
+        for zone in &plan.network.side(side).zones {
+            let name = format!("{region}{}", zone.as_str());
+            if !offered.contains(&name.as_str()) {
+                missing.push(format!("{region} has no zone `{name}`; it has {}", offered.join(", ")));
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(Kind::Preflight, "the plan names zones that do not exist; nothing was changed");
+    Err(missing.into_iter().fold(failure, Failure::because).hint("change `zones` under [network.primary] and [network.secondary]"))
 }
