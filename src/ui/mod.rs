@@ -10,6 +10,8 @@
 //! 4. No secret is shown, not even one that somebody put where drift shows it.
 
 mod failure;
+#[cfg(test)]
+mod fixtures;
 mod json;
 mod lines;
 mod live;

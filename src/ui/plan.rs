@@ -31,12 +31,9 @@ pub(super) fn text(suffix: &str, set: &ChangeSet, estimate: &Estimate, page: Pag
 pub(super) fn no_changes(suffix: &str, set: &ChangeSet) -> String {
     match set.changes.len() {
         0 => format!("no changes: `{suffix}` has no resources"),
-        number => format!("no changes: {} of `{suffix}` as the plan says", are(number, "resource")),
+        1 => format!("no changes: 1 resource of `{suffix}` is as the plan says"),
+        number => format!("no changes: {number} resources of `{suffix}` are as the plan says"),
     }
-}
-
-fn are(number: usize, thing: &str) -> String {
-    format!("{} {}", count(number, thing), if number == 1 { "is" } else { "are" })
 }
 
 /// The changes as one document.
@@ -229,11 +226,14 @@ pub(super) fn finished(mut table: Table) -> String {
         let alignment = if column.index == 0 { CellAlignment::Left } else { CellAlignment::Right };
         column.set_cell_alignment(alignment);
     }
-    trimmed(&table)
+    trimmed(table)
 }
 
-/// The text of a table without spaces at the ends of lines.
-pub(super) fn trimmed(table: &Table) -> String {
+/// The text of a table without spaces around it.
+pub(super) fn trimmed(mut table: Table) -> String {
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table.trim_fmt()
 }
 

@@ -204,7 +204,7 @@ pub(super) fn records(records: &Records) -> String {
         let protected = if record.protected { "protected" } else { "" };
         table.add_row([&address.to_string(), record.status.word(), &record.stack, protected]);
     }
-    if records.is_empty() { String::new() } else { trimmed(&table) }
+    if records.is_empty() { String::new() } else { trimmed(table) }
 }
 
 /// The records as one document.
