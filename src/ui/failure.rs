@@ -10,7 +10,7 @@ use crate::error::{Failure, Kind};
 use crate::plan::{Problem, Problems};
 
 /// What the hints' commands begin with.
-const COMMANDS: [&str; 4] = ["drctl ", "aws ", "cp ", "--"];
+const COMMANDS: [&str; 3] = ["drctl ", "aws ", "cp "];
 
 /// A failure as people read it.
 pub(super) fn text(failure: &Failure, page: Page) -> String {

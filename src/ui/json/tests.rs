@@ -24,17 +24,17 @@ fn each_event_is_one_line_with_version_time_and_name_first() {
     ];
     let lines: Vec<String> = events.iter().map(|event| happened(event, time(0)).to_string()).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"observing","resources":2}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"observed","objects":1,"milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"settled","address":"us-east-1/ec2_vpc/vpc","outcome":"it was not created"}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"begun","operations":2,"expected_milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"started","address":"us-east-1/ec2_vpc/vpc","action":"create","expected_milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"waiting","address":"us-east-1/ec2_vpc/vpc","what":"the VPC to be available (pending)"}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"succeeded","milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"failed","error":"ec2:CreateVpc was refused","milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"deferred","until":"2026-09-21T14:13:20Z","reason":"too young","milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"skipped","because":"us-east-1/kms_key/data","milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20Z","event":"interrupted","running":1}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"observing","resources":2}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"observed","objects":1,"milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"settled","address":"us-east-1/ec2_vpc/vpc","outcome":"it was not created"}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"begun","operations":2,"expected_milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"started","address":"us-east-1/ec2_vpc/vpc","action":"create","expected_milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"waiting","address":"us-east-1/ec2_vpc/vpc","what":"the VPC to be available (pending)"}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"succeeded","milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"failed","error":"ec2:CreateVpc was refused","milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"deferred","until":"2026-09-21T14:13:20Z","reason":"too young","milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"skipped","because":"us-east-1/kms_key/data","milliseconds":1000}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"interrupted","running":1}
     "#);
 }
 
@@ -48,5 +48,5 @@ fn a_heartbeat_says_what_runs_and_waits() {
     progress.on(&Event::Started { address: at.clone(), action: Action::Create, expected }, begin);
     progress.on(&Event::Waiting { address: at, what: "something".to_owned() }, begin);
     let line = heartbeat(&progress, begin + Duration::from_secs(10), time(10));
-    insta::assert_snapshot!(line, @r#"{"version":1,"time":"2026-09-21T14:13:30Z","event":"heartbeat","done":0,"failed":0,"total":2,"running":[{"address":"us-east-1/ec2_vpc/vpc","action":"create","seconds":10,"waiting_for":"something"}],"remaining_seconds":50}"#);
+    insta::assert_snapshot!(line, @r#"{"version":1,"time":"2026-09-21T14:13:30.000Z","event":"heartbeat","done":0,"failed":0,"total":2,"running":[{"address":"us-east-1/ec2_vpc/vpc","action":"create","seconds":10,"waiting_for":"something"}],"remaining_seconds":50}"#);
 }
