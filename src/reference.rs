@@ -311,6 +311,8 @@ ids! {
     AcceleratorArn,
     /// A listener of an accelerator.
     AcceleratorListenerArn,
+    /// A CloudWatch alarm.
+    AlarmArn,
     /// An alias of a KMS key.
     AliasArn,
     /// An Elastic IP, `eipalloc-...`.
@@ -325,6 +327,8 @@ ids! {
     BackupSelectionId,
     /// A backup vault.
     BackupVaultArn,
+    /// The name of a backup vault.
+    BackupVaultName,
     /// An S3 bucket.
     BucketArn,
     /// The name of an S3 bucket.
@@ -343,6 +347,8 @@ ids! {
     DomainNameId,
     /// An endpoint group of Global Accelerator.
     EndpointGroupArn,
+    /// An archive of EventBridge.
+    EventArchiveArn,
     /// An event bus.
     EventBusArn,
     /// The name of an event bus.
@@ -409,6 +415,8 @@ ids! {
     SecurityGroupRuleId,
     /// The name of a stage of a REST API.
     StageName,
+    /// A statement of a policy.
+    StatementId,
     /// The name of a database subnet group.
     SubnetGroupName,
     /// A subnet.

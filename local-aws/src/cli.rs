@@ -37,6 +37,8 @@ enum Action {
     Status(Folder),
     /// Print the Python that runs the emulator; scripts and tests find boto3 in it.
     Python,
+    /// Print where the running instance serves a deployed REST API: the local form of https://ID.execute-api.REGION.amazonaws.com/STAGE.
+    Url(Address),
     /// Run in the foreground; `start` runs this in the background.
     Serve(Settings),
 }
@@ -46,6 +48,14 @@ struct Folder {
     /// The folder of this instance, with its record, logs and data; instances in different folders run side by side.
     #[arg(long, default_value = "target/local-aws", env = "LOCAL_AWS_DIR")]
     dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Address {
+    #[command(flatten)]
+    folder: Folder,
+    /// The address that AWS would serve it at.
+    url: String,
 }
 
 /// How to start a local AWS.
@@ -76,6 +86,7 @@ pub(crate) fn run() -> ExitCode {
         Action::Stop(folder) => stop(&folder.dir),
         Action::Status(folder) => status(&folder.dir),
         Action::Python => python(),
+        Action::Url(address) => url(&address),
         Action::Serve(settings) => serve_here(&settings),
     };
     outcome.unwrap_or_else(|error| {
@@ -189,6 +200,22 @@ fn python() -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn url(address: &Address) -> Result<ExitCode, Error> {
+    let Some(instance) = Instance::running(&address.folder.dir) else {
+        return status(&address.folder.dir);
+    };
+    let local = local_url(&instance.endpoint(), &address.url).ok_or_else(|| Error::NoApi(address.url.clone()))?;
+    print(&format!("{local}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the data plane of a REST API answers, from the address that AWS would serve it at.
+fn local_url(endpoint: &str, public: &str) -> Option<String> {
+    let (host, path) = public.strip_prefix("https://")?.split_once('/')?;
+    let (api, rest) = host.split_once('.')?;
+    rest.starts_with("execute-api.").then(|| format!("{endpoint}/_aws/execute-api/{api}/{path}"))
+}
+
 fn serve_here(settings: &Settings) -> Result<ExitCode, Error> {
     // One thread passes a call on without waking another, and the emulator has only one as well.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -208,4 +235,17 @@ fn print(text: &str) {
 /// Tells the person at the terminal something; standard error may go to a log.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{PREFIX}{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployed_api_has_a_local_address() {
+        let public = "https://abc.execute-api.us-east-1.amazonaws.com/prod/health";
+        let local = local_url("http://127.0.0.1:1", public);
+        assert_eq!(local.as_deref(), Some("http://127.0.0.1:1/_aws/execute-api/abc/prod/health"));
+        assert_eq!(local_url("http://127.0.0.1:1", "https://example.com/prod"), None);
+    }
 }

@@ -55,6 +55,8 @@ impl Kind for Validation {
         retries: &[],
     };
 
+    const CHANGING_OUTPUTS: &'static [&'static str] = &["certificate"];
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context
             .each(wanted, |wanted| async move {
@@ -72,7 +74,8 @@ impl Kind for Validation {
 
     async fn ensure(task: &Task<'_>, spec: &ValidationSpec, object: Option<Object<Self>>) -> Result<ValidationOutputs> {
         let arn = spec.certificate.known();
-        if object.is_none() {
+        // What was observed may be the certificate before this one.
+        if object.is_none_or(|object| object.spec.certificate != spec.certificate) {
             task.wait("the certificate to be issued", Patience::seconds(75 * 60, 15), || async {
                 judge(&describe(task, arn).await?)
             })

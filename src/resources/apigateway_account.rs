@@ -62,18 +62,22 @@ impl Kind for Account {
         ],
     };
 
+    const CHANGING_OUTPUTS: &'static [&'static str] = &["role"];
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let current = current(context).await?;
         let object = |wanted: &Wanted<Self>| {
             let role = current.clone()?;
-            // Any role will do, so that one that is set is never a difference.
+            // Any role that is set will do, so it is never a difference.
             Some(Object { spec: wanted.spec.clone(), outputs: AccountOutputs { role }, tags: Tags::new() })
         };
         Ok(wanted.iter().map(object).collect())
     }
 
     async fn ensure(task: &Task<'_>, spec: &AccountSpec, object: Option<Object<Self>>) -> Result<AccountOutputs> {
-        if let Some(object) = object {
+        if let Some(object) = object
+            && !is_outdated(&object, spec)
+        {
             return Ok(object.outputs);
         }
         let outputs = AccountOutputs { role: spec.role.known().clone() };
@@ -88,6 +92,11 @@ impl Kind for Account {
         }
         Ok(Deletion::Gone)
     }
+}
+
+/// Tells whether the role that is set is one of ours that is no longer the wanted one.
+fn is_outdated(object: &Object<Account>, spec: &AccountSpec) -> bool {
+    object.spec.role != spec.role && object.spec.role.get() == Some(&object.outputs.role)
 }
 
 /// The role that is set.
@@ -106,4 +115,26 @@ async fn set(task: &Task<'_>, role: &str) -> Result<()> {
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(role: &str) -> AccountSpec {
+        AccountSpec { role: Ref::Known(role.into()) }
+    }
+
+    fn object(recorded: &str, set: &str) -> Object<Account> {
+        Object { spec: spec(recorded), outputs: AccountOutputs { role: set.into() }, tags: Tags::new() }
+    }
+
+    /// `apigw.account.shared`: every API of the region logs by the setting.
+    #[test]
+    fn only_a_role_of_ours_is_ever_replaced() {
+        assert!(is_outdated(&object("ours", "ours"), &spec("our new one")));
+        assert!(!is_outdated(&object("ours", "ours"), &spec("ours")));
+        assert!(!is_outdated(&object("ours", "theirs"), &spec("ours")));
+        assert!(!is_outdated(&object("ours", "theirs"), &spec("our new one")));
+    }
 }

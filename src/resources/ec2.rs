@@ -16,7 +16,7 @@ use crate::aws::{Error, Refusal, Tags, tags};
 use crate::{from_sdk_tags, sdk_tags};
 
 /// How long AWS's own interfaces may linger after what they served is gone (`eni.lambda.duration`), asked at the rate R1 allows.
-const LINGERING: Patience = Patience::seconds(45 * 60, 20);
+pub(super) const LINGERING: Patience = Patience::seconds(45 * 60, 20);
 
 /// Describes the wanted objects in one call, or in two when only some of them have a record: by their ids and by the
 /// deployment's tag. The answer may have others too; [`is`] tells them apart.
@@ -115,6 +115,7 @@ pub(super) async fn delete_when_free<F, Fut>(
     what: &str,
     filter_name: &str,
     id: &str,
+    patience: Patience,
     delete: F,
 ) -> Result<Deletion>
 where
@@ -122,12 +123,12 @@ where
     Fut: Future<Output = Result<()>>,
 {
     let delete = &delete;
-    task.wait(&format!("{what} to be free"), LINGERING, || async move {
+    task.wait(&format!("{what} to be free"), patience, || async move {
         match delete().await {
             Ok(()) => Ok(Look::Ready(Deletion::Gone)),
             Err(error) if error.is_gone() => Ok(Look::Ready(Deletion::Gone)),
             Err(error) if error.is(&["DependencyViolation", "InvalidGroup.InUse"]) => {
-                let users = interfaces(task, filter_name, id).await?;
+                let users = interfaces(task, &[filter(filter_name, id)]).await?;
                 let foreign: Vec<&NetworkInterface> = users.iter().filter(|user| is_foreign(user)).collect();
                 if foreign.is_empty() {
                     return Ok(Look::Pending(match users.is_empty() {
@@ -146,23 +147,33 @@ where
     .await
 }
 
-/// Adds to a `DependencyViolation` the network interfaces that are in the way, by id and description, because AWS does not say.
-pub(super) async fn name_dependents(task: &Task<'_>, filter: &str, id: &str, error: Error) -> Error {
+/// Adds to a refusal what AWS does not say.
+pub(super) fn explain(error: Error, why: &str) -> Error {
+    match error {
+        Error::Refused(refusal) => {
+            Error::Refused(Refusal { message: format!("{} ({why})", refusal.message), ..refusal })
+        }
+        other => other,
+    }
+}
+
+/// Adds to a `DependencyViolation` the network interfaces that are in the way, by id and description.
+pub(super) async fn name_dependents(task: &Task<'_>, filters: &[Filter], error: Error) -> Error {
     if !error.is(&["DependencyViolation"]) {
         return error;
     }
-    match interfaces(task, filter, id).await {
-        Ok(users) if !users.is_empty() => Error::Blocked(format!("{error}; still in it: {}", names(users.iter()))),
+    match interfaces(task, filters).await {
+        Ok(users) if !users.is_empty() => Error::Blocked(format!("{error}; in the way: {}", names(users.iter()))),
         _ => error,
     }
 }
 
-async fn interfaces(task: &Task<'_>, filter_name: &str, id: &str) -> Result<Vec<NetworkInterface>> {
+async fn interfaces(task: &Task<'_>, filters: &[Filter]) -> Result<Vec<NetworkInterface>> {
     let clients = task.clients();
-    let filter = filter(filter_name, id);
     let found = task
         .call("ec2:DescribeNetworkInterfaces", || {
-            clients.ec2().describe_network_interfaces().filters(filter.clone()).max_results(20).send()
+            let request = clients.ec2().describe_network_interfaces();
+            request.set_filters(Some(filters.to_vec())).max_results(20).send()
         })
         .await?;
     Ok(found.network_interfaces.unwrap_or_default())

@@ -197,7 +197,8 @@ async fn detach(task: &Task<'_>, id: &InternetGatewayId, vpc: &VpcId) -> Result<
         .await;
     match detached {
         Err(error) if !error.is_gone() && !error.is(&["Gateway.NotAttached"]) => {
-            Err(ec2::name_dependents(task, "vpc-id", vpc.as_str(), error).await)
+            let public = [ec2::filter("vpc-id", vpc.as_str()), ec2::filter("association.public-ip", "*")];
+            Err(ec2::name_dependents(task, &public, error).await)
         }
         _ => Ok(()),
     }

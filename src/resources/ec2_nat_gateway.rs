@@ -3,7 +3,7 @@
 //! Facts: `nat.create.call`, `nat.create.igw-first` (the create call succeeds without an internet gateway; the NAT gateway fails later),
 //! `nat.create.failure-codes`, `nat.wait`, `nat.read.gone` (deleted ones stay visible for an hour and are absent), `nat.update`,
 //! `nat.delete` (subnet, internet gateway and address are blocked until it is really deleted), `x.idem.token-supported`.
-//! Replacement: `subnet`, `elastic_ip`. Slow: creation and deletion, two minutes each.
+//! Replacement: everything. Slow: creation and deletion, two minutes each.
 
 use aws_sdk_ec2::types::{NatGateway as Gateway, NatGatewayState, ResourceType};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;
-use crate::reference::{AllocationId, NatGatewayId, Ref, SubnetId};
+use crate::reference::{AllocationId, InternetGatewayId, NatGatewayId, Ref, SubnetId};
 
 /// The kind.
 #[derive(Debug)]
@@ -27,6 +27,9 @@ pub struct NatGatewaySpec {
     pub subnet: Ref<SubnetId>,
     /// The address that its traffic comes from.
     pub elastic_ip: Ref<AllocationId>,
+    /// The attached internet gateway that its traffic leaves by. AWS does not ask for it, but a NAT gateway made before it
+    /// fails, and it cannot be detached before the NAT gateway is gone.
+    pub internet_gateway: Ref<InternetGatewayId>,
 }
 
 outputs! {
@@ -46,7 +49,7 @@ impl Kind for NatGateway {
         taggable: true,
         data_bearing: false,
         adoption: Adoption::ByTag,
-        immutable: &["subnet", "elastic_ip"],
+        immutable: &["subnet", "elastic_ip", "internet_gateway"],
         locked_by: None,
         expected: Expected::seconds(120, 2, 120),
         permissions: Permissions {
@@ -71,13 +74,13 @@ impl Kind for NatGateway {
             |filter| clients.ec2().describe_nat_gateways().filter(filter).into_paginator().items().send().collect(),
         )
         .await?;
-        let object = |wanted| {
+        let object = |wanted: &Wanted<Self>| {
             let gateway = found.iter().filter(|gateway| is_present(gateway)).find(|gateway| {
                 let id = gateway.nat_gateway_id();
                 ec2::is(wanted, |outputs: &NatGatewayOutputs| id == Some(outputs.id.as_str()), gateway.tags())
             })?;
             let outputs = NatGatewayOutputs { id: gateway.nat_gateway_id().unwrap_or_default().into() };
-            Some(Object { spec: spec(gateway), outputs, tags: ec2::tags(gateway.tags()) })
+            Some(Object { spec: spec(gateway, &wanted.spec), outputs, tags: ec2::tags(gateway.tags()) })
         };
         Ok(wanted.iter().map(object).collect())
     }
@@ -119,13 +122,14 @@ fn is_present(gateway: &Gateway) -> bool {
     matches!(gateway.state(), Some(NatGatewayState::Pending | NatGatewayState::Available))
 }
 
-fn spec(gateway: &Gateway) -> NatGatewaySpec {
+fn spec(gateway: &Gateway, wanted: &NatGatewaySpec) -> NatGatewaySpec {
     let addresses = gateway.nat_gateway_addresses();
     let primary = addresses.iter().find(|address| address.is_primary() == Some(true)).or(addresses.first());
     let allocation = primary.and_then(|address| address.allocation_id()).unwrap_or_default();
     NatGatewaySpec {
         subnet: Ref::Known(gateway.subnet_id().unwrap_or_default().into()),
         elastic_ip: Ref::Known(allocation.into()),
+        internet_gateway: wanted.internet_gateway.clone(),
     }
 }
 
@@ -226,6 +230,11 @@ mod tests {
             .nat_gateway_addresses(address("eipalloc-2", false))
             .nat_gateway_addresses(address("eipalloc-1", true))
             .build();
-        assert_eq!(spec(&gateway).elastic_ip, Ref::Known("eipalloc-1".into()));
+        let wanted = NatGatewaySpec {
+            subnet: Ref::Known("subnet-1".into()),
+            elastic_ip: Ref::Known("eipalloc-1".into()),
+            internet_gateway: Ref::Known("igw-1".into()),
+        };
+        assert_eq!(spec(&gateway, &wanted), wanted);
     }
 }

@@ -1,8 +1,10 @@
 //! `ec2_security_group`: a group of network interfaces that rules are about; its rules are resources of their own.
 //!
 //! Facts: `sg.create` (names are unique in the VPC; no token), `sg.create.default-egress` (a new group lets everything out),
-//! `sg.consistency`, `sg.update`, `sg.delete.retry`, `eni.lambda.duration` (functions' interfaces hold a group for up to 45 minutes).
+//! `sg.consistency`, `sg.update`, `sg.delete.retry`, `sgr.delete.references`, `eni.lambda.duration` (functions' interfaces hold a group for up to 45 minutes).
 //! Replacement: `vpc`, `name`, `description`. Slow: deletion, while interfaces linger.
+
+use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Group};
 use serde::{Deserialize, Serialize};
@@ -111,9 +113,12 @@ impl Kind for SecurityGroup {
     async fn delete(task: &Task<'_>, _: &SecurityGroupSpec, outputs: &SecurityGroupOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let id = outputs.id.as_str();
-        ec2::delete_when_free(task, "the security group", "group-id", id, || async {
+        ec2::delete_when_free(task, "the security group", "group-id", id, ec2::LINGERING, || async {
             let delete = || clients.ec2().delete_security_group().group_id(id).send();
-            task.call("ec2:DeleteSecurityGroup", delete).await.map(drop)
+            match task.call("ec2:DeleteSecurityGroup", delete).await {
+                Err(error) if error.is(&["DependencyViolation"]) => Err(name_referrers(task, id, error).await?),
+                deleted => deleted.map(drop),
+            }
         })
         .await
     }
@@ -174,6 +179,29 @@ async fn ours(task: &Task<'_>, spec: &SecurityGroupSpec, error: Error) -> Result
     }
     task.identified(&object.outputs).await?;
     Ok(object)
+}
+
+/// Adds to a refusal the groups whose rules name this one: each of them is enough to keep it (`sgr.delete.references`).
+async fn name_referrers(task: &Task<'_>, id: &str, error: Error) -> Result<Error> {
+    let clients = task.clients();
+    let mut referrers = BTreeSet::new();
+    for name in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
+        let filter = ec2::filter(name, id);
+        let found = task
+            .call("ec2:DescribeSecurityGroups", || {
+                clients.ec2().describe_security_groups().filters(filter.clone()).send()
+            })
+            .await?;
+        let ids = found.security_groups().iter().filter_map(|group| group.group_id());
+        referrers.extend(ids.filter(|group| *group != id).map(str::to_owned));
+    }
+    Ok(match referrers.is_empty() {
+        true => error,
+        false => {
+            let referrers = referrers.into_iter().collect::<Vec<_>>().join(", ");
+            ec2::explain(error, &format!("rules of {referrers} name it"))
+        }
+    })
 }
 
 /// Every protocol to everywhere: what AWS puts into a new group.

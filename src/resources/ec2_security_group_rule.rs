@@ -6,7 +6,7 @@
 
 use aws_sdk_ec2::types::{
     Filter, IpPermission, IpRange, PrefixListId as PrefixList, ResourceType, SecurityGroupRule as Rule,
-    SecurityGroupRuleDescription, UserIdGroupPair,
+    SecurityGroupRuleRequest, SecurityGroupRuleUpdate, UserIdGroupPair,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +87,7 @@ impl Kind for SecurityGroupRule {
             change: &[
                 "ec2:AuthorizeSecurityGroupIngress",
                 "ec2:AuthorizeSecurityGroupEgress",
-                "ec2:UpdateSecurityGroupRuleDescriptionsIngress",
-                "ec2:UpdateSecurityGroupRuleDescriptionsEgress",
+                "ec2:ModifySecurityGroupRules",
                 "ec2:RevokeSecurityGroupIngress",
                 "ec2:RevokeSecurityGroupEgress",
                 "ec2:CreateTags",
@@ -253,25 +252,26 @@ async fn same(task: &Task<'_>, spec: &SecurityGroupRuleSpec) -> Result<Option<Ob
         .find(|object| SecurityGroupRuleSpec { description: spec.description.clone(), ..object.spec.clone() } == *spec))
 }
 
+/// Changes the description. AWS takes the whole rule here, and keeps its id.
 async fn describe(task: &Task<'_>, spec: &SecurityGroupRuleSpec, id: &SecurityGroupRuleId) -> Result<()> {
     let (clients, group) = (task.clients(), spec.group.known());
-    let new = SecurityGroupRuleDescription::builder().security_group_rule_id(id).description(&spec.description).build();
-    match spec.direction {
-        Direction::Ingress => {
-            let update = || {
-                let request = clients.ec2().update_security_group_rule_descriptions_ingress().group_id(group);
-                request.security_group_rule_descriptions(new.clone()).send()
-            };
-            task.call("ec2:UpdateSecurityGroupRuleDescriptionsIngress", update).await.map(drop)
-        }
-        Direction::Egress => {
-            let update = || {
-                let request = clients.ec2().update_security_group_rule_descriptions_egress().group_id(group);
-                request.security_group_rule_descriptions(new.clone()).send()
-            };
-            task.call("ec2:UpdateSecurityGroupRuleDescriptionsEgress", update).await.map(drop)
-        }
-    }
+    let rule = SecurityGroupRuleRequest::builder()
+        .ip_protocol(&spec.protocol)
+        .from_port(spec.from_port)
+        .to_port(spec.to_port)
+        .description(&spec.description);
+    let rule = match &spec.peer {
+        Peer::Cidr(cidr) => rule.cidr_ipv4(cidr),
+        Peer::Group(peer) => rule.referenced_group_id(peer.known()),
+        Peer::PrefixList(list) => rule.prefix_list_id(list.known()),
+    };
+    let update =
+        SecurityGroupRuleUpdate::builder().security_group_rule_id(id).security_group_rule(rule.build()).build();
+    let modify = || {
+        let request = clients.ec2().modify_security_group_rules().group_id(group);
+        request.security_group_rules(update.clone()).send()
+    };
+    task.call("ec2:ModifySecurityGroupRules", modify).await.map(drop)
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl Kind for Subnet {
     async fn delete(task: &Task<'_>, _: &SubnetSpec, outputs: &SubnetOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let id = outputs.id.as_str();
-        ec2::delete_when_free(task, "the subnet", "subnet-id", id, || async {
+        ec2::delete_when_free(task, "the subnet", "subnet-id", id, ec2::LINGERING, || async {
             task.call("ec2:DeleteSubnet", || clients.ec2().delete_subnet().subnet_id(id).send()).await.map(drop)
         })
         .await

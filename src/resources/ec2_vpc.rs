@@ -2,7 +2,7 @@
 //!
 //! Facts: `vpc.create.call`, `vpc.create.dns-attrs` (two attributes that only calls of their own set and read), `vpc.wait`,
 //! `vpc.update`, `vpc.delete.order` (everything in it first; AWS removes the main route table, the default ACL and the default
-//! group with it), `vpc.limits`, `x.idem.token-absent` (no token: found by its tags).
+//! group with it), `ga.eni-sg` (the accelerator's group stays and keeps the VPC), `vpc.limits`, `x.idem.token-absent` (no token: found by its tags).
 //! Replacement: `cidr`. Slow: nothing.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName, VpcState};
@@ -53,12 +53,18 @@ impl Kind for Vpc {
         expected: Expected::seconds(5, 2, 5),
         permissions: Permissions {
             read: &["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"],
-            change: &["ec2:CreateVpc", "ec2:ModifyVpcAttribute", "ec2:CreateTags", "ec2:DeleteTags", "ec2:DeleteVpc"],
+            change: &[
+                "ec2:CreateVpc",
+                "ec2:ModifyVpcAttribute",
+                "ec2:CreateTags",
+                "ec2:DeleteTags",
+                "ec2:DeleteVpc",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DeleteSecurityGroup",
+                "ec2:DescribeNetworkInterfaces",
+            ],
         },
-        retries: &[
-            Retry::seconds("ec2:ModifyVpcAttribute", "InvalidVpcID.NotFound", "", 120),
-            Retry::seconds("ec2:DeleteVpc", "DependencyViolation", "", 300),
-        ],
+        retries: &[Retry::seconds("ec2:ModifyVpcAttribute", "InvalidVpcID.NotFound", "", 120)],
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
@@ -114,11 +120,42 @@ impl Kind for Vpc {
     async fn delete(task: &Task<'_>, _: &VpcSpec, outputs: &VpcOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let id = outputs.id.as_str();
-        match task.call("ec2:DeleteVpc", || clients.ec2().delete_vpc().vpc_id(id).send()).await {
-            Err(error) if !error.is_gone() => Err(ec2::name_dependents(task, "vpc-id", id, error).await),
-            _ => Ok(Deletion::Gone),
+        ec2::delete_when_free(task, "the VPC", "vpc-id", id, Patience::minutes(5), || async {
+            match task.call("ec2:DeleteVpc", || clients.ec2().delete_vpc().vpc_id(id).send()).await {
+                Err(error) if error.is(&["DependencyViolation"]) => Err(clear(task, id, error).await?),
+                deleted => deleted.map(drop),
+            }
+        })
+        .await
+    }
+}
+
+/// Removes the group that Global Accelerator leaves behind (`ga.eni-sg`), and adds to a refusal the groups that are somebody's own.
+async fn clear(task: &Task<'_>, id: &str, error: Error) -> Result<Error> {
+    let clients = task.clients();
+    let filter = ec2::filter("vpc-id", id);
+    let found = task
+        .call("ec2:DescribeSecurityGroups", || clients.ec2().describe_security_groups().filters(filter.clone()).send())
+        .await?;
+    let mut others = Vec::new();
+    for group in found.security_groups() {
+        let group_id = group.group_id().unwrap_or_default();
+        match group.group_name().unwrap_or_default() {
+            "default" => {}
+            "GlobalAccelerator" => {
+                let delete = || clients.ec2().delete_security_group().group_id(group_id).send();
+                match task.call("ec2:DeleteSecurityGroup", delete).await {
+                    Err(error) if !error.is_gone() && !error.is(&["DependencyViolation"]) => return Err(error),
+                    _ => {}
+                }
+            }
+            name => others.push(format!("{group_id} ({name})")),
         }
     }
+    Ok(match others.is_empty() {
+        true => error,
+        false => ec2::explain(error, &format!("security groups in it: {}", others.join(", "))),
+    })
 }
 
 async fn create(task: &Task<'_>, spec: &VpcSpec) -> Result<Object<Vpc>> {

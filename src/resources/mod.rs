@@ -14,13 +14,18 @@
 //! 6. What `observe` returns as spec is canonical: equal to the desired spec when nothing has to be done.
 
 mod apigateway;
+mod backup;
 mod context;
+mod dynamodb;
 mod ec2;
 mod elb;
 mod erased;
+mod eventbridge;
 mod existing;
 mod kms;
+mod page;
 mod rds;
+mod s3;
 
 pub mod acm_certificate;
 pub mod acm_validation;
@@ -32,6 +37,13 @@ pub mod apigateway_method;
 pub mod apigateway_resource;
 pub mod apigateway_rest_api;
 pub mod apigateway_stage;
+pub mod backup_plan;
+pub mod backup_selection;
+pub mod backup_vault;
+pub mod cloudwatch_alarm;
+pub mod cloudwatch_dashboard;
+pub mod dynamodb_replica;
+pub mod dynamodb_table;
 pub mod ec2_default_security_group;
 pub mod ec2_elastic_ip;
 pub mod ec2_flow_log;
@@ -50,16 +62,29 @@ pub mod elb_listener_rule;
 pub mod elb_load_balancer;
 pub mod elb_target;
 pub mod elb_target_group;
+pub mod eventbridge_archive;
+pub mod eventbridge_bus;
+pub mod eventbridge_rule;
+pub mod eventbridge_target;
 pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
 pub mod kms_replica_key;
+pub mod lambda_function;
+pub mod lambda_permission;
 pub mod logs_log_group;
 pub mod rds_cluster;
 pub mod rds_cluster_parameter_group;
 pub mod rds_global_cluster;
 pub mod rds_instance;
 pub mod rds_subnet_group;
+pub mod s3_bucket;
+pub mod s3_bucket_replication;
+pub mod secretsmanager_replica;
+pub mod secretsmanager_secret;
+pub mod sns_subscription;
+pub mod sns_topic;
+pub mod sqs_queue;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -76,6 +101,7 @@ use crate::aws::{Error, Tags};
 
 pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
+pub use page::kinds_page;
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
@@ -89,6 +115,13 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<apigateway_resource::Resource>::NEW,
     &Erased::<apigateway_rest_api::RestApi>::NEW,
     &Erased::<apigateway_stage::Stage>::NEW,
+    &Erased::<backup_plan::Plan>::NEW,
+    &Erased::<backup_selection::Selection>::NEW,
+    &Erased::<backup_vault::Vault>::NEW,
+    &Erased::<cloudwatch_alarm::Alarm>::NEW,
+    &Erased::<cloudwatch_dashboard::Dashboard>::NEW,
+    &Erased::<dynamodb_replica::Replica>::NEW,
+    &Erased::<dynamodb_table::Table>::NEW,
     &Erased::<ec2_default_security_group::DefaultSecurityGroup>::NEW,
     &Erased::<ec2_elastic_ip::ElasticIp>::NEW,
     &Erased::<ec2_flow_log::FlowLog>::NEW,
@@ -107,16 +140,29 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<elb_load_balancer::LoadBalancer>::NEW,
     &Erased::<elb_target::Target>::NEW,
     &Erased::<elb_target_group::TargetGroup>::NEW,
+    &Erased::<eventbridge_archive::Archive>::NEW,
+    &Erased::<eventbridge_bus::Bus>::NEW,
+    &Erased::<eventbridge_rule::Rule>::NEW,
+    &Erased::<eventbridge_target::Target>::NEW,
     &Erased::<iam_role::Role>::NEW,
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
     &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<lambda_function::Function>::NEW,
+    &Erased::<lambda_permission::Permission>::NEW,
     &Erased::<logs_log_group::LogGroup>::NEW,
     &Erased::<rds_cluster::Cluster>::NEW,
     &Erased::<rds_cluster_parameter_group::ParameterGroup>::NEW,
     &Erased::<rds_global_cluster::GlobalCluster>::NEW,
     &Erased::<rds_instance::Instance>::NEW,
     &Erased::<rds_subnet_group::SubnetGroup>::NEW,
+    &Erased::<s3_bucket::Bucket>::NEW,
+    &Erased::<s3_bucket_replication::BucketReplication>::NEW,
+    &Erased::<secretsmanager_replica::SecretReplica>::NEW,
+    &Erased::<secretsmanager_secret::Secret>::NEW,
+    &Erased::<sns_subscription::Subscription>::NEW,
+    &Erased::<sns_topic::Topic>::NEW,
+    &Erased::<sqs_queue::Queue>::NEW,
 ];
 
 /// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.

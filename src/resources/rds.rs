@@ -9,7 +9,6 @@ use super::{Context, Retry, Task};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Clients, Error, Tags};
-use crate::reference::Ref;
 use crate::{from_sdk_tags, sdk_tags};
 
 /// The engine of every cluster drctl makes.
@@ -76,12 +75,6 @@ pub(super) fn taken(what: &str, name: &str, context: &Context) -> Error {
         context.scope(),
         context.suffix()
     ))
-}
-
-/// Puts what AWS lists in any order into the order of the spec, so that equal sets are equal lists.
-pub(super) fn in_order_of<T: PartialEq + Ord>(wanted: &[Ref<T>], mut actual: Vec<T>) -> Vec<Ref<T>> {
-    actual.sort_by_key(|item| wanted.iter().position(|known| known.get() == Some(item)).unwrap_or(usize::MAX));
-    actual.into_iter().map(Ref::Known).collect()
 }
 
 /// Tells whether a cluster or instance in this status stays as it is unless somebody repairs it.
@@ -226,13 +219,6 @@ mod tests {
         let failed_over = global(&[("east", false), ("west", true)]);
         assert_eq!(leaving(&failed_over, "east"), ["east"]);
         assert_eq!(leaving(&failed_over, "west"), ["east", "west"]);
-    }
-
-    #[test]
-    fn the_order_in_which_aws_lists_a_set_is_no_difference() {
-        let wanted = [Ref::Known("b"), Ref::Known("a")];
-        assert_eq!(in_order_of(&wanted, vec!["a", "b"]), wanted);
-        assert_eq!(in_order_of(&wanted, vec!["c", "a"]), [Ref::Known("a"), Ref::Known("c")]);
     }
 
     #[test]

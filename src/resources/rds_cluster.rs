@@ -29,8 +29,8 @@ use crate::aws::wait::Look;
 use crate::aws::{Error, Tags};
 use crate::outputs;
 use crate::reference::{
-    ClusterArn, ClusterId, ClusterParameterGroupName, DnsName, GlobalClusterId, InstanceId, KeyArn, Ref, SecretArn,
-    SecurityGroupId, SubnetGroupName,
+    ClusterArn, ClusterId, ClusterParameterGroupName, DnsName, GlobalClusterId, InstanceId, KeyArn, Ref, RefSet,
+    SecretArn, SecurityGroupId, SubnetGroupName,
 };
 
 /// The tag that says which secret the master password came from.
@@ -60,7 +60,7 @@ pub struct ClusterSpec {
     /// Where its instances may stand.
     pub subnet_group: Ref<SubnetGroupName>,
     /// Who may reach it.
-    pub security_groups: Vec<Ref<SecurityGroupId>>,
+    pub security_groups: RefSet<SecurityGroupId>,
     /// Its settings.
     pub parameter_group: Ref<ClusterParameterGroupName>,
     /// The key of its own region that encrypts its storage.
@@ -375,7 +375,7 @@ fn is_nothing(pending: &aws_sdk_rds::types::ClusterPendingModifiedValues) -> boo
 }
 
 fn security_groups(spec: &ClusterSpec) -> Vec<String> {
-    spec.security_groups.iter().map(|group| group.known().into()).collect()
+    spec.security_groups.known().map(String::from).collect()
 }
 
 /// The tags of a cluster in full: those of every resource, and where the password came from.
@@ -410,8 +410,7 @@ fn outputs(cluster: &DbCluster) -> ClusterOutputs {
 
 fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Object<Cluster> {
     let tags = rds::tags(cluster.tag_list());
-    let found = cluster.vpc_security_groups().iter();
-    let groups = found.map(|group| group.vpc_security_group_id().unwrap_or_default().into()).collect();
+    let groups = cluster.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id());
     let spec = ClusterSpec {
         name: cluster.db_cluster_identifier().unwrap_or_default().to_owned(),
         // Membership is told by the global cluster, and lost only by a person's decision in a disaster (`rds.failover.detach-style`).
@@ -429,7 +428,7 @@ fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Object<Cluster> {
             None => secret.clone(),
         }),
         subnet_group: Ref::Known(cluster.db_subnet_group().unwrap_or_default().into()),
-        security_groups: rds::in_order_of(&wanted.security_groups, groups),
+        security_groups: groups.map(SecurityGroupId::from).collect(),
         parameter_group: Ref::Known(cluster.db_cluster_parameter_group().unwrap_or_default().into()),
         key: Ref::Known(cluster.kms_key_id().unwrap_or_default().into()),
         port: cluster.port().unwrap_or_default(),
@@ -458,7 +457,7 @@ mod tests {
             master_username: Some("payments_admin".into()),
             master_secret: Some(Ref::Known("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf".into())),
             subnet_group: Ref::Known("subnets".into()),
-            security_groups: vec![Ref::Known("sg-2".into()), Ref::Known("sg-1".into())],
+            security_groups: ["sg-2", "sg-1"].map(SecurityGroupId::from).into_iter().collect(),
             parameter_group: Ref::Known("parameters".into()),
             key: Ref::Known("arn:aws:kms:us-east-1:1:key/k".into()),
             port: 5432,

@@ -12,14 +12,14 @@
 
 use std::cmp::Ordering;
 
-use aws_sdk_rds::types::GlobalCluster as Found;
+use aws_sdk_rds::types::{DbEngineVersion, GlobalCluster as Found};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
+use crate::aws::{Aws, Error};
 use crate::outputs;
 use crate::reference::GlobalClusterId;
 
@@ -261,6 +261,48 @@ async fn describe(context: &Context, name: &str) -> Result<Option<Found>> {
     Ok(all.into_iter().find(|global| global.global_cluster_identifier() == Some(name)))
 }
 
+/// The newest version of Aurora PostgreSQL that both regions offer for global databases, among those the plan allows: one
+/// major version (`14`) or an exact one (`14.15`). Resolved once per deployment (`rds.global.version-pin`).
+///
+/// # Errors
+/// [`Error::Failed`] when there is none, naming what each region offers; AWS's refusal.
+pub async fn newest_version(aws: &Aws, regions: [&str; 2], wanted: &str) -> Result<String> {
+    let [primary, secondary] = regions;
+    let (here, there) = tokio::try_join!(offered(aws, primary, wanted), offered(aws, secondary, wanted))?;
+    newest_of_both(&here, &there).ok_or_else(|| {
+        let list = |versions: &[String]| if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+        Error::Failed(format!(
+            "no version {wanted} of Aurora PostgreSQL is offered for global databases in both regions; {primary} offers {}, \
+             {secondary} offers {}; choose another engine_version",
+            list(&here),
+            list(&there)
+        ))
+    })
+}
+
+fn newest_of_both(here: &[String], there: &[String]) -> Option<String> {
+    here.iter().filter(|version| there.contains(version)).max_by(|one, other| order(one, other)).cloned()
+}
+
+/// The versions that a region offers for global databases, among those wanted.
+async fn offered(aws: &Aws, region: &str, wanted: &str) -> Result<Vec<String>> {
+    let clients = aws.region(region);
+    let request = clients.rds().describe_db_engine_versions().engine(rds::ENGINE).into_paginator().items();
+    let versions: Vec<DbEngineVersion> = request
+        .send()
+        .collect::<std::result::Result<_, _>>()
+        .await
+        .map_err(|error| Error::from_sdk("rds:DescribeDBEngineVersions", error))?;
+    let offered = versions.into_iter().filter(|version| version.supports_global_databases() == Some(true));
+    Ok(offered.filter_map(|version| version.engine_version).filter(|version| is_wanted(version, wanted)).collect())
+}
+
+/// Tells whether a version is the wanted one or one of the wanted major version. Special builds (`16.4-limitless`) are not.
+fn is_wanted(version: &str, wanted: &str) -> bool {
+    let is_plain = version.split('.').all(|part| part.parse::<u32>().is_ok());
+    is_plain && (version == wanted || version.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,5 +315,15 @@ mod tests {
         assert_eq!(told_version("14.9", "14.15"), "14.9");
         assert_eq!(told_version("15.10", "14.15"), "15.10");
         assert_eq!(told_version("13.20", "14.15"), "13.20");
+    }
+
+    #[test]
+    fn the_newest_common_version_is_chosen_by_number() {
+        let list = |versions: &[&str]| versions.iter().map(|version| (*version).to_owned()).collect::<Vec<_>>();
+        let here = list(&["14.9", "14.15", "14.17"]);
+        assert_eq!(newest_of_both(&here, &list(&["14.15", "14.9"])).as_deref(), Some("14.15"));
+        assert_eq!(newest_of_both(&here, &list(&["14.8"])), None);
+        assert!(is_wanted("14.15", "14") && is_wanted("14.15", "14.15") && is_wanted("14.15.1", "14.15"));
+        assert!(!is_wanted("14.15", "14.1") && !is_wanted("16.4-limitless", "16") && !is_wanted("15.2", "14"));
     }
 }

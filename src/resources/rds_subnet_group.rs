@@ -12,7 +12,7 @@ use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Re
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;
-use crate::reference::{Ref, SubnetGroupName, SubnetId};
+use crate::reference::{RefSet, SubnetGroupName, SubnetId};
 
 /// The kind.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct SubnetGroupSpec {
     /// What it is for.
     pub description: String,
     /// The subnets, in at least two zones.
-    pub subnets: Vec<Ref<SubnetId>>,
+    pub subnets: RefSet<SubnetId>,
 }
 
 outputs! {
@@ -131,17 +131,18 @@ async fn create(task: &Task<'_>, spec: &SubnetGroupSpec) -> Result<Object<Subnet
 }
 
 fn subnets(spec: &SubnetGroupSpec) -> Vec<String> {
-    spec.subnets.iter().map(|subnet| subnet.known().into()).collect()
+    spec.subnets.known().map(String::from).collect()
 }
 
 async fn find(context: &Context, wanted: &SubnetGroupSpec) -> Result<Option<Object<SubnetGroup>>> {
     let Some(group) = describe(context, &wanted.name).await? else { return Ok(None) };
     let tags = rds::list_tags(context, &rds::arn(context, "subgrp", &wanted.name)).await?;
-    let found = group.subnets().iter().map(|subnet| subnet.subnet_identifier().unwrap_or_default().into()).collect();
+    let found = group.subnets().iter().filter_map(|subnet| subnet.subnet_identifier());
+    let subnets = found.map(SubnetId::from).collect();
     let spec = SubnetGroupSpec {
         name: wanted.name.clone(),
         description: group.db_subnet_group_description().unwrap_or_default().to_owned(),
-        subnets: rds::in_order_of(&wanted.subnets, found),
+        subnets,
     };
     Ok(Some(Object { spec, outputs: SubnetGroupOutputs { name: wanted.name.as_str().into() }, tags }))
 }

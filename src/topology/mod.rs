@@ -9,7 +9,10 @@
 //! 2. Every resource has its deployment and its address in its tags, if its kind carries tags.
 //! 3. Every edge is a reference, but for the delete edges, each of which says why AWS wants it.
 
+mod backup;
+mod database;
 pub mod names;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -48,6 +48,11 @@ impl Names {
         format!("{}-{mark}", name[..ELB_LIMIT - mark.len() - 1].trim_end_matches('-'))
     }
 
+    /// The log group of the flow logs of a region.
+    pub fn flow_logs(&self, region: &str) -> String {
+        self.regional("flow-logs", region)
+    }
+
     /// The bucket of a region. Bucket names are shared by all AWS accounts.
     pub fn bucket(&self, region: &str) -> String {
         self.regional("payment-data", region)
@@ -56,6 +61,12 @@ impl Names {
     /// The ARN of the bucket of a region.
     pub fn bucket_arn(&self, region: &str) -> String {
         format!("arn:aws:s3:::{}", self.bucket(region))
+    }
+
+    /// A secret. Its name does not end in the suffix: a hyphen and six characters would look like the end of an ARN
+    /// (`sm.secret.create`).
+    pub fn secret(&self, service: &str) -> String {
+        format!("{}/{service}", self.shared())
     }
 
     /// A Lambda function; the service is its name in the plan.

@@ -1,0 +1,44 @@
+//! What the kinds of AWS Backup share: tags, by ARN.
+
+use super::{Context, Task};
+use crate::aws::Tags;
+use crate::aws::error::Result;
+
+/// An object's tags; none when the object has just gone.
+pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    let clients = context.clients();
+    let (mut tags, mut next) = (Tags::new(), None::<String>);
+    loop {
+        let answer = context
+            .call("backup:ListTags", || {
+                clients.backup().list_tags().resource_arn(arn).set_next_token(next.clone()).send()
+            })
+            .await?;
+        tags.extend(answer.tags.unwrap_or_default());
+        next = answer.next_token;
+        if next.is_none() {
+            return Ok(tags);
+        }
+    }
+}
+
+/// Brings an object's tags up to date.
+pub(super) async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        let set: std::collections::HashMap<_, _> = changes.set.into_iter().collect();
+        task.call("backup:TagResource", || {
+            clients.backup().tag_resource().resource_arn(arn).set_tags(Some(set.clone())).send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        let remove = changes.remove;
+        task.call("backup:UntagResource", || {
+            clients.backup().untag_resource().resource_arn(arn).set_tag_key_list(Some(remove.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! What a table and its replica share: each has its own tags, point-in-time recovery and deletion protection, set through its
+//! own region (`ddb.replica.not-propagated`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::types::{
+    PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, TableDescription, TableStatus, Tag,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Context, Deletion, Retry, Task};
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Clients, Error, Tags};
+
+/// How long AWS keeps a table that was the source of a new replica (`ddb.delete.24h`).
+const SOURCE_HOLD: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long tables and replicas may take, from the wait table of the facts.
+pub(super) const PATIENCE: Patience = Patience::seconds(30 * 60, 5);
+
+/// Changes to one table wait for each other (`ddb.table.one-change`, `ddb.replica.retry`).
+pub(super) const UPDATE_BUSY: [Retry; 3] = [
+    Retry::seconds("dynamodb:UpdateTable", "ResourceInUseException", "", 30 * 60),
+    Retry::seconds("dynamodb:UpdateTable", "LimitExceededException", "simultaneously", 30 * 60),
+    Retry::seconds("dynamodb:UpdateContinuousBackups", "ContinuousBackupsUnavailableException", "", 20 * 60),
+];
+
+/// One table in the region of the clients.
+pub(super) async fn describe(context: &Context, clients: &Clients, name: &str) -> Result<Option<TableDescription>> {
+    let answer =
+        context.call("dynamodb:DescribeTable", || clients.dynamodb().describe_table().table_name(name).send()).await;
+    match answer {
+        Ok(answer) => Ok(answer.table),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a table's status says to one who waits for it to be usable.
+pub(super) fn usable(table: Option<&TableDescription>) -> Result<Look<()>> {
+    match table.and_then(|table| table.table_status()) {
+        Some(TableStatus::Active) => Ok(Look::Ready(())),
+        Some(
+            status @ (TableStatus::InaccessibleEncryptionCredentials | TableStatus::Archiving | TableStatus::Archived),
+        ) => Err(Error::Failed(format!(
+            "the table is {status} and does not become active by itself; see whether its key is enabled, then run drctl up again"
+        ))),
+        status => Ok(Look::Pending(status.map_or("not visible yet", TableStatus::as_str).to_owned())),
+    }
+}
+
+/// Waits until the table is active. AWS may say so once and take it back, so it has to say so twice (`ddb.table.wait`).
+pub(super) async fn active(task: &Task<'_>, clients: &Clients, name: &str) -> Result<()> {
+    let seen = AtomicBool::new(false);
+    task.wait("the table to be active", PATIENCE, || async {
+        let look = usable(describe(task, clients, name).await?.as_ref())?;
+        let is_active = matches!(look, Look::Ready(()));
+        let was_active = seen.swap(is_active, Ordering::Relaxed);
+        Ok(if is_active && !was_active { Look::Pending("active once".to_owned()) } else { look })
+    })
+    .await
+}
+
+/// The days a table can be restored to, in this region; `None` when it cannot.
+pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Option<i32>> {
+    let clients = context.clients();
+    let answer = context
+        .call("dynamodb:DescribeContinuousBackups", || {
+            clients.dynamodb().describe_continuous_backups().table_name(name).send()
+        })
+        .await;
+    let answer = match answer {
+        Err(error) if error.is_gone() => return Ok(None),
+        answer => answer?,
+    };
+    let backups = answer.continuous_backups_description();
+    let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description());
+    Ok(recovery
+        .filter(|recovery| recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled))
+        .map(|recovery| recovery.recovery_period_in_days().unwrap_or(DEFAULT_RECOVERY_DAYS)))
+}
+
+/// The days AWS keeps when nobody says how many.
+const DEFAULT_RECOVERY_DAYS: i32 = 35;
+
+/// Sets the days a table can be restored to, in this region, and waits until AWS has done so.
+pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<i32>) -> Result<()> {
+    let clients = task.clients();
+    let specification = PointInTimeRecoverySpecification::builder()
+        .point_in_time_recovery_enabled(days.is_some())
+        .set_recovery_period_in_days(days)
+        .build()
+        .map_err(|error| Error::Failed(error.to_string()))?;
+    let answer = task
+        .call("dynamodb:UpdateContinuousBackups", || {
+            let request = clients.dynamodb().update_continuous_backups().table_name(name);
+            request.point_in_time_recovery_specification(specification.clone()).send()
+        })
+        .await?;
+    let backups = answer.continuous_backups_description();
+    let recovery = backups.and_then(|backups| backups.point_in_time_recovery_description());
+    if recovery.is_some_and(|recovery| {
+        let on = recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled);
+        on == days.is_some() && (!on || recovery.recovery_period_in_days() == days)
+    }) {
+        return Ok(());
+    }
+    task.wait("point-in-time recovery to be set", Patience::seconds(20 * 60, 15), || async {
+        Ok(match recovery_days(task, name).await? {
+            now if now == days => Look::Ready(()),
+            _ => Look::Pending("being set".to_owned()),
+        })
+    })
+    .await
+}
+
+/// The tags of a table or replica, told by its own region.
+pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    let clients = context.clients();
+    let (mut tags, mut next) = (Tags::new(), None::<String>);
+    loop {
+        let answer = context
+            .call("dynamodb:ListTagsOfResource", || {
+                clients.dynamodb().list_tags_of_resource().resource_arn(arn).set_next_token(next.clone()).send()
+            })
+            .await?;
+        tags.extend(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+        next = answer.next_token;
+        if next.is_none() {
+            return Ok(tags);
+        }
+    }
+}
+
+/// Tags as DynamoDB takes them.
+pub(super) fn sdk_tags(tags: &Tags) -> Vec<Tag> {
+    let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+    tags.iter().map(tag).collect::<std::result::Result<_, _>>().expect("both fields are set")
+}
+
+/// Brings the tags of a table or replica up to date, through its own region.
+pub(super) async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        let set = sdk_tags(&changes.set);
+        task.call("dynamodb:TagResource", || {
+            clients.dynamodb().tag_resource().resource_arn(arn).set_tags(Some(set.clone())).send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        let remove = changes.remove;
+        task.call("dynamodb:UntagResource", || {
+            clients.dynamodb().untag_resource().resource_arn(arn).set_tag_keys(Some(remove.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What the refusal to delete a recent source of a replica becomes: a later `down` finishes it (R6).
+///
+/// AWS does not tell when the replica was made. It was made after the table, so a young table's age bounds the wait; for an
+/// older one the bound is a day from now.
+pub(super) fn deferred(error: &Error, created: Option<Timestamp>, now: Timestamp) -> Option<Deletion> {
+    if !error.says("ValidationException", "acted as a source region") {
+        return None;
+    }
+    let until = created.map(|created| created + SOURCE_HOLD).filter(|until| *until > now).unwrap_or(now + SOURCE_HOLD);
+    let reason = "DynamoDB keeps a table for 24 hours after it was the source of a new replica".to_owned();
+    Some(Deletion::Deferred { until, reason })
+}
+
+/// When a table was made.
+pub(super) fn created(table: &TableDescription) -> Option<Timestamp> {
+    Timestamp::from_second(table.creation_date_time()?.secs()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    #[test]
+    fn the_24_hour_refusal_becomes_a_time_and_nothing_else_does() {
+        let refused = |message: &str| -> Error {
+            let (code, message) = ("ValidationException".to_owned(), message.to_owned());
+            Refusal { code, message, status: 400, ..Refusal::default() }.into()
+        };
+        let hold = refused(
+            "Replica cannot be deleted because it has acted as a source region for new replica(s) being added to the table \
+             in the last 24 hours.",
+        );
+        let now: Timestamp = "2026-01-02T12:00:00Z".parse().unwrap();
+        let until = |created: Option<&str>| match deferred(&hold, created.map(|text| text.parse().unwrap()), now) {
+            Some(Deletion::Deferred { until, .. }) => until.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(until(Some("2026-01-02T10:00:00Z")), "2026-01-03T10:00:00Z");
+        assert_eq!(until(Some("2025-06-01T00:00:00Z")), "2026-01-03T12:00:00Z");
+        assert_eq!(until(None), "2026-01-03T12:00:00Z");
+        assert_eq!(deferred(&refused("One or more parameter values were invalid"), None, now), None);
+    }
+}

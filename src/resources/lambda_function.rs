@@ -1,0 +1,442 @@
+//! `lambda_function`: a Lambda function from a zip file, in a VPC or not.
+//!
+//! Facts: `lambda.create.call`, `lambda.create.exists` and `lambda.update.busy` (one code for "taken" and "busy": the message tells),
+//! `lambda.create.role-propagation`, `lambda.create.ec2-throttle`, `lambda.wait.create`, `lambda.pending.blocks`, `lambda.update.in-place` (configuration and
+//! code are two calls with a wait each), `lambda.read` (the list has no tags, so each is read alone), `lambda.delete`, `x.throttle.others`.
+//! Replacement: `name`. Slow: the first function on a subnet and group, and what comes after the deletion: the network interfaces
+//! stay in the subnets for up to 45 minutes (`eni.lambda.duration`). Nothing waits for that here, because only subnets, groups and the role need
+//! it. Moving the function to other groups or out of the VPC first (`eni.lambda.shortcut`) is not done: it frees a group, but the subnets, which go
+//! too, stay blocked just as long, and the release starts a minute later.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{
+    Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, LoggingConfig, Runtime, State,
+    TracingConfig, TracingMode, VpcConfig,
+};
+use serde::{Deserialize, Serialize};
+
+use super::existing;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Tags};
+use crate::outputs;
+use crate::reference::{
+    FunctionArn, FunctionName, KeyArn, LogGroupName, Ref, RoleArn, SecurityGroupId, SubnetId, Text,
+};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Function;
+
+/// The desired properties of a function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FunctionSpec {
+    /// The name, unique in the region; at most 64 characters.
+    pub name: String,
+    /// The role it works as.
+    pub role: Ref<RoleArn>,
+    /// The runtime, `python3.13`.
+    pub runtime: String,
+    /// The entry point, `module.function`.
+    pub handler: String,
+    /// The processor, `arm64` or `x86_64`.
+    pub architecture: String,
+    /// The SHA-256 of the zip file in base64, as Lambda tells it.
+    pub code_sha256: String,
+    /// Megabytes of memory.
+    pub memory_mb: i32,
+    /// Seconds a call may take.
+    pub timeout_seconds: i32,
+    /// The environment variables.
+    pub environment: BTreeMap<String, Text>,
+    /// The key that encrypts the environment; none: Lambda's own.
+    pub kms_key: Option<Ref<KeyArn>>,
+    /// The subnets it has network interfaces in; none: it is in no VPC.
+    pub subnets: Vec<Ref<SubnetId>>,
+    /// The groups of these interfaces.
+    pub security_groups: Vec<Ref<SecurityGroupId>>,
+    /// Whether X-Ray traces its calls.
+    pub tracing: bool,
+    /// Where its log goes.
+    pub log_group: Ref<LogGroupName>,
+}
+
+outputs! {
+    /// What is known of a function once it exists.
+    pub struct FunctionOutputs of Function {
+        /// The name.
+        name: FunctionName,
+        /// The ARN, without a version.
+        arn: FunctionArn,
+    }
+}
+
+const INVALID: &str = "InvalidParameterValueException";
+const CONFLICT: &str = "ResourceConflictException";
+const BUSY: &str = "in progress";
+const PENDING: &str = "in the following state: Pending";
+const CANNOT_ASSUME: &str = "cannot be assumed by Lambda";
+const LACKS_PERMISSIONS: &str = "execution role does not have permissions";
+const NO_GRANT: &str = "KMS key is invalid for CreateGrant";
+const EC2_THROTTLED: &str = "throttled by EC2";
+
+impl Kind for Function {
+    type Spec = FunctionSpec;
+    type Outputs = FunctionOutputs;
+
+    const TRAITS: Traits = Traits {
+        name: "lambda_function",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &["name"],
+        locked_by: None,
+        expected: Expected::seconds(90, 20, 5),
+        permissions: Permissions {
+            read: &["lambda:GetFunction", "lambda:ListTags"],
+            change: &[
+                "lambda:CreateFunction",
+                "lambda:UpdateFunctionCode",
+                "lambda:UpdateFunctionConfiguration",
+                "lambda:TagResource",
+                "lambda:UntagResource",
+                "lambda:DeleteFunction",
+                "iam:PassRole",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeVpcs",
+                "kms:CreateGrant",
+                "kms:Encrypt",
+                "kms:Decrypt",
+            ],
+        },
+        retries: &[
+            Retry::seconds("lambda:CreateFunction", INVALID, CANNOT_ASSUME, 300),
+            Retry::seconds("lambda:CreateFunction", INVALID, LACKS_PERMISSIONS, 300),
+            Retry::seconds("lambda:CreateFunction", INVALID, NO_GRANT, 300),
+            Retry::seconds("lambda:CreateFunction", INVALID, EC2_THROTTLED, 840),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", INVALID, CANNOT_ASSUME, 300),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", INVALID, LACKS_PERMISSIONS, 300),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", INVALID, NO_GRANT, 300),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", INVALID, EC2_THROTTLED, 840),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", CONFLICT, BUSY, 300),
+            Retry::seconds("lambda:UpdateFunctionConfiguration", CONFLICT, PENDING, 300),
+            Retry::seconds("lambda:UpdateFunctionCode", CONFLICT, BUSY, 300),
+            Retry::seconds("lambda:UpdateFunctionCode", CONFLICT, PENDING, 300),
+            Retry::seconds("lambda:DeleteFunction", CONFLICT, BUSY, 300),
+            Retry::seconds("lambda:DeleteFunction", CONFLICT, PENDING, 300),
+        ],
+    };
+
+    async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
+        context.each(wanted, |wanted| observe(context, wanted)).await
+    }
+
+    async fn ensure(task: &Task<'_>, spec: &FunctionSpec, object: Option<Object<Self>>) -> Result<FunctionOutputs> {
+        let object = match object {
+            Some(object) => object,
+            None => match create(task, spec).await? {
+                Created::New(outputs) => return Ok(outputs),
+                Created::Before(object) => *object,
+            },
+        };
+        // A creation or an update that failed is mended by sending the configuration again.
+        let broken = match settle(task, &spec.name).await {
+            Err(Error::Failed(_)) => true,
+            settled => settled.map(|()| false)?,
+        };
+        let actual = &object.spec;
+        if broken || !same_configuration(actual, spec) {
+            update_configuration(task, spec).await?;
+            settle(task, &spec.name).await?;
+        }
+        if (&actual.code_sha256, &actual.architecture) != (&spec.code_sha256, &spec.architecture) {
+            update_code(task, spec).await?;
+            settle(task, &spec.name).await?;
+        }
+        sync_tags(task, &object.outputs.arn, &object.tags).await?;
+        Ok(object.outputs)
+    }
+
+    async fn delete(task: &Task<'_>, spec: &FunctionSpec, _: &FunctionOutputs) -> Result<Deletion> {
+        let clients = task.clients();
+        let name = &spec.name;
+        match task.call("lambda:DeleteFunction", || clients.lambda().delete_function().function_name(name).send()).await
+        {
+            Err(error) if error.is_gone() => return Ok(Deletion::Gone),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        task.wait("the function to be gone", Patience::minutes(10), || async {
+            Ok(match read(task, name).await? {
+                Some(_) => Look::Pending("deleting".to_owned()),
+                None => Look::Ready(()),
+            })
+        })
+        .await?;
+        Ok(Deletion::Gone)
+    }
+}
+
+async fn observe(context: &Context, wanted: &Wanted<Function>) -> Result<Option<Object<Function>>> {
+    Ok(read(context, &wanted.spec.name).await?.map(|(configuration, tags)| Object {
+        spec: from_sdk(&configuration, &wanted.spec),
+        outputs: FunctionOutputs {
+            name: wanted.spec.name.as_str().into(),
+            arn: configuration.function_arn().unwrap_or_default().into(),
+        },
+        tags,
+    }))
+}
+
+/// The configuration and the tags of a function; `None` when there is no such function.
+async fn read(context: &Context, name: &str) -> Result<Option<(FunctionConfiguration, Tags)>> {
+    let clients = context.clients();
+    match context.call("lambda:GetFunction", || clients.lambda().get_function().function_name(name).send()).await {
+        Ok(answer) => {
+            let tags = answer.tags.unwrap_or_default().into_iter().collect();
+            Ok(answer.configuration.map(|configuration| (configuration, tags)))
+        }
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What became of a creation.
+enum Created {
+    /// The function is as desired.
+    New(FunctionOutputs),
+    /// An earlier try had made it.
+    Before(Box<Object<Function>>),
+}
+
+async fn create(task: &Task<'_>, spec: &FunctionSpec) -> Result<Created> {
+    let clients = task.clients();
+    let zip = Blob::new(task.asset(&spec.code_sha256)?);
+    let created = task
+        .call("lambda:CreateFunction", || {
+            clients
+                .lambda()
+                .create_function()
+                .function_name(&spec.name)
+                .role(spec.role.known())
+                .runtime(Runtime::from(spec.runtime.as_str()))
+                .handler(&spec.handler)
+                .architectures(Architecture::from(spec.architecture.as_str()))
+                .code(FunctionCode::builder().zip_file(zip.clone()).build())
+                .memory_size(spec.memory_mb)
+                .timeout(spec.timeout_seconds)
+                .environment(environment(spec))
+                .set_kms_key_arn(spec.kms_key.as_ref().map(|key| key.known().into()))
+                .set_vpc_config((!spec.subnets.is_empty()).then(|| vpc(spec)))
+                .tracing_config(tracing(spec))
+                .logging_config(logging(spec))
+                .set_tags(Some(task.tags.clone().into_iter().collect()))
+                .send()
+        })
+        .await;
+    let created = match created {
+        Err(error) if error.says(CONFLICT, "exist") => {
+            let found = existing::own(task, spec, &format!("the function {}", spec.name), error).await?;
+            return Ok(Created::Before(Box::new(found)));
+        }
+        created => created?,
+    };
+    let outputs =
+        FunctionOutputs { name: spec.name.as_str().into(), arn: created.function_arn().unwrap_or_default().into() };
+    task.identified(&outputs).await?;
+    if created.state() != Some(&State::Active) {
+        settle(task, &spec.name).await?;
+    }
+    Ok(Created::New(outputs))
+}
+
+/// Waits until a function is at rest and usable.
+async fn settle(task: &Task<'_>, name: &str) -> Result<()> {
+    task.wait("the function to be ready", Patience::minutes(15), || async {
+        match read(task, name).await? {
+            Some((configuration, _)) => state(&configuration),
+            None => Ok(Look::Pending("not visible yet".to_owned())),
+        }
+    })
+    .await
+}
+
+fn state(configuration: &FunctionConfiguration) -> Result<Look<()>> {
+    let name = configuration.function_name().unwrap_or_default();
+    match (configuration.state(), configuration.last_update_status()) {
+        (Some(State::Failed), _) => Err(Error::Failed(format!(
+            "the function {name} failed: {} ({})",
+            configuration.state_reason().unwrap_or("no reason given"),
+            configuration.state_reason_code().map_or("no code", |code| code.as_str()),
+        ))),
+        (_, Some(LastUpdateStatus::Failed)) => Err(Error::Failed(format!(
+            "the last update of the function {name} failed: {} ({})",
+            configuration.last_update_status_reason().unwrap_or("no reason given"),
+            configuration.last_update_status_reason_code().map_or("no code", |code| code.as_str()),
+        ))),
+        (Some(State::Pending), _) => {
+            Ok(Look::Pending(configuration.state_reason_code().map_or("Pending", |code| code.as_str()).to_owned()))
+        }
+        (_, Some(LastUpdateStatus::InProgress)) => Ok(Look::Pending("update in progress".to_owned())),
+        _ => Ok(Look::Ready(())),
+    }
+}
+
+fn same_configuration(actual: &FunctionSpec, spec: &FunctionSpec) -> bool {
+    let code =
+        |spec: &FunctionSpec| FunctionSpec { code_sha256: String::new(), architecture: String::new(), ..spec.clone() };
+    code(actual) == code(spec)
+}
+
+async fn update_configuration(task: &Task<'_>, spec: &FunctionSpec) -> Result<()> {
+    let clients = task.clients();
+    task.call("lambda:UpdateFunctionConfiguration", || {
+        clients
+            .lambda()
+            .update_function_configuration()
+            .function_name(&spec.name)
+            .role(spec.role.known())
+            .runtime(Runtime::from(spec.runtime.as_str()))
+            .handler(&spec.handler)
+            .memory_size(spec.memory_mb)
+            .timeout(spec.timeout_seconds)
+            .environment(environment(spec))
+            // An empty text goes back to Lambda's own key, empty lists leave the VPC.
+            .kms_key_arn(spec.kms_key.as_ref().map(|key| String::from(key.known())).unwrap_or_default())
+            .vpc_config(vpc(spec))
+            .tracing_config(tracing(spec))
+            .logging_config(logging(spec))
+            .send()
+    })
+    .await?;
+    Ok(())
+}
+
+async fn update_code(task: &Task<'_>, spec: &FunctionSpec) -> Result<()> {
+    let clients = task.clients();
+    let zip = Blob::new(task.asset(&spec.code_sha256)?);
+    task.call("lambda:UpdateFunctionCode", || {
+        let request = clients.lambda().update_function_code().function_name(&spec.name).zip_file(zip.clone());
+        request.architectures(Architecture::from(spec.architecture.as_str())).send()
+    })
+    .await?;
+    Ok(())
+}
+
+async fn sync_tags(task: &Task<'_>, arn: &FunctionArn, actual: &Tags) -> Result<()> {
+    let changes = task.tag_changes(actual);
+    let clients = task.clients();
+    if !changes.set.is_empty() {
+        task.call("lambda:TagResource", || {
+            clients
+                .lambda()
+                .tag_resource()
+                .resource(arn)
+                .set_tags(Some(changes.set.clone().into_iter().collect()))
+                .send()
+        })
+        .await?;
+    }
+    if !changes.remove.is_empty() {
+        let keys = &changes.remove;
+        task.call("lambda:UntagResource", || {
+            clients.lambda().untag_resource().resource(arn).set_tag_keys(Some(keys.clone())).send()
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn environment(spec: &FunctionSpec) -> Environment {
+    let variables = spec.environment.iter().map(|(name, value)| (name.clone(), value.known())).collect();
+    Environment::builder().set_variables(Some(variables)).build()
+}
+
+fn vpc(spec: &FunctionSpec) -> VpcConfig {
+    VpcConfig::builder()
+        .set_subnet_ids(Some(spec.subnets.iter().map(|subnet| subnet.known().into()).collect()))
+        .set_security_group_ids(Some(spec.security_groups.iter().map(|group| group.known().into()).collect()))
+        .build()
+}
+
+fn tracing(spec: &FunctionSpec) -> TracingConfig {
+    TracingConfig::builder().mode(if spec.tracing { TracingMode::Active } else { TracingMode::PassThrough }).build()
+}
+
+fn logging(spec: &FunctionSpec) -> LoggingConfig {
+    LoggingConfig::builder().log_group(spec.log_group.known()).build()
+}
+
+fn from_sdk(configuration: &FunctionConfiguration, wanted: &FunctionSpec) -> FunctionSpec {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let variables = configuration.environment().and_then(|environment| environment.variables());
+    let vpc = configuration.vpc_config();
+    FunctionSpec {
+        name: text(configuration.function_name()),
+        role: Ref::Known(configuration.role().unwrap_or_default().into()),
+        runtime: text(configuration.runtime().map(Runtime::as_str)),
+        handler: text(configuration.handler()),
+        architecture: text(configuration.architectures().first().map(Architecture::as_str)),
+        code_sha256: text(configuration.code_sha256()),
+        memory_mb: configuration.memory_size().unwrap_or_default(),
+        timeout_seconds: configuration.timeout().unwrap_or_default(),
+        environment: variables
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), Text::from(value.as_str())))
+            .collect(),
+        kms_key: configuration.kms_key_arn().filter(|key| !key.is_empty()).map(|key| Ref::Known(key.into())),
+        subnets: in_order_of(&wanted.subnets, vpc.map(|vpc| vpc.subnet_ids()).unwrap_or_default()),
+        security_groups: in_order_of(
+            &wanted.security_groups,
+            vpc.map(|vpc| vpc.security_group_ids()).unwrap_or_default(),
+        ),
+        tracing: configuration.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
+        log_group: Ref::Known(
+            configuration.logging_config().and_then(|logging| logging.log_group()).unwrap_or_default().into(),
+        ),
+    }
+}
+
+/// Ids of a set that AWS answers in an order of its own, in the order of the wanted ones; others come last.
+fn in_order_of<T: PartialEq + Clone + for<'a> From<&'a str>>(wanted: &[Ref<T>], found: &[String]) -> Vec<Ref<T>> {
+    let mut found: Vec<Ref<T>> = found.iter().map(|id| Ref::Known(T::from(id))).collect();
+    found.sort_by_key(|id| wanted.iter().position(|wanted| wanted == id).unwrap_or(usize::MAX));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_lambda::types::StateReasonCode;
+
+    /// Invariant 6 of kinds: the order of subnets means nothing.
+    #[test]
+    fn the_order_of_a_set_is_no_difference() {
+        let wanted: Vec<Ref<SubnetId>> = vec![Ref::Known("subnet-c".into()), Ref::Known("subnet-a".into())];
+        assert_eq!(in_order_of(&wanted, &["subnet-a".into(), "subnet-c".into()]), wanted);
+        let more = in_order_of(&wanted, &["subnet-a".into(), "subnet-b".into(), "subnet-c".into()]);
+        assert_eq!(more[2], Ref::Known("subnet-b".into()));
+    }
+
+    #[test]
+    fn a_failed_function_says_why() {
+        let failed = FunctionConfiguration::builder()
+            .function_name("f")
+            .state(State::Failed)
+            .state_reason("no address left")
+            .state_reason_code(StateReasonCode::SubnetOutOfIpAddresses)
+            .build();
+        let error = state(&failed).unwrap_err().to_string();
+        assert_eq!(error, "the function f failed: no address left (SubnetOutOfIPAddresses)");
+        let updating = FunctionConfiguration::builder()
+            .state(State::Active)
+            .last_update_status(LastUpdateStatus::InProgress)
+            .build();
+        assert!(matches!(state(&updating), Ok(Look::Pending(_))));
+    }
+}

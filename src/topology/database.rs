@@ -1,0 +1,296 @@
+//! The databases: the DynamoDB Global Table of payments, and the Aurora Global Database.
+//!
+//! The table's home is the primary region, its replica stands in the secondary. The Aurora cluster of the primary region
+//! founds the global database; which of the two clusters writes later is runtime truth. The master password is generated into
+//! a secret that is copied to the secondary region, so that it can be read there while the primary is lost.
+//!
+//! Order comes from references: a replica needs its table, the secondary cluster needs the founder's first instance
+//! (`rds.secondary.order`), further instances need the first one of their cluster, so that it is known which one writes
+//! (`rds.instance.wait`). Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::{Aurora as AuroraPlan, Side};
+use crate::reference::{Handle, KeyArn, Ref, SecurityGroupId, SubnetId};
+use crate::resources::dynamodb_replica::{Replica, ReplicaSpec};
+use crate::resources::dynamodb_table::{Table, TableSpec};
+use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
+use crate::resources::rds_cluster::{Cluster, ClusterSpec};
+use crate::resources::rds_cluster_parameter_group::{ParameterGroup, ParameterGroupSpec};
+use crate::resources::rds_global_cluster::{GlobalCluster, GlobalClusterSpec};
+use crate::resources::rds_instance::{Instance, InstanceSpec};
+use crate::resources::rds_subnet_group::{SubnetGroup, SubnetGroupSpec};
+use crate::resources::secretsmanager_replica::{SecretReplica, SecretReplicaSpec};
+use crate::resources::secretsmanager_secret::{Secret, SecretSpec};
+
+use super::{Builder, Sides};
+
+/// The key attribute of the table of payments.
+const HASH_KEY: &str = "transactionId";
+/// How many characters the master password has: 240 bits, and well below the 99 that PostgreSQL takes.
+const PASSWORD_LENGTH: usize = 40;
+/// The promotion tiers of Aurora end here.
+const LAST_TIER: i32 = 15;
+
+/// What the databases of a region need of other stacks.
+#[derive(Clone, Debug)]
+pub(super) struct Needs {
+    /// The region's key, which encrypts everything here.
+    pub(super) key: Ref<KeyArn>,
+    /// The private subnets, in at least two zones.
+    pub(super) private_subnets: Vec<Ref<SubnetId>>,
+    /// The group of the database; none without Aurora.
+    pub(super) security_group: Option<Ref<SecurityGroupId>>,
+}
+
+/// What other stacks need of the databases.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    /// The table of payments, in the primary region.
+    pub(super) table: Handle<Table>,
+    /// Its copy in the secondary region.
+    pub(super) replica: Handle<Replica>,
+    /// The Aurora Global Database, if the plan has one.
+    pub(super) aurora: Option<Aurora>,
+}
+
+/// The Aurora Global Database.
+#[derive(Clone, Debug)]
+pub(super) struct Aurora {
+    /// The cluster of each region.
+    pub(super) clusters: Sides<Handle<Cluster>>,
+    /// The instances of each region, the first one first.
+    pub(super) instances: Sides<Vec<Handle<Instance>>>,
+    /// The secret with the master user's login, in the primary region.
+    pub(super) secret: Handle<Secret>,
+    /// Its copy in the secondary region.
+    pub(super) secret_replica: Handle<SecretReplica>,
+}
+
+/// Adds the databases of both regions.
+pub(super) fn build(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> Database {
+    let (table, replica) = table(builder, needs);
+    let plan = &builder.plan().database.aurora;
+    let aurora = plan.enabled.then(|| aurora(builder, plan, needs));
+    Database { table, replica, aurora }
+}
+
+fn table(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> (Handle<Table>, Handle<Replica>) {
+    let plan = &builder.plan().database.dynamodb;
+    let recovery_days = plan.point_in_time_recovery.then(|| count(plan.recovery_days));
+    let name = builder.names().shared();
+    let spec = TableSpec {
+        name: name.clone(),
+        hash_key: HASH_KEY.to_owned(),
+        range_key: None,
+        billing: "PAY_PER_REQUEST".to_owned(),
+        stream: "NEW_AND_OLD_IMAGES".to_owned(),
+        key: needs.primary.key.clone(),
+        ttl_attribute: Some(plan.ttl_attribute.to_string()),
+        recovery_days,
+        deletion_protection: false,
+    };
+    let table = builder.add::<Table>(builder.scope(Side::Primary), "payments", spec);
+    let spec = ReplicaSpec { table: table.arn(), key: needs.secondary.key.clone(), recovery_days };
+    let replica = builder.add::<Replica>(builder.scope(Side::Secondary), "payments", spec);
+    builder.output(output(builder, "dynamodb_table", Side::Primary), table.name());
+    builder.output(output(builder, "dynamodb_table", Side::Secondary), name);
+    (table, replica)
+}
+
+fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) -> Aurora {
+    let primary = builder.scope(Side::Primary);
+    let spec = SecretSpec {
+        name: builder.names().secret("aurora"),
+        description: "The master user of Aurora".to_owned(),
+        key: needs.primary.key.clone(),
+        username: plan.master_username.to_string(),
+        password_length: PASSWORD_LENGTH,
+    };
+    let secret = builder.add::<Secret>(primary.clone(), "aurora", spec);
+    let spec = SecretReplicaSpec { secret: secret.arn(), key: needs.secondary.key.clone() };
+    let secret_replica = builder.add::<SecretReplica>(builder.scope(Side::Secondary), "aurora", spec);
+
+    let version = builder.inputs().engine_version.expect("a plan with Aurora has its version resolved").to_owned();
+    let spec = GlobalClusterSpec {
+        name: builder.names().shared(),
+        engine_version: version.clone(),
+        encrypted: true,
+        deletion_protection: plan.deletion_protection,
+    };
+    let global_cluster = builder.add::<GlobalCluster>(primary, "aurora", spec);
+
+    let mut member = |side, login, after| {
+        let needs = needs.side(side);
+        Member { builder, plan, side, needs }.build(&global_cluster, &version, login, after)
+    };
+    let (founder, founder_instances) = member(Side::Primary, Some(&secret), None);
+    let after = founder_instances.first().map(|first| first.id());
+    let (reader, reader_instances) = member(Side::Secondary, None, after);
+    Aurora {
+        clusters: Sides { primary: founder, secondary: reader },
+        instances: Sides { primary: founder_instances, secondary: reader_instances },
+        secret,
+        secret_replica,
+    }
+}
+
+/// One region's cluster while it is built.
+struct Member<'b, 'i> {
+    builder: &'b mut Builder<'i>,
+    plan: &'b AuroraPlan,
+    side: Side,
+    needs: &'b Needs,
+}
+
+impl Member<'_, '_> {
+    fn build(
+        mut self,
+        global_cluster: &Handle<GlobalCluster>,
+        version: &str,
+        login: Option<&Handle<Secret>>,
+        after: Option<Ref<crate::reference::InstanceId>>,
+    ) -> (Handle<Cluster>, Vec<Handle<Instance>>) {
+        let plan = self.plan;
+        let name = self.name("aurora");
+        let subnets = SubnetGroupSpec {
+            name: name.clone(),
+            description: "The private subnets".to_owned(),
+            subnets: self.needs.private_subnets.iter().cloned().collect(),
+        };
+        let subnet_group = self.add::<SubnetGroup>("aurora", subnets);
+        let parameters = ParameterGroupSpec {
+            name: name.clone(),
+            family: format!("aurora-postgresql{}", plan.engine_version.major()),
+            description: "TLS forced".to_owned(),
+            parameters: BTreeMap::from([("rds.force_ssl".to_owned(), "1".to_owned())]),
+        };
+        let parameter_group = self.add::<ParameterGroup>("aurora", parameters);
+        let spec = ClusterSpec {
+            name: name.clone(),
+            global_cluster: global_cluster.id(),
+            after,
+            engine_version: version.to_owned(),
+            database: login.map(|_| plan.database_name.to_string()),
+            master_username: login.map(|_| plan.master_username.to_string()),
+            master_secret: login.map(|secret| secret.arn()),
+            subnet_group: subnet_group.name(),
+            security_groups: self.needs.security_group.iter().cloned().collect(),
+            parameter_group: parameter_group.name(),
+            key: self.needs.key.clone(),
+            port: i32::from(plan.port),
+            backup_retention_days: count(plan.backup_retention_days),
+            backup_window: plan.backup_window.to_string(),
+            maintenance_window: plan.maintenance_window.to_string(),
+            log_exports: if plan.export_logs { BTreeSet::from(["postgresql".to_owned()]) } else { BTreeSet::new() },
+            deletion_protection: plan.deletion_protection,
+            skip_final_snapshot: plan.skip_final_snapshot,
+        };
+        let cluster = self.add::<Cluster>("aurora", spec);
+        if plan.export_logs {
+            self.log_group(&name, &cluster);
+        }
+        let instances = self.instances(&cluster);
+        let endpoint = output(self.builder, "aurora_endpoint", self.side);
+        self.builder.output(endpoint, cluster.endpoint());
+        let reader_endpoint = output(self.builder, "aurora_reader_endpoint", self.side);
+        self.builder.output(reader_endpoint, cluster.reader_endpoint());
+        (cluster, instances)
+    }
+
+    /// The group RDS writes the log to: RDS would make it itself, keep it for ever and leave it behind.
+    fn log_group(&mut self, cluster_name: &str, cluster: &Handle<Cluster>) {
+        let spec = LogGroupSpec {
+            name: format!("/aws/rds/cluster/{cluster_name}/postgresql").into(),
+            retention_days: Some(self.plan.log_retention_days.days()),
+            key: Some(self.needs.key.clone()),
+        };
+        let log_group = self.add::<LogGroup>("aurora-postgresql", spec);
+        self.builder.delete_first(cluster, &log_group, "a living cluster makes its log group again");
+    }
+
+    fn instances(&mut self, cluster: &Handle<Cluster>) -> Vec<Handle<Instance>> {
+        let mut instances: Vec<Handle<Instance>> = Vec::new();
+        for number in 1..=count(self.plan.instances) {
+            let name = format!("aurora-{number}");
+            let spec = InstanceSpec {
+                name: self.name(&name),
+                cluster: cluster.id(),
+                after: instances.first().map(|first| first.id()),
+                class: self.plan.instance_class.to_string(),
+                promotion_tier: (number - 1).min(LAST_TIER),
+                maintenance_window: self.plan.maintenance_window.to_string(),
+                public: false,
+            };
+            instances.push(self.add::<Instance>(&name, spec));
+        }
+        instances
+    }
+
+    fn add<K: crate::resources::Kind>(&mut self, name: &str, spec: K::Spec) -> Handle<K> {
+        let scope = self.builder.scope(self.side);
+        self.builder.add(scope, name, spec)
+    }
+
+    fn name(&self, service: &str) -> String {
+        self.builder.names().regional(service, self.builder.region(self.side))
+    }
+}
+
+/// The name of an output that each region has.
+fn output(builder: &Builder<'_>, what: &str, side: Side) -> String {
+    format!("{what}_{}", builder.region(side).replace('-', "_"))
+}
+
+/// A small number of the plan as the AWS SDK takes it.
+fn count(number: u32) -> i32 {
+    i32::try_from(number).expect("the plan's rules keep such numbers small")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::topology::{Inputs, Topology};
+
+    fn topology(plan: &Plan) -> Topology {
+        let inputs = Inputs {
+            plan,
+            suffix: &"dev".parse().unwrap(),
+            account: "123456789012",
+            engine_version: Some("14.15"),
+            code: &BTreeMap::new(),
+        };
+        let needs = Sides::build(|_| Needs {
+            key: Ref::Known("arn:key".into()),
+            private_subnets: vec![Ref::Known("subnet-1".into()), Ref::Known("subnet-2".into())],
+            security_group: Some(Ref::Known("sg-1".into())),
+        });
+        let mut builder = Builder::new(inputs);
+        build(&mut builder, &needs);
+        builder.topology
+    }
+
+    /// `rds.secondary.order`, `rds.secondary.must-not-send`.
+    #[test]
+    fn the_secondary_cluster_comes_after_the_founders_first_instance_and_has_no_login() {
+        let topology = topology(&Plan::default());
+        let resource = |address: &str| &topology.resources[&address.parse().unwrap()];
+        let reader = resource("us-east-2/rds_cluster/aurora");
+        assert!(reader.references.contains(&"us-east-1/rds_instance/aurora-1".parse().unwrap()));
+        for field in ["database", "master_username", "master_secret"] {
+            assert!(reader.spec[field].is_null(), "{field}");
+        }
+        let founder = resource("us-east-1/rds_cluster/aurora");
+        assert!(founder.references.contains(&"us-east-1/secretsmanager_secret/aurora".parse().unwrap()));
+        assert_eq!(founder.lock_group, reader.lock_group);
+    }
+
+    #[test]
+    fn without_aurora_there_is_the_table_alone() {
+        let mut plan = Plan::default();
+        plan.database.aurora.enabled = false;
+        let addresses: Vec<String> = topology(&plan).resources.keys().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["us-east-1/dynamodb_table/payments", "us-east-2/dynamodb_replica/payments"]);
+    }
+}

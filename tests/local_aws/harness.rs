@@ -1,0 +1,236 @@
+//! A local AWS for a group of tests, and the drctl binary pointed at it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A local AWS that runs as long as this value lives.
+pub(crate) struct LocalAws {
+    program: PathBuf,
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+    python: String,
+}
+
+impl LocalAws {
+    pub(crate) fn start() -> Self {
+        let program = program();
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let started = run(Command::new(&program).arg("start").arg("--dir").arg(folder.path()));
+        let environment = started
+            .lines()
+            .filter_map(|line| line.strip_prefix("export ")?.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned()))
+            .collect();
+        let python = run(Command::new(&program).arg("python")).trim().to_owned();
+        Self { program, folder, environment, python }
+    }
+
+    /// A folder to run drctl in, with plans and functions as in the repository.
+    pub(crate) fn workspace(&self) -> Workspace<'_> {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for part in ["plans", "lambda/payment_processor", "lambda/health_check"] {
+            copy(&root.join(part), &folder.path().join(part));
+        }
+        Workspace { aws: self, folder }
+    }
+
+    /// Runs Python with boto3 against this AWS; `result` is what the code assigns to that name.
+    pub(crate) fn python(&self, code: &str) -> Value {
+        let code = format!("import json, boto3\n{code}\nprint(json.dumps(result, default=str))");
+        let output = run(Command::new(&self.python).arg("-c").arg(code).envs(self.environment.clone()));
+        serde_json::from_str(&output).expect("the code prints JSON")
+    }
+
+    /// The answer of one address of the local AWS itself, or of a deployed API.
+    pub(crate) fn http(&self, method: &str, url: &str, body: Option<&Value>) -> (u64, Value) {
+        let body = body.map_or("None".to_owned(), |body| format!("{:?}.encode()", body.to_string()));
+        let answer = self.python(&format!(
+            r#"
+import urllib.request, urllib.error
+request = urllib.request.Request({url:?}, data={body}, method={method:?}, headers={{"content-type": "application/json"}})
+try:
+    answer = urllib.request.urlopen(request, timeout=60)
+except urllib.error.HTTPError as error:
+    answer = error
+text = answer.read().decode()
+result = [answer.status, json.loads(text) if text else None]
+"#
+        ));
+        (answer[0].as_u64().expect("a status"), answer[1].clone())
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        let found = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
+        &found.expect("the local AWS names its address").1
+    }
+
+    /// The local address of a deployed API's public one.
+    pub(crate) fn local_url(&self, public: &str) -> String {
+        run(Command::new(&self.program).arg("url").arg("--dir").arg(self.folder.path()).arg(public)).trim().to_owned()
+    }
+
+    /// Forgets the calls logged so far.
+    pub(crate) fn forget_calls(&self) {
+        self.http("DELETE", &format!("{}/_local-aws/calls", self.url()), None);
+    }
+
+    /// The API calls since the log was forgotten.
+    pub(crate) fn calls(&self, mutating_only: bool) -> Vec<Value> {
+        let query = if mutating_only { "&mutating=true" } else { "" };
+        let (_, calls) = self.http("GET", &format!("{}/_local-aws/calls?kind=api{query}", self.url()), None);
+        let calls = calls.as_array().or_else(|| calls["calls"].as_array()).expect("a list of calls").clone();
+        // The health of functions is checked by the service itself now and then; those are not drctl's.
+        calls.into_iter().filter(|call| call["kind"] != "data-plane").collect()
+    }
+
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    pub(crate) fn python_path(&self) -> &str {
+        &self.python
+    }
+}
+
+impl Drop for LocalAws {
+    fn drop(&mut self) {
+        // A local AWS that has already ended is as good as a stopped one.
+        let _ = Command::new(&self.program).arg("stop").arg("--dir").arg(self.folder.path()).output();
+    }
+}
+
+/// A folder with plans, functions and state.
+pub(crate) struct Workspace<'a> {
+    pub(crate) aws: &'a LocalAws,
+    folder: TempDir,
+}
+
+impl Workspace<'_> {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs drctl.
+    pub(crate) fn drctl(&self, arguments: &[&str]) -> Run {
+        self.drctl_with(arguments, &[])
+    }
+
+    /// Runs drctl with further environment variables.
+    pub(crate) fn drctl_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+        let output = self.command(arguments).envs(environment.iter().copied()).output().expect("drctl can be run");
+        Run::of(output, arguments)
+    }
+
+    /// The command, to be started by the caller.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drctl"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.aws.environment.iter().cloned());
+        command
+    }
+
+    /// Changes the plan file: the first occurrence of a text.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.path(file);
+        let text = std::fs::read_to_string(&path).expect("the file can be read");
+        assert!(text.contains(from), "{file} has no {from:?}");
+        std::fs::write(path, text.replacen(from, to, 1)).expect("the file can be written");
+    }
+
+    /// The outputs of the deployment.
+    pub(crate) fn outputs(&self, suffix: &str) -> Value {
+        self.drctl(&["outputs", "--suffix", suffix, "--output", "json"]).expect(0).json()
+    }
+}
+
+/// What a run of drctl printed, and its exit code.
+#[derive(Debug)]
+pub(crate) struct Run {
+    arguments: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn of(output: Output, arguments: &[&str]) -> Self {
+        Self {
+            arguments: arguments.join(" "),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Demands an exit code, and shows everything when it is another one.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert!(
+            self.code == Some(code),
+            "drctl {} ended with {:?} instead of {code}\n--- stdout\n{}\n--- stderr\n{}",
+            self.arguments,
+            self.code,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// Demands texts in what was printed, on either stream.
+    #[track_caller]
+    pub(crate) fn shows(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(
+                self.stdout.contains(text) || self.stderr.contains(text),
+                "drctl {} does not show {text:?}\n--- stdout\n{}\n--- stderr\n{}",
+                self.arguments,
+                self.stdout,
+                self.stderr
+            );
+        }
+        self
+    }
+}
+
+/// The local-aws binary beside this test's, built if need be.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its file");
+    let folder = test.parent().and_then(Path::parent).expect("tests are built two folders below");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--workspace", "--bins"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_TARGET_DIR", folder.parent().expect("profiles are folders of the target folder"))
+        .status();
+    assert!(status.expect("cargo can be run").success(), "the local AWS cannot be built");
+    folder.join("local-aws")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the program can be run");
+    assert!(
+        output.status.success(),
+        "{command:?} failed\n{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("programs print UTF-8")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder can be made");
+    for entry in std::fs::read_dir(from).expect("the folder can be read").flatten() {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("the file can be copied");
+        }
+    }
+}

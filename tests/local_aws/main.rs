@@ -1,0 +1,8 @@
+//! The whole binary against the local AWS: what a user does, from the first `up` to the last `down`.
+//!
+//! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
+
+mod functions;
+mod harness;
+mod refusals;
+mod story;
