@@ -107,7 +107,6 @@ pub(super) fn every_change() -> ChangeSet {
 }
 
 pub(super) fn estimate() -> Estimate {
-    let operation = |at, action, seconds| operation(at, action, seconds);
     Estimate {
         duration: Duration::from_secs(372),
         critical_path: vec![

@@ -12,6 +12,9 @@ use crate::address::{Address, Scope};
 use crate::changes::{Action, Change, ChangeSet, Difference, Drift};
 use crate::topology::Stack;
 
+/// How many there are of each sort in each scope, the scopes in the order of [`scope_order`].
+pub(super) type ByScope<'a, T> = BTreeMap<(bool, &'a str), BTreeMap<T, usize>>;
+
 /// How many operations of the longest chain are shown.
 const MOST_STEPS: usize = 8;
 
@@ -192,7 +195,7 @@ pub(super) fn why_kept(change: &Change) -> &'static str {
 
 /// The counts by stack, scope and action.
 fn table(set: &ChangeSet) -> String {
-    let mut counts: BTreeMap<(usize, &str), BTreeMap<(bool, &str), BTreeMap<Action, usize>>> = BTreeMap::new();
+    let mut counts: BTreeMap<(usize, &str), ByScope<'_, Action>> = BTreeMap::new();
     let mut scopes = BTreeSet::new();
     for change in set.changing() {
         let scope = scope_order(change.address.scope());

@@ -7,14 +7,14 @@ use assert_cmd::cargo::cargo_bin;
 use tempfile::TempDir;
 
 /// An empty folder that drctl runs in.
-pub struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Folder {
     /// A folder without anything, and an environment without credentials.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().expect("the system has a temporary folder");
         // No test may find credentials of this machine, nor ask the network for them.
         let environment = [("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")];
@@ -23,7 +23,7 @@ impl Folder {
     }
 
     /// The folder with the state of `dev`, and those of other deployments.
-    pub fn with_state(others: &[&str]) -> Self {
+    pub(crate) fn with_state(others: &[&str]) -> Self {
         let folder = Self::new();
         for suffix in ["dev"].iter().chain(others) {
             folder.write(&format!("state/{suffix}.json"), &STATE.replace("\"dev\"", &format!("\"{suffix}\"")));
@@ -32,35 +32,35 @@ impl Folder {
     }
 
     /// Adds a variable to the environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Adds credentials that are well formed and good for nothing.
-    pub fn credentials(self) -> Self {
+    pub(crate) fn credentials(self) -> Self {
         self.variable("AWS_ACCESS_KEY_ID", "test").variable("AWS_SECRET_ACCESS_KEY", "test")
     }
 
     /// The path of a file in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file, its folder included.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).expect("the folder can be made");
         std::fs::write(path, text).expect("the file can be written");
     }
 
     /// Reads a file.
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("the file can be read")
     }
 
     /// Everything one command says: exit code, standard output, standard error.
-    pub fn drctl(&self, arguments: &str) -> String {
+    pub(crate) fn drctl(&self, arguments: &str) -> String {
         let output = Command::new(cargo_bin!("drctl"))
             .args(arguments.split_whitespace())
             .current_dir(self.folder.path())
@@ -82,7 +82,7 @@ impl Folder {
 }
 
 /// A state file as a person may have edited it: two resources, one in flight, and the outputs of an earlier run.
-pub const STATE: &str = r#"{
+pub(crate) const STATE: &str = r#"{
   "format": 1,
   "drctl": "0.1.0",
   "deployment": {
