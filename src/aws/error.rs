@@ -111,8 +111,10 @@ impl Error {
                 status: service.raw().status().as_u16(),
             }),
             _ => {
-                let cause = DisplayErrorContext(&error).to_string();
-                let cause = cause.split(" (").next().unwrap_or(&cause).to_owned() + &innermost(&error);
+                let context = DisplayErrorContext(&error).to_string();
+                let outer = context.split(" (").next().unwrap_or(&context);
+                let inner = innermost(&error);
+                let cause = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
                 if cause.contains(super::transport::STOPPED) {
                     Self::Interrupted
                 } else if cause.to_lowercase().contains("credential") || cause.contains("identity") {
@@ -206,7 +208,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    format!(": {last}")
+    last.to_string()
 }
 
 #[cfg(test)]

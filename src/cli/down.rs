@@ -37,6 +37,8 @@ impl Down {
             )
             .hint(format!("if that is what you want: drctl down --suffix {suffix} --yes")));
         }
+        // Nobody has to be asked who we are to say that there is nothing.
+        session.existing(&suffix)?;
         let cloud = session.connect(&suffix, Assets::new()).await?;
         let store = Arc::new(session.open(&suffix, "down").await.map_err(|error| state_failure(&error))?);
         let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);

@@ -115,6 +115,7 @@ pub fn run() -> ExitCode {
     // A read from the terminal or a lost connection may still be pending; nothing waits for it.
     runtime.shutdown_background();
     match result {
+        Ok(()) if screen.has_lost_output() => Kind::Failed.exit_code().into(),
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => end(&screen, &failure),
     }

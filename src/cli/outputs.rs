@@ -20,10 +20,7 @@ impl Outputs {
     pub(super) fn run(self, flags: &Flags, screen: &Screen) -> Outcome {
         let session = Session::new(flags.clone(), screen);
         let suffix = session.suffix()?;
-        let snapshot = session.read(&suffix)?.ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("there is no deployment `{suffix}`"))
-                .hint(format!("make it: drctl up --suffix {suffix}"))
-        })?;
+        let snapshot = session.existing(&suffix)?;
         let outputs = match snapshot.deployment.facts.get(OUTPUTS) {
             Some(Value::Object(outputs)) => outputs.clone(),
             _ => {

@@ -116,9 +116,11 @@ impl<'a> Session<'a> {
         let aws = Aws::connect(&connection, transport).await;
         let identity = preflight::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);
-            match error.is_denied() {
-                true => failure.hint("check the credentials: aws sts get-caller-identity"),
-                false => failure.hint("check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one"),
+            match (error.is_denied(), &self.flags.profile) {
+                (true, Some(profile)) => failure
+                    .hint(format!("check the profile `{profile}`: aws sts get-caller-identity --profile {profile}")),
+                (true, None) => failure.hint("check the credentials: aws sts get-caller-identity"),
+                (false, _) => failure.hint("check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one"),
             }
         })?;
         let surroundings = Surroundings {
@@ -144,6 +146,11 @@ impl<'a> Session<'a> {
             Err(StateError::NotFound { .. }) => Ok(None),
             Err(error) => Err(state_failure(&error)),
         }
+    }
+
+    /// Reads the state of a deployment that must be there.
+    pub(super) fn existing(&self, suffix: &Suffix) -> Outcome<Snapshot> {
+        state::read(self.medium().as_ref(), suffix.as_str()).map_err(|error| state_failure(&error))
     }
 
     /// Looks at AWS.

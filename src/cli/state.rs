@@ -55,11 +55,7 @@ impl State {
 }
 
 fn existing(session: &Session<'_>) -> Outcome<Snapshot> {
-    let suffix = session.suffix()?;
-    session.read(&suffix)?.ok_or_else(|| {
-        Failure::new(Kind::Usage, format!("there is no deployment `{suffix}`"))
-            .hint(format!("if its state was lost: drctl state rebuild --suffix {suffix}"))
-    })
+    session.existing(&session.suffix()?)
 }
 
 fn unknown(address: &Address) -> Failure {

@@ -6,7 +6,7 @@ use super::Flags;
 use super::session::{Session, state_failure};
 use super::up::OUTPUTS;
 use crate::changes;
-use crate::error::{Failure, Kind, Outcome};
+use crate::error::Outcome;
 use crate::resources::Assets;
 use crate::ui::Screen;
 
@@ -18,11 +18,7 @@ impl Status {
     pub(super) async fn run(self, flags: Flags, screen: &Screen) -> Outcome {
         let session = Session::new(flags, screen);
         let suffix = session.suffix()?;
-        let snapshot = session.read(&suffix)?.ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("there is no deployment `{suffix}`"))
-                .hint(format!("make it: drctl up --suffix {suffix}"))
-                .hint(format!("or, if its state was lost: drctl state rebuild --suffix {suffix}"))
-        })?;
+        let snapshot = session.existing(&suffix)?;
         let cloud = session.connect(&suffix, Assets::new()).await?;
         let checked = snapshot.deployment.check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;

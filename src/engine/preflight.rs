@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_config::retry::RetryConfig;
 use serde_json::Value;
 
 use crate::aws::{Aws, Error};
@@ -11,6 +12,9 @@ use crate::resources::rds_global_cluster;
 
 /// The fact that holds the exact version of Aurora.
 pub const ENGINE_VERSION: &str = "aurora_engine_version";
+
+/// How often AWS is asked who we are before giving up; the pauses between stay below two seconds in all.
+const TRIES: u32 = 3;
 
 /// Who the credentials say we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,11 @@ pub struct Identity {
 pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
     let operation = "sts:GetCallerIdentity";
     let clients = aws.region("us-east-1");
-    let answer = clients.sts().get_caller_identity().send().await.map_err(|error| Error::from_sdk(operation, error))?;
+    // This is the first call of all: when nobody answers, somebody is waiting for us to say so.
+    let impatient =
+        aws_sdk_sts::config::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(TRIES));
+    let call = clients.sts().get_caller_identity().customize().config_override(impatient);
+    let answer = call.send().await.map_err(|error| Error::from_sdk(operation, error))?;
     let arn = answer.arn().ok_or_else(|| Error::incomplete(operation, "arn"))?.to_owned();
     let account = answer.account().ok_or_else(|| Error::incomplete(operation, "account"))?.to_owned();
     let partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();

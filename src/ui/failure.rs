@@ -10,7 +10,7 @@ use crate::error::{Failure, Kind};
 use crate::plan::{Problem, Problems};
 
 /// What the hints' commands begin with.
-const COMMANDS: [&str; 4] = ["drctl ", "aws ", "cp ", "--"];
+const COMMANDS: [&str; 3] = ["drctl ", "aws ", "cp "];
 
 /// A failure as people read it.
 pub(super) fn text(failure: &Failure, page: Page) -> String {
@@ -72,7 +72,7 @@ pub(super) fn problems(problems: &Problems, page: Page) -> String {
     let theme = if page.color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_width(page.width)
-        .with_context_lines(0)
+        .with_context_lines(1)
         .with_links(false)
         .with_wrap_lines(true);
     let mut text = String::new();

@@ -27,7 +27,7 @@ pub(super) fn document(fields: Value) -> Value {
 pub(super) fn event(name: &str, fields: Value, time: Timestamp) -> Value {
     let mut event = Map::new();
     event.insert("version".to_owned(), VERSION.into());
-    event.insert("time".to_owned(), json!(time));
+    event.insert("time".to_owned(), format!("{time:.3}").into());
     event.insert("event".to_owned(), name.into());
     add(&mut event, fields);
     Value::Object(event)

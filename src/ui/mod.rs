@@ -10,6 +10,8 @@
 //! 4. No secret is shown, not even one that somebody put where drift shows it.
 
 mod failure;
+#[cfg(test)]
+mod fixtures;
 mod json;
 mod lines;
 mod live;
@@ -23,6 +25,7 @@ mod value;
 
 use std::io::{IsTerminal, Write};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -118,6 +121,11 @@ impl Screen {
 
     fn is_json(&self) -> bool {
         self.settings.mode == OutputMode::Json
+    }
+
+    /// Tells whether a result could not be written, for a reason other than that its reader went away.
+    pub fn has_lost_output(&self) -> bool {
+        LOST_OUTPUT.load(Ordering::Relaxed)
     }
 
     /// Shows why a command ends. A silent failure has been shown already.
@@ -330,11 +338,15 @@ fn page(term: &Term, is_terminal: bool, choice: ColorChoice) -> Page {
     Page { width, color }
 }
 
+/// Whether a result could not be written; standard output is one per process, and so is this.
+static LOST_OUTPUT: AtomicBool = AtomicBool::new(false);
+
 /// Writes a result. A reader that went away has seen what it wanted.
 fn print(text: &str) {
     let mut stream = std::io::stdout().lock();
     match writeln!(stream, "{text}").and_then(|()| stream.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            LOST_OUTPUT.store(true, Ordering::Relaxed);
             tell(&format!("error: standard output cannot be written: {error}"));
         }
         _ => {}

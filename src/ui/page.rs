@@ -52,7 +52,8 @@ impl Page {
 pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        // One digit tells short durations apart; a zero tells nothing.
+        0..10 => format!("{:.1} s", duration.as_secs_f64()).replace(".0 s", " s"),
         10..60 => format!("{seconds} s"),
         60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
@@ -78,7 +79,7 @@ mod tests {
     #[test]
     fn durations_read_like_speech() {
         let texts = [0, 1_240, 12_900, 60_000, 130_000, 3_600_000, 3_900_000].map(|ms| span(Duration::from_millis(ms)));
-        assert_eq!(texts, ["0.0 s", "1.2 s", "12 s", "1 min", "2 min 10 s", "1 h", "1 h 5 min"]);
+        assert_eq!(texts, ["0 s", "1.2 s", "12 s", "1 min", "2 min 10 s", "1 h", "1 h 5 min"]);
     }
 
     #[test]

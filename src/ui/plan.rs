@@ -12,6 +12,9 @@ use crate::address::{Address, Scope};
 use crate::changes::{Action, Change, ChangeSet, Difference, Drift};
 use crate::topology::Stack;
 
+/// How many there are of each sort in each scope, the scopes in the order of [`scope_order`].
+pub(super) type ByScope<'a, T> = BTreeMap<(bool, &'a str), BTreeMap<T, usize>>;
+
 /// How many operations of the longest chain are shown.
 const MOST_STEPS: usize = 8;
 
@@ -31,12 +34,9 @@ pub(super) fn text(suffix: &str, set: &ChangeSet, estimate: &Estimate, page: Pag
 pub(super) fn no_changes(suffix: &str, set: &ChangeSet) -> String {
     match set.changes.len() {
         0 => format!("no changes: `{suffix}` has no resources"),
-        number => format!("no changes: {} of `{suffix}` as the plan says", are(number, "resource")),
+        1 => format!("no changes: 1 resource of `{suffix}` is as the plan says"),
+        number => format!("no changes: {number} resources of `{suffix}` are as the plan says"),
     }
-}
-
-fn are(number: usize, thing: &str) -> String {
-    format!("{} {}", count(number, thing), if number == 1 { "is" } else { "are" })
 }
 
 /// The changes as one document.
@@ -195,7 +195,7 @@ pub(super) fn why_kept(change: &Change) -> &'static str {
 
 /// The counts by stack, scope and action.
 fn table(set: &ChangeSet) -> String {
-    let mut counts: BTreeMap<(usize, &str), BTreeMap<(bool, &str), BTreeMap<Action, usize>>> = BTreeMap::new();
+    let mut counts: BTreeMap<(usize, &str), ByScope<'_, Action>> = BTreeMap::new();
     let mut scopes = BTreeSet::new();
     for change in set.changing() {
         let scope = scope_order(change.address.scope());
@@ -229,11 +229,14 @@ pub(super) fn finished(mut table: Table) -> String {
         let alignment = if column.index == 0 { CellAlignment::Left } else { CellAlignment::Right };
         column.set_cell_alignment(alignment);
     }
-    trimmed(&table)
+    trimmed(table)
 }
 
-/// The text of a table without spaces at the ends of lines.
-pub(super) fn trimmed(table: &Table) -> String {
+/// The text of a table without spaces around it.
+pub(super) fn trimmed(mut table: Table) -> String {
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
     table.trim_fmt()
 }
 

@@ -41,11 +41,14 @@ impl RunEnd<'_> {
     }
 
     fn word(&self) -> &'static str {
-        match () {
-            () if !self.report.failed.is_empty() || !self.unrecorded.is_empty() => "failed",
-            () if self.is_interrupted() => "interrupted",
-            () if !self.report.is_complete() || kept_resources(self.set).next().is_some() => "partial",
-            () => "complete",
+        if !self.report.failed.is_empty() || !self.unrecorded.is_empty() {
+            "failed"
+        } else if self.is_interrupted() {
+            "interrupted"
+        } else if !self.report.is_complete() || kept_resources(self.set).next().is_some() {
+            "partial"
+        } else {
+            "complete"
         }
     }
 

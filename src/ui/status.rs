@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::page::{Page, count};
-use super::plan::{drift_lines, drifted_fields, finished, plain_table, scope_order, stack_order, trimmed};
+use super::plan::{ByScope, drift_lines, drifted_fields, finished, plain_table, scope_order, stack_order, trimmed};
 use super::report::output_lines;
 use crate::changes::{Condition, Drift};
 use crate::state::{Deployment, Records, Status};
@@ -110,7 +110,7 @@ fn number(conditions: &[Condition], health: Health) -> usize {
 }
 
 fn table(conditions: &[Condition]) -> String {
-    let mut counts: BTreeMap<(usize, &str), BTreeMap<(bool, &str), BTreeMap<Health, usize>>> = BTreeMap::new();
+    let mut counts: BTreeMap<(usize, &str), ByScope<'_, Health>> = BTreeMap::new();
     let mut scopes = BTreeSet::new();
     for condition in conditions {
         let scope = scope_order(condition.address.scope());
@@ -204,7 +204,7 @@ pub(super) fn records(records: &Records) -> String {
         let protected = if record.protected { "protected" } else { "" };
         table.add_row([&address.to_string(), record.status.word(), &record.stack, protected]);
     }
-    if records.is_empty() { String::new() } else { trimmed(&table) }
+    if records.is_empty() { String::new() } else { trimmed(table) }
 }
 
 /// The records as one document.
