@@ -72,9 +72,9 @@ fn region(builder: &mut Builder<'_>, side: Side, key: &Ref<KeyArn>) -> Events {
     let description = format!("Payment events of {region}");
     let bus = builder.add::<Bus>(scope.clone(), "payments", BusSpec { name, description, kms_key: None });
 
-    let rule = Names::payments(builder, side);
+    let rule = FixedRule::payments(builder, side);
     let dead_letter_rules = match plan.forwarding {
-        true => vec![rule.arn.clone(), Names::forwarding(builder, side).arn],
+        true => vec![rule.arn.clone(), FixedRule::forwarding(builder, side).arn],
         false => vec![rule.arn.clone()],
     };
     let dead_letter = queue(builder, side, "dead-letter", dead_letter_rules, |name, policy| QueueSpec {
@@ -139,7 +139,7 @@ fn forwarding(builder: &mut Builder<'_>, side: Side, role: Ref<RoleArn>, events:
     let (scope, here, there) = (builder.scope(side), builder.region(side), builder.region(side.other()));
     let own = events.side(side);
     let spec = RuleSpec {
-        name: Names::forwarding(builder, side).name,
+        name: FixedRule::forwarding(builder, side).name,
         bus: own.bus.name(),
         description: format!("Events of {here}, for {there}"),
         pattern: own_events(here),
@@ -186,12 +186,12 @@ fn queue(
 }
 
 /// The fixed name of a rule and the ARN that follows from it.
-struct Names {
+struct FixedRule {
     name: String,
     arn: String,
 }
 
-impl Names {
+impl FixedRule {
     fn payments(builder: &Builder<'_>, side: Side) -> Self {
         Self::of(builder, side, "payments")
     }
