@@ -11,7 +11,7 @@ use drctl::address::{Address, Scope};
 use drctl::engine::scheduler::{Action, Event, Limits, Operation, OperationId, Scheduler, simulate};
 use drctl::graph::{Direction, Edge, Graph};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 fn main() {
     let mut random = StdRng::seed_from_u64(1);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::aws::Error;
+
 /// What kind of failure it was; decides the exit code, a documented contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -31,6 +33,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind that an error of AWS belongs to.
+    pub fn of(error: &Error) -> Self {
+        match error {
+            error if error.is_denied() => Self::Denied,
+            Error::Deadline { .. } => Self::Timeout,
+            Error::Blocked(_) => Self::Partial,
+            Error::Taken(_) => Self::Preflight,
+            _ => Self::Failed,
+        }
+    }
+
     /// The exit code.
     pub fn exit_code(self) -> u8 {
         match self {

@@ -222,23 +222,12 @@ pub(super) fn state_failure(error: &StateError) -> Failure {
 
 /// A failure of AWS, with its exit code.
 pub(super) fn aws_failure(what: &str, error: &Error) -> Failure {
-    Failure::new(kind_of(error), what).because(error)
-}
-
-/// The exit code that belongs to an error of AWS.
-pub(super) fn kind_of(error: &Error) -> Kind {
-    match error {
-        error if error.is_denied() => Kind::Denied,
-        Error::Deadline { .. } => Kind::Timeout,
-        Error::Blocked(_) => Kind::Partial,
-        Error::Taken(_) => Kind::Preflight,
-        _ => Kind::Failed,
-    }
+    Failure::new(Kind::of(error), what).because(error)
 }
 
 fn observe_failure(errors: &[ObserveError]) -> Failure {
     let kind =
-        errors.iter().map(|error| kind_of(&error.error)).find(|kind| *kind == Kind::Denied).unwrap_or(Kind::Failed);
+        errors.iter().map(|error| Kind::of(&error.error)).find(|kind| *kind == Kind::Denied).unwrap_or(Kind::Failed);
     let failure = Failure::new(kind, "AWS could not be looked at; nothing was changed");
     errors.iter().fold(failure, |failure, error| failure.because(error)).hint("running the command again is safe")
 }

@@ -257,7 +257,7 @@ pub(super) fn ending(report: &RunReport, cloud: &Cloud) -> Outcome {
         return Err(Failure::silent(Kind::Interrupted(signal)));
     }
     if !report.failed.is_empty() {
-        let kinds: Vec<Kind> = report.failed.iter().map(|(_, error)| super::session::kind_of(error)).collect();
+        let kinds: Vec<Kind> = report.failed.iter().map(|(_, error)| Kind::of(error)).collect();
         // What the reader has to mend first decides: rights, then plain failures, then patience, then leftovers.
         let first = [Kind::Denied, Kind::Failed, Kind::Preflight, Kind::Timeout, Kind::Partial];
         let kind = first.into_iter().find(|kind| kinds.contains(kind)).unwrap_or(Kind::Failed);

@@ -55,7 +55,7 @@ pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> O
         let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
         let family = plan.database.aurora.engine_version.as_str();
         let version = rds_global_cluster::newest_version(aws, regions, family).await.map_err(|error| {
-            Failure::new(error_kind(&error), "cannot find a version of Aurora for both regions").because(error)
+            Failure::new(Kind::of(&error), "cannot find a version of Aurora for both regions").because(error)
         })?;
         facts.insert(ENGINE_VERSION.to_owned(), version.into());
     }
@@ -74,7 +74,7 @@ pub async fn zones(aws: &Aws, plan: &Plan) -> Outcome {
         let clients = aws.region(region);
         let answer = clients.ec2().describe_availability_zones().send().await;
         let answer = answer.map_err(|error| Error::from_sdk(operation, error)).map_err(|error| {
-            Failure::new(error_kind(&error), format!("cannot list the zones of {region}")).because(error)
+            Failure::new(Kind::of(&error), format!("cannot list the zones of {region}")).because(error)
         })?;
         let offered: Vec<&str> = answer.availability_zones().iter().filter_map(|zone| zone.zone_name()).collect();
         for zone in &plan.network.side(side).zones {
@@ -88,5 +88,8 @@ pub async fn zones(aws: &Aws, plan: &Plan) -> Outcome {
         return Ok(());
     }
     let failure = Failure::new(Kind::Preflight, "the plan names zones that do not exist; nothing was changed");
-    Err(missing.into_iter().fold(failure, Failure::because).hint("change `zones` under [network.primary] and [network.secondary]"))
+    Err(missing
+        .into_iter()
+        .fold(failure, Failure::because)
+        .hint("change `zones` under [network.primary] and [network.secondary]"))
 }

@@ -310,11 +310,8 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
 
     builder.stack = Stack::Backup;
     if let (Some(role), Some(aurora)) = (&security.backup, &database.aurora) {
-        let needs = backup::Needs {
-            keys: security.keys.clone(),
-            role: role.clone(),
-            cluster: aurora.clusters.primary.clone(),
-        };
+        let needs =
+            backup::Needs { keys: security.keys.clone(), role: role.clone(), cluster: aurora.clusters.primary.clone() };
         backup::build(builder, &needs);
     }
 
@@ -327,7 +324,7 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
 fn network_needs(security: &security::Security, side: Side) -> network::Needs {
     network::Needs {
         key: security.keys.side(side).clone(),
-        flow_logs_role: security.roles.side(side).flow_logs.as_ref().map(Handle::arn),
+        flow_logs_role: security.roles.side(side).flow_logs.as_ref().map(|role| role.arn()),
     }
 }
 
@@ -335,15 +332,15 @@ fn database_needs(security: &security::Security, networks: &Sides<network::Netwo
     let network = networks.side(side);
     database::Needs {
         key: security.keys.side(side).clone(),
-        private_subnets: network.private_subnets.iter().map(Handle::id).collect(),
-        security_group: network.aurora.as_ref().map(Handle::id),
+        private_subnets: network.private_subnets.iter().map(|subnet| subnet.id()).collect(),
+        security_group: network.aurora.as_ref().map(|handle| handle.id()),
     }
 }
 
 fn storage_needs(security: &security::Security, side: Side) -> storage::Needs {
     storage::Needs {
         key: security.keys.side(side).clone(),
-        replication_role: security.roles.side(side).replication.as_ref().map(Handle::arn),
+        replication_role: security.roles.side(side).replication.as_ref().map(|role| role.arn()),
     }
 }
 
@@ -370,7 +367,7 @@ fn api_needs(
     api::Needs {
         functions: functions.side(side).clone(),
         key: security.keys.side(side).clone(),
-        logging_role: security.roles.side(side).api_logs.as_ref().map(Handle::arn),
+        logging_role: security.roles.side(side).api_logs.as_ref().map(|role| role.arn()),
         certificate: certificates.zip(dns).map(|(certificates, dns)| api::Requested {
             certificate: certificates.side(side).clone(),
             record: Text::from(dns.validation.name()),
@@ -393,14 +390,14 @@ fn routing_needs(
         vpc: network.vpc.clone(),
         internet_gateway: network.internet_gateway.clone(),
         subnets: network.private_subnets.clone(),
-        load_balancer_group: network.load_balancer.as_ref().map(Handle::id),
+        load_balancer_group: network.load_balancer.as_ref().map(|handle| handle.id()),
     }
 }
 
 fn events_needs(security: &security::Security, side: Side) -> events::Needs {
     events::Needs {
         key: security.keys.side(side).clone(),
-        forwarding_role: security.roles.side(side).forwarding.as_ref().map(Handle::arn),
+        forwarding_role: security.roles.side(side).forwarding.as_ref().map(|role| role.arn()),
     }
 }
 
@@ -418,6 +415,6 @@ fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -
                 }
             })
         }),
-        accelerator: routing.accelerator.as_ref().map(Handle::id),
+        accelerator: routing.accelerator.as_ref().map(|accelerator| accelerator.id()),
     }
 }

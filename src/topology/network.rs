@@ -39,8 +39,8 @@ const POSTGRESQL: i32 = 5432;
 pub(super) struct Needs {
     /// The region's key, which encrypts the flow logs.
     pub(super) key: Ref<KeyArn>,
-    /// The role that flow logs are written with.
-    pub(super) flow_logs_role: Ref<RoleArn>,
+    /// The role that flow logs are written with; without it there are none.
+    pub(super) flow_logs_role: Option<Ref<RoleArn>>,
 }
 
 /// What other stacks need of a region's network.
@@ -88,8 +88,8 @@ impl Region<'_, '_> {
         let tables = self.private_tables(&vpc, &private_subnets);
         self.ways_out(&internet_gateway, &public_subnets, &tables);
         let endpoints = ["s3", "dynamodb"].map(|service| self.gateway_endpoint(&vpc, service, &tables));
-        if plan.network.flow_logs.enabled {
-            self.flow_logs(&vpc, needs);
+        if let Some(role) = &needs.flow_logs_role {
+            self.flow_logs(&vpc, &needs.key, role);
         }
 
         let functions = self.group(&vpc, "functions", "Functions");
@@ -211,7 +211,7 @@ impl Region<'_, '_> {
         self.add::<VpcEndpoint>(service, spec)
     }
 
-    fn flow_logs(&mut self, vpc: &Handle<Vpc>, needs: &Needs) {
+    fn flow_logs(&mut self, vpc: &Handle<Vpc>, key: &Ref<KeyArn>, role: &Ref<RoleArn>) {
         let plan = &self.builder.plan().network.flow_logs;
         let name = self.builder.names().flow_logs(self.builder.region(self.side));
         let log_group = self.add::<LogGroup>(
@@ -219,7 +219,7 @@ impl Region<'_, '_> {
             LogGroupSpec {
                 name: name.into(),
                 retention_days: Some(plan.retention_days.days()),
-                key: Some(needs.key.clone()),
+                key: Some(key.clone()),
             },
         );
         self.add::<FlowLog>(
@@ -227,7 +227,7 @@ impl Region<'_, '_> {
             FlowLogSpec {
                 vpc: vpc.id(),
                 log_group: log_group.arn(),
-                role: needs.flow_logs_role.clone(),
+                role: role.clone(),
                 aggregation_seconds: plan.aggregation_seconds,
             },
         );
@@ -300,8 +300,10 @@ mod tests {
         let mut builder =
             Builder::new(Inputs { plan: &plan, suffix: &suffix, account: "1", engine_version: None, code: &code });
         builder.stack = Stack::Network;
-        let needs =
-            Needs { key: Ref::Known("arn:key".into()), flow_logs_role: Ref::Known("arn:aws:iam::1:role/flow".into()) };
+        let needs = Needs {
+            key: Ref::Known("arn:key".into()),
+            flow_logs_role: Some(Ref::Known("arn:aws:iam::1:role/flow".into())),
+        };
         let network = build(&mut builder, Side::Primary, &needs);
         (network, builder.topology)
     }
