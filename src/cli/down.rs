@@ -5,14 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Flags;
-use super::session::{Session, state_failure};
-use super::up::{close, ending, estimate, execute};
-use crate::changes::{self, Action, ChangeSet};
-use crate::engine::observe::Objects;
-use crate::engine::recover;
+use super::session::{Session, run_failure, state_failure};
+use super::up::{ending, estimate};
+use crate::changes::{Action, ChangeSet};
+use crate::engine::run;
 use crate::error::{Failure, Kind, Outcome};
 use crate::resources::Assets;
-use crate::state::{Records, Store};
+use crate::state::Store;
 use crate::ui::Screen;
 
 /// Destroys everything, in reverse order, from the state file alone
@@ -41,10 +40,7 @@ impl Down {
         let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
         let result = self.destroy(&session, suffix.as_str(), &cloud, &store).await;
-        match result.is_ok() && store.records().is_empty() {
-            true => store.remove().await.map_err(|error| state_failure(&error))?,
-            false => close(&store, false).await?,
-        }
+        run::close(&store, result.is_err()).await.map_err(|error| state_failure(&error))?;
         result
     }
 
@@ -56,32 +52,21 @@ impl Down {
         store: &Arc<Store>,
     ) -> Outcome {
         let (events, watcher) = session.screen.watch();
-        // Only what an earlier run left in flight has to be looked at; deletions find out themselves whether all else is there.
-        let records = store.records();
-        let in_flight: Records = records
-            .iter()
-            .filter(|(_, record)| record.status.is_in_flight())
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let objects = match in_flight.is_empty() {
-            true => Objects::new(),
-            false => session.observe(cloud, &in_flight, None, &events).await?,
-        };
-        recover::settle_in_flight(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
-
-        let set = changes::teardown(&store.records(), &objects, &session.kinds);
-        if !set.is_empty() {
-            session.screen.changes(suffix, &set, &estimate(&set, session.flags.parallelism));
-            if !session.flags.yes && !session.screen.confirm_typed(suffix) {
-                return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
+        let execution = Arc::new(session.execution(cloud, store, &events));
+        let end = run::down(&execution, |set| {
+            session.screen.changes(suffix, set, &estimate(set, session.flags.parallelism));
+            match session.flags.yes || session.screen.confirm_typed(suffix) {
+                true => Ok(()),
+                false => Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed")),
             }
-        }
-        let report = execute(session, cloud, store, &events, set.clone()).await;
-        drop(events);
+        })
+        .await;
+        drop((execution, events));
         watcher.finish().await;
-        session.screen.down_report(suffix, &set, &report, &store.unrecorded());
-        ending(&report, cloud)?;
-        self.kept(&set)
+        let end = end.map_err(|error| run_failure(error, cloud, store))?;
+        session.screen.down_report(suffix, &end.set, &end.report, &store.unrecorded());
+        ending(&end.report, cloud)?;
+        self.kept(&end.set)
     }
 
     fn kept(&self, set: &ChangeSet) -> Outcome {

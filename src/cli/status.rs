@@ -4,9 +4,9 @@ use clap::Args;
 
 use super::Flags;
 use super::session::{Session, state_failure};
-use super::up::OUTPUTS;
 use crate::changes;
 use crate::engine::event::Events;
+use crate::engine::run::OUTPUTS;
 use crate::error::{Failure, Kind, Outcome};
 use crate::resources::Assets;
 use crate::ui::Screen;
