@@ -154,7 +154,9 @@ fn without_circles(operations: usize, mut edges: Vec<WeightedEdge>) -> Vec<(Oper
     let node = |id: OperationId| NodeIndex::<u32>::new(id.index());
     let all = edges.iter().map(|&(_, first, then)| (node(first), node(then)));
     let mut graph = DiGraph::<(), ()>::with_capacity(operations, edges.len());
-    (0..operations).for_each(|_| drop(graph.add_node(())));
+    for _ in 0..operations {
+        graph.add_node(());
+    }
     graph.extend_with_edges(all);
     if toposort(&graph, None).is_err() {
         graph.clear_edges();
