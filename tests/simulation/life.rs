@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use drctl::address::Address;
 use drctl::changes::Action;
 use drctl::error::{Failure, Kind};
 use drctl::engine::run::RunError;
@@ -80,15 +81,16 @@ fn down_keeps_the_recorded_order() {
     world.finish_up(&topology);
     let records = world.records();
     assert!(world.down().is_success());
-    let place = |address| {
-        world.cloud.deeds.iter().position(|deed| *deed == Deed::Deleted(address)).expect("everything is deleted")
+    let place = |address: &Address| {
+        let wanted = Deed::Deleted(address.clone());
+        world.cloud.deeds.iter().position(|deed| *deed == wanted).expect("everything is deleted")
     };
     for (address, record) in &records {
         for reference in &record.references {
-            assert!(place(address.clone()) < place(reference.clone()), "{address} before {reference}");
+            assert!(place(address) < place(reference), "{address} before {reference}");
         }
         for first in &record.delete_after {
-            assert!(place(first.clone()) < place(address.clone()), "{first} before {address}");
+            assert!(place(first) < place(address), "{first} before {address}");
         }
     }
 }

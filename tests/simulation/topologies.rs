@@ -8,7 +8,7 @@ use drctl::reference::references;
 use drctl::topology::{Resource, Stack, Topology};
 use rand::Rng;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedMutRandom, IndexedRandom};
 use serde_json::{Value, json};
 
 use super::world::SUFFIX;

@@ -22,7 +22,6 @@ use drctl::state::memory::Memory;
 use drctl::state::{self, Deployment, Entry, Hold, Holder, Medium, Records, StateError, Status, Store};
 use drctl::topology::Topology;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::cloud::{self, Cloud};
