@@ -131,6 +131,8 @@ pub struct Cloud {
     pub faults: Faults,
     /// How long each creation takes beyond the usual.
     pub extra: BTreeMap<Address, Duration>,
+    /// How long each creation keeps its kind at work before the object can be looked at.
+    pub work: BTreeMap<Address, Duration>,
     /// Deletions that are refused until a time.
     pub deferred: BTreeMap<Address, Duration>,
     /// Resources whose kind has a fault and panics.
@@ -164,6 +166,7 @@ impl Cloud {
             disk,
             faults: Faults::default(),
             extra: BTreeMap::new(),
+            work: BTreeMap::new(),
             deferred: BTreeMap::new(),
             faulty: Vec::new(),
             refused: Vec::new(),

@@ -64,7 +64,7 @@ fn with_a_long_creation_pending() {
     // The call number at which the gateway is being waited for and everything beside it is done.
     let mut undisturbed = world.fork();
     assert!(undisturbed.up(&topology).is_success());
-    world.cloud.interrupt_at = Some(undisturbed.cloud.calls - 60);
+    world.cloud.interrupt_at = Some(undisturbed.cloud.calls - 25);
     let ended = world.up(&topology);
     let stopped: Vec<_> = ended.end().report.stopped.iter().map(|operation| &operation.address).collect();
     assert_eq!(stopped, [&gateway]);

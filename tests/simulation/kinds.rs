@@ -57,9 +57,9 @@ static KINDS: &[InMemory] = &[
         seconds: 2,
     },
     InMemory {
-        traits: &const { traits("sim_slow", Recognised::ByToken, false, 300) },
+        traits: &const { traits("sim_slow", Recognised::ByToken, false, 60) },
         recognised: Recognised::ByToken,
-        seconds: 300,
+        seconds: 60,
     },
     InMemory {
         traits: &const { traits("sim_named", Recognised::ByName, false, 1) },
@@ -67,9 +67,9 @@ static KINDS: &[InMemory] = &[
         seconds: 1,
     },
     InMemory {
-        traits: &const { traits("sim_data", Recognised::ByName, true, 20) },
+        traits: &const { traits("sim_data", Recognised::ByName, true, 5) },
         recognised: Recognised::ByName,
-        seconds: 20,
+        seconds: 5,
     },
     InMemory {
         traits: &const { traits("sim_tagged", Recognised::ByTags, false, 1) },
@@ -168,6 +168,7 @@ impl InMemory {
         };
         let id = made?;
         task.identified(&json!({ "id": id })).await?;
+        tokio::time::sleep(cloud(|cloud| cloud.work.get(task.address).copied().unwrap_or_default())).await;
         Ok(AnyObject { spec: spec.clone(), outputs: json!({ "id": id }), tags: task.tags.clone() })
     }
 
@@ -291,7 +292,7 @@ impl AnyKind for InMemory {
                     return Err(Error::Failed(text));
                 }
             }
-            let patience = Patience::seconds(7200, 10);
+            let patience = Patience::seconds(7200, 60);
             task.wait("it to be ready", patience, || self.is_ready(&id)).await?;
             if object.spec != spec {
                 self.update(&id, &spec, task).await?;
@@ -315,11 +316,11 @@ impl AnyKind for InMemory {
                 return Ok(Deletion::Deferred { until, reason: "replicas may go once a day".to_owned() });
             }
             if cloud(|cloud| cloud.get(id).is_some_and(|object| object.ready_at > cloud.now())) {
-                task.wait("it to be ready", Patience::seconds(7200, 10), || self.is_ready(id)).await?;
+                task.wait("it to be ready", Patience::seconds(7200, 60), || self.is_ready(id)).await?;
             }
             let operation = self.operation("Delete");
             call(&operation, true, |cloud| cloud.delete(&operation, id, self.seconds)).await?;
-            task.wait("it to be gone", Patience::seconds(7200, 10), || self.is_gone(id)).await?;
+            task.wait("it to be gone", Patience::seconds(7200, 60), || self.is_gone(id)).await?;
             Ok(Deletion::Gone)
         })
     }

@@ -3,6 +3,7 @@
 //! A crash drops everything but the cloud and the disk. The time goes on from run to run, without a pause between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use drctl::aws::transport::Transport;
 use drctl::aws::{Aws, Connection, tags};
 use drctl::changes::ChangeSet;
 use drctl::engine::event::Events;
-use drctl::engine::executor::Execution;
+use drctl::engine::executor::{Execution, RunReport};
 use drctl::engine::run::{self, End, Goal, RunError};
 use drctl::engine::scheduler::Limits;
 use drctl::error::Failure;
@@ -40,7 +41,6 @@ pub enum Command<'a> {
 }
 
 /// How a run ended.
-#[derive(Debug)]
 pub enum Ended {
     /// The process died.
     Crashed,
@@ -59,6 +59,34 @@ pub enum Ended {
         /// How long it took, in virtual time.
         elapsed: Duration,
     },
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crashed => f.write_str("the process died"),
+            Self::Nothing => f.write_str("there was no deployment"),
+            Self::Closed(error) => write!(f, "the state could not be opened: {error}"),
+            Self::Run { result, kept, unrecorded, elapsed } => {
+                match result.as_ref() {
+                    Err(error) => write!(f, "{error:?}")?,
+                    Ok(end) => {
+                        for change in end.set.changing() {
+                            let fields: Vec<_> = change.differences.iter().map(|found| &found.field).collect();
+                            writeln!(f, "  {} {} {fields:?}", change.action, change.address)?;
+                        }
+                        let RunReport { failed, deferred, skipped, stopped, not_started, .. } = &end.report;
+                        for (operation, error) in failed {
+                            writeln!(f, "  failed: {operation}: {error}")?;
+                        }
+                        let other = [deferred.len(), skipped.len(), stopped.len(), not_started.len()];
+                        writeln!(f, "  deferred, skipped, stopped, not started: {other:?}")?;
+                    }
+                }
+                write!(f, "  kept: {kept:?}, unrecorded: {unrecorded:?}, after {elapsed:?}")
+            }
+        }
+    }
 }
 
 impl Ended {
