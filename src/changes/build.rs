@@ -136,12 +136,13 @@ fn change(
                 (Action::Replace, found, expected.delete + expected.create)
             } else if creating.is_some() {
                 (Action::Create, Vec::new(), expected.create)
-            } else if record.is_none() {
-                (Action::Adopt, found, expected.update)
-            } else if found.is_empty() {
-                (Action::None, found, 0)
             } else {
-                (Action::Update, found, expected.update)
+                match record.as_ref().map(|record| &record.status) {
+                    None | Some(Status::Adopting) => (Action::Adopt, found, expected.update),
+                    Some(Status::Ready) if found.is_empty() => (Action::None, found, 0),
+                    // What was left in flight may not be usable yet, even when nothing differs.
+                    Some(_) => (Action::Update, found, expected.update),
+                }
             }
         }
     };
@@ -197,8 +198,10 @@ pub(super) fn drift(record: Option<&Record>, object: Option<&AnyObject>) -> Drif
 /// Compares an object with a spec that may have tags: only keys that are desired or that drctl set before count.
 fn between(object: &AnyObject, desired: &Value, record: Option<&Record>, immutable: &[&str]) -> Vec<Difference> {
     let wanted = desired.get("tags");
-    let recorded = record.and_then(|record| record.spec.get("tags"));
-    let ours = |key: &str| [wanted, recorded].into_iter().flatten().any(|tags| tags.get(key).is_some());
+    let ours = |key: &str| {
+        let desired = wanted.is_some_and(|tags| tags.get(key).is_some());
+        desired || record.is_some_and(|record| record.all_tags().any(|recorded| recorded == key))
+    };
     let actual = seen(object, wanted.is_some().then_some(&ours as &dyn Fn(&str) -> bool));
     differences(&actual, desired, immutable)
 }

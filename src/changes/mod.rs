@@ -6,7 +6,7 @@
 //! Invariants:
 //! 1. Only fields drctl sets are compared; what AWS fills in is not a difference.
 //! 2. A change names every field that causes it, and which of them force replacement.
-//! 3. A resource whose desired spec equals the observed object has no change, whatever the record says.
+//! 3. A resource whose desired spec equals the observed object has no change, unless an earlier run left it in flight.
 //! 4. An object that is not on record is adopted only when it says it is ours; else the run stops before it changes anything.
 
 mod build;

@@ -442,13 +442,12 @@ impl Work {
     fn task<'a>(&'a self, kind: &dyn AnyKind, spec: &Value, token: &'a str) -> Task<'a> {
         let tags: Tags =
             spec.get("tags").and_then(|tags| serde_json::from_value(tags.clone()).ok()).unwrap_or_default();
-        let recorded = self.change.record.as_ref().and_then(|record| record.spec.get("tags")?.as_object());
         let scope = self.operation.address.scope().clone();
         Task {
             context: Context::new(self.execution.surroundings.clone(), scope, kind.traits()),
             address: &self.operation.address,
             tags,
-            recorded_tags: recorded.into_iter().flat_map(|tags| tags.keys().cloned()).collect(),
+            recorded_tags: self.change.record.iter().flat_map(|record| record.all_tags().cloned()).collect(),
             token,
             observer: self,
         }

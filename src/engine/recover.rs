@@ -1,10 +1,11 @@
-//! Settles what an earlier run left in flight, before anything else happens.
+//! Settles what an earlier run left uncertain, before anything else happens.
 //!
-//! A record in flight says that a call may have been made whose end is unknown. What `observe` sees decides. An object that is
-//! there stays on record, as it was seen. An object that is not there and whose id was never known leaves the record, unless it is
-//! still wanted: then the record keeps the token, so that AWS answers the next try with the first object should there be one.
-//! An object that is not there although its id is known was deleted, or is about to vanish: that is for a deletion to
-//! finish, which waits until the name is free. Deciding is pure; only the recording is not.
+//! An intent without an id says that an object may have been made that nobody has heard of. What `observe` sees decides: an
+//! object that is there and ours gets its id on record. One that is not there leaves the record, unless it is still wanted:
+//! then the record keeps the token, so that AWS answers the next try with the first object should there be one.
+//!
+//! Whatever has an id stays in flight until the work on it is done: `up` ensures it once more even when nothing differs, because
+//! it may not be usable yet, and finishes the deletion of what vanished; `down` deletes it. Deciding is pure; only the recording is not.
 
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use serde_json::Value;
 
 use super::event::{Event, Events};
 use super::observe::Objects;
-use crate::address::Address;
 use crate::changes;
 use crate::resources::{AnyObject, Kinds};
 use crate::state::{Desired, Entry, Record, Records, StateError, Status, Store};
@@ -21,8 +21,7 @@ use crate::topology::Topology;
 /// For how long after its intent a new object may not be seen by a look for its tags (`x.consistency.unfiltered-list`).
 pub const UNSEEN: Duration = Duration::from_secs(5);
 
-/// Settles every record in flight against what was seen. With a topology, what it wants is kept (`up`); without one, only
-/// what decides whether there is something to delete is settled (`down`).
+/// Settles every uncertain record against what was seen. What the topology wants keeps its token; `down` wants nothing.
 ///
 /// # Errors
 /// When the state cannot be written.
@@ -35,14 +34,8 @@ pub async fn settle(
 ) -> Result<(), StateError> {
     let suffix = store.deployment().suffix;
     for (address, record) in store.records() {
-        let wanted = match topology {
-            Some(topology) => topology.resources.contains_key(&address),
-            None if is_uncertain(&record) => false,
-            None => continue,
-        };
-        let ours = |object: &&AnyObject| {
-            record.is_identified() || changes::foreign_owner(kinds, &address, object, &suffix).is_none()
-        };
+        let wanted = topology.is_some_and(|topology| topology.resources.contains_key(&address));
+        let ours = |object: &&AnyObject| changes::foreign_owner(kinds, &address, object, &suffix).is_none();
         if let Some((entry, outcome)) = settlement(&record, objects.get(&address).filter(ours), wanted) {
             store.record(&address, entry).await?;
             events.tell(Event::Settled { address, outcome: outcome.to_owned() });
@@ -71,53 +64,19 @@ fn is_uncertain(record: &Record) -> bool {
     matches!(record.status, Status::Creating | Status::Adopting) && !record.is_identified()
 }
 
-/// What an observation says about a record in flight; `None` when there is nothing to settle.
+/// What an observation says about a record; `None` when there is nothing to settle.
 fn settlement(record: &Record, object: Option<&AnyObject>, wanted: bool) -> Option<(Entry, &'static str)> {
-    match (&record.status, object) {
-        (Status::Ready, _) => None,
-        // The next creation carries on with the same token; until then the ids are what has to be kept.
-        (Status::Creating, Some(object)) => (record.outputs != object.outputs).then(|| {
+    if !is_uncertain(record) {
+        return None;
+    }
+    match object {
+        Some(object) => {
             let entry = Entry::Identified { outputs: object.outputs.clone() };
-            (entry, "it was created, and its ids were not on record yet")
-        }),
-        (Status::Creating, None) if wanted => None,
-        (_, None) => is_uncertain(record).then_some((Entry::Deleted, "it was not created")),
-        (Status::Updating | Status::Adopting, Some(object)) => {
-            Some((observed(record, object), "it exists; what differs will be changed"))
+            Some((entry, "it exists, and its ids were not on record yet"))
         }
-        (Status::Deleting | Status::Deferred { .. }, Some(object)) => {
-            Some((observed(record, object), "it still exists"))
-        }
+        None if wanted && record.status == Status::Creating => None,
+        None => Some((Entry::Deleted, "it was not created")),
     }
-}
-
-/// The object as it was seen. The tags that drctl may have set are told by both shapes of the record.
-fn observed(record: &Record, object: &AnyObject) -> Entry {
-    let pending = record.pending.as_deref();
-    let specs = [Some(&record.spec), pending.map(|pending| &pending.spec)];
-    let ours =
-        |key: &str| specs.iter().flatten().any(|spec| spec.get("tags").is_some_and(|tags| tags.get(key).is_some()));
-    let mut desired = Desired {
-        stack: record.stack.clone(),
-        spec: changes::seen(object, record.spec.get("tags").is_some().then_some(&ours as &dyn Fn(&str) -> bool)),
-        references: record.references.clone(),
-        delete_after: record.delete_after.clone(),
-        lock_group: record.lock_group.clone(),
-        data_bearing: record.data_bearing,
-        protected: record.protected,
-    };
-    // Part of an update may have reached the object, so its edges hold too.
-    if let Some(pending) = pending {
-        desired.references.extend(only_new(&record.references, &pending.references));
-        desired.delete_after.extend(only_new(&record.delete_after, &pending.delete_after));
-        desired.data_bearing |= pending.data_bearing;
-        desired.protected |= pending.protected;
-    }
-    Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }
-}
-
-fn only_new(known: &[Address], more: &[Address]) -> Vec<Address> {
-    more.iter().filter(|address| !known.contains(address)).cloned().collect()
 }
 
 /// The entry that puts an object on record that has none, as it was seen.

@@ -266,9 +266,10 @@ impl Cloud {
     /// Begins to delete an object, unless others are in it.
     pub fn delete(&mut self, operation: &str, id: &str, seconds: u64) -> Result<()> {
         let now = self.now();
-        let inside = self.objects.iter().find(|(_, object)| {
-            object.spec["parent"] == id && object.gone_at.is_none_or(|at| at > now)
-        });
+        let inside = self
+            .objects
+            .iter()
+            .find(|(_, object)| object.spec["parent"] == id && object.gone_at.is_none_or(|at| at > now));
         if let Some((inside, _)) = inside {
             return Err(refusal(operation, &format!("DependencyViolation.{inside}"), 400));
         }
@@ -334,7 +335,13 @@ fn referred(spec: &Value) -> Vec<String> {
 /// A refusal.
 pub fn refusal(operation: &str, code: &str, status: u16) -> Error {
     let message = "says the cloud in memory".to_owned();
-    Error::Refused(Refusal { operation: operation.to_owned(), code: code.to_owned(), message, request_id: None, status })
+    Error::Refused(Refusal {
+        operation: operation.to_owned(),
+        code: code.to_owned(),
+        message,
+        request_id: None,
+        status,
+    })
 }
 
 /// One call: it travels, may go wrong, takes effect, and is answered.

@@ -15,7 +15,8 @@ fn moments(base: &World, command: Command<'_>) -> Vec<Death> {
     let mut world = base.fork();
     let before = world.disk.writes();
     assert!(world.run(command).is_success(), "an undisturbed run succeeds");
-    let calls = (1..=world.cloud.calls).flat_map(|call| [false, true].map(|after| Death::Call(CrashAt { call, after })));
+    let calls =
+        (1..=world.cloud.calls).flat_map(|call| [false, true].map(|after| Death::Call(CrashAt { call, after })));
     let writes = world.disk.writes() - before;
     let effects = [Effect::None, Effect::Part(9), Effect::Whole];
     calls.chain((1..=writes).flat_map(|number| effects.map(|effect| Death::Write(number, effect)))).collect()

@@ -34,5 +34,11 @@ fn a_run_takes_as_long_as_its_critical_path() {
     let ended = world.up(&design.topology());
     assert!(ended.is_success());
     let over = ended.elapsed().as_secs_f64() / critical.as_secs_f64() - 1.0;
-    assert!(over < 0.02, "{:.1} s is {:.2} % over {:.1} s", ended.elapsed().as_secs_f64(), over * 100.0, critical.as_secs_f64());
+    assert!(
+        over < 0.02,
+        "{:.1} s is {:.2} % over {:.1} s",
+        ended.elapsed().as_secs_f64(),
+        over * 100.0,
+        critical.as_secs_f64()
+    );
 }

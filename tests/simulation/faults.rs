@@ -21,10 +21,14 @@ fn a_refusal_stops_only_what_depends_on_it() {
     let report = &ended.end().report;
     let failed: Vec<_> = report.failed.iter().map(|(operation, _)| operation.address.name()).collect();
     assert_eq!(failed, ["room-a"], "each root cause once");
-    let skipped: BTreeSet<_> = report.skipped.iter().map(|(operation, because)| {
-        assert_eq!(because.name(), "room-a");
-        operation.address.name()
-    }).collect();
+    let skipped: BTreeSet<_> = report
+        .skipped
+        .iter()
+        .map(|(operation, because)| {
+            assert_eq!(because.name(), "room-a");
+            operation.address.name()
+        })
+        .collect();
     assert_eq!(skipped, BTreeSet::from(["gateway", "record-1", "function", "alarm"]));
     assert_eq!(report.succeeded.len(), topology.resources.len() - 5, "everything else finishes");
     assert!(report.not_started.is_empty() && report.stopped.is_empty());
@@ -108,11 +112,11 @@ fn a_full_disk_stops_the_run_and_every_id_is_told() {
 fn check_everything_is_told(world: &World, ended: &Ended) {
     let Ended::Run { unrecorded, result, .. } = ended else { return };
     let records = world.records();
-    let told: BTreeSet<&str> =
-        unrecorded.iter().filter_map(|(_, entry)| entry.outputs()?["id"].as_str()).collect();
+    let told: BTreeSet<&str> = unrecorded.iter().filter_map(|(_, entry)| entry.outputs()?["id"].as_str()).collect();
     for (id, object) in world.cloud.live() {
         let address = object.address.as_ref().expect("all objects are ours");
-        let record = records.get(address).unwrap_or_else(|| panic!("invariant 1: {address} was made without an intent"));
+        let record =
+            records.get(address).unwrap_or_else(|| panic!("invariant 1: {address} was made without an intent"));
         assert!(
             record.outputs["id"] == id.as_str() || told.contains(id.as_str()),
             "invariant 3: {id} is neither on record nor told: {unrecorded:?}"

@@ -311,7 +311,8 @@ impl AnyKind for InMemory {
         Box::pin(async move {
             let id = outputs["id"].as_str().expect("what is deleted has an id");
             let _busy = begin("delete", task.address, self.locks(spec, Some(id)));
-            if let Some(until) = cloud(|cloud| cloud.deferred.get(task.address).copied().filter(|at| *at > cloud.now())) {
+            if let Some(until) = cloud(|cloud| cloud.deferred.get(task.address).copied().filter(|at| *at > cloud.now()))
+            {
                 let until = Timestamp::UNIX_EPOCH + until;
                 return Ok(Deletion::Deferred { until, reason: "replicas may go once a day".to_owned() });
             }

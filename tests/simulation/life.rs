@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use drctl::address::Address;
 use drctl::changes::Action;
-use drctl::error::{Failure, Kind};
 use drctl::engine::run::RunError;
 use drctl::engine::scheduler::Limits;
+use drctl::error::{Failure, Kind};
 use drctl::state::Status;
 use std::time::Duration;
 

@@ -78,7 +78,8 @@ fn disturb(world: &mut World, dice: &mut StdRng) -> bool {
 /// Somebody changes or deletes an object that nothing is in.
 fn drift(world: &mut World, dice: &mut StdRng) {
     let Some(id) = world.cloud.live().map(|(id, _)| id.clone()).choose(dice) else { return };
-    let holds = world.cloud.objects.values().any(|object| object.gone_at.is_none() && object.spec["parent"] == id.as_str());
+    let holds =
+        world.cloud.objects.values().any(|object| object.gone_at.is_none() && object.spec["parent"] == id.as_str());
     let now = world.cloud.now();
     let object = world.cloud.objects.get_mut(&id).expect("it is there");
     match dice.random_range(0..3) {
