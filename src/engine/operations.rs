@@ -171,3 +171,90 @@ fn without_circles(operations: usize, mut edges: Vec<WeightedEdge>) -> Vec<(Oper
     }
     edges.into_iter().map(|(_, first, then)| (first, then)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scheduler::{Limits, Scheduler};
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::graph::test_graphs::address;
+    use crate::state::{Desired, Entry, next};
+    use crate::topology::{Resource, Stack};
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    /// A change of a resource whose record and plan refer to others by name.
+    fn change(name: &str, action: changes::Action, recorded: &[&str], wanted: Option<&[&str]>) -> (Address, Change) {
+        let references = recorded.iter().map(|name| address(name)).collect();
+        let desired = Some(Desired { references, ..Desired::default() });
+        let seen = Entry::Observed { outputs: json!({ "id": name }), desired };
+        let record = next(None, &seen, Timestamp::UNIX_EPOCH).unwrap().map(Arc::new);
+        let resource = wanted.map(|references| Resource {
+            address: address(name),
+            stack: Stack::Network,
+            spec: json!({}),
+            references: references.iter().map(|name| address(name)).collect(),
+            delete_after: BTreeMap::new(),
+            lock_group: None,
+            data_bearing: false,
+            protected: false,
+        });
+        let change = Change {
+            address: address(name),
+            stack: "network".to_owned(),
+            action,
+            differences: Vec::new(),
+            drift: changes::Drift::None,
+            desired: resource,
+            object: None,
+            record,
+            expected: Duration::ZERO,
+        };
+        (address(name), change)
+    }
+
+    fn order(changes: Vec<(Address, Change)>) -> Vec<String> {
+        let set = ChangeSet { changes: changes.into_iter().collect(), ..ChangeSet::default() };
+        let mut scheduler = Scheduler::new(operations(&set), &Limits::default()).expect("no circle");
+        let mut running = scheduler.start();
+        let mut order = Vec::new();
+        while let Some(id) = running.pop() {
+            let operation = scheduler.operation(id);
+            order.push(format!("{} {}", operation.action, operation.address.name()));
+            running.extend(scheduler.on(super::super::scheduler::Event::Succeeded(id)));
+        }
+        assert_eq!(order.len(), scheduler.len(), "everything is done");
+        order
+    }
+
+    /// Invariant 2: records that contradict each other do not keep `down` from ending.
+    #[test]
+    fn records_that_refer_to_each_other_are_deleted_all_the_same() {
+        use changes::Action::Delete;
+        let deleted = order(vec![change("a", Delete, &["b"], None), change("b", Delete, &["a"], None)]);
+        assert_eq!(deleted.len(), 2);
+    }
+
+    /// Invariant 2: `user` lets go of `old`, which needs `base`, which is replaced and stays in use.
+    #[test]
+    fn letting_go_gives_way_where_it_would_close_a_circle() {
+        use changes::Action::{Delete, Replace, Update};
+        let order = order(vec![
+            change("base", Replace, &[], Some(&[])),
+            change("old", Delete, &["base"], None),
+            change("user", Update, &["old", "base"], Some(&["base"])),
+        ]);
+        assert_eq!(order, ["delete old", "delete base", "create base", "update user"]);
+    }
+
+    /// Invariant 1, and the order of replacements: what is in something goes before it and comes after it.
+    #[test]
+    fn replacements_go_inside_out_and_come_outside_in() {
+        use changes::Action::Replace;
+        let order =
+            order(vec![change("vpc", Replace, &[], Some(&[])), change("subnet", Replace, &["vpc"], Some(&["vpc"]))]);
+        assert_eq!(order, ["delete subnet", "delete vpc", "create vpc", "create subnet"]);
+    }
+}
