@@ -139,13 +139,13 @@ mod tests {
             let graph = graph(&dependencies);
             let expected = |id: usize| Duration::from_secs(id as u64 * 7 % 13);
             for direction in [Direction::Create, Direction::Delete] {
-                let mut end = BTreeMap::new();
+                let mut end: BTreeMap<&Address, Duration> = BTreeMap::new();
                 let mut order: Vec<_> = graph.order().collect();
                 if direction == Direction::Delete {
                     order.reverse();
                 }
                 for address in order {
-                    let start = graph.waits_for(address, direction).map(|other| end[other]).max().unwrap_or_default();
+                    let start = graph.waits_for(address, direction).map(|other| end[&other]).max().unwrap_or_default();
                     end.insert(address, start + expected(*graph.get(address).unwrap()));
                 }
                 let path = graph.critical_path(direction, |_, &id| expected(id));

@@ -439,7 +439,7 @@ proptest! {
     fn limited_runs_take_what_holds_them_up(operations in random_operations(), limits in random_limits()) {
         let result = simulate(operations.clone(), &limits).unwrap();
         prop_assert!(result.makespan >= result.critical_length);
-        prop_assert!(result.makespan <= operations.iter().map(|operation| operation.expected).sum());
+        prop_assert!(result.makespan <= operations.iter().map(|operation| operation.expected).sum::<Duration>());
         prop_assert_eq!(result.bottleneck.iter().map(|id| operations[id.0].expected).sum::<Duration>(), result.makespan);
     }
 }
