@@ -8,12 +8,13 @@ use super::cloud::Faults;
 use super::topologies::{at, small};
 use super::world::{Command, Ended, World};
 
-/// A signal at every call of a command, everything else undisturbed or, the second time, with slow answers.
+/// A signal at every call of a command, and at every third one once more with faults of all sorts.
 fn interrupt_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
     let mut undisturbed = base.fork();
     assert!(undisturbed.run(command).is_success());
     for call in 1..=undisturbed.cloud.calls {
-        for faults in [Faults::default(), Faults { probability: 0.5, left: 1000 }] {
+        let disturbed = (call % 3 == 0).then_some(Faults { probability: 0.5, left: 1000 });
+        for faults in [Some(Faults::default()), disturbed].into_iter().flatten() {
             let mut world = base.fork();
             world.cloud.interrupt_at = Some(call);
             world.cloud.faults = faults;

@@ -18,7 +18,7 @@ use super::world::{Command, World};
 /// one does nothing, and `down` leaves nothing.
 #[test]
 fn every_life_ends_well() {
-    with_seeds("every_life_ends_well", 300, 100, live);
+    with_seeds("every_life_ends_well", 200, 60, live);
 }
 
 fn live(seed: u64) {
