@@ -29,59 +29,59 @@ thread_local! {
 }
 
 /// Looks at or changes the cloud of the run on this thread.
-pub fn cloud<T>(work: impl FnOnce(&mut Cloud) -> T) -> T {
+pub(crate) fn cloud<T>(work: impl FnOnce(&mut Cloud) -> T) -> T {
     CLOUD.with_borrow_mut(|cloud| work(cloud.as_mut().expect("a run is going on")))
 }
 
 /// Puts a cloud under the run that begins on this thread.
-pub fn install(cloud: Cloud) {
+pub(crate) fn install(cloud: Cloud) {
     CLOUD.set(Some(cloud));
 }
 
 /// Takes the cloud back after a run.
-pub fn take() -> Cloud {
+pub(crate) fn take() -> Cloud {
     CLOUD.take().expect("a run has ended")
 }
 
 /// One object.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub(crate) struct Object {
     /// Whose it is for the checks of tests; the engine never sees this.
-    pub address: Option<Address>,
+    pub(crate) address: Option<Address>,
     /// Its kind.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Its fixed name.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Its properties, without tags.
-    pub spec: Value,
+    pub(crate) spec: Value,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
     /// Counts its updates.
-    pub version: u32,
+    pub(crate) version: u32,
     /// When it becomes usable.
-    pub ready_at: Duration,
+    pub(crate) ready_at: Duration,
     /// When a look for its tags finds it.
-    pub visible_at: Duration,
+    pub(crate) visible_at: Duration,
     /// When it is gone, once it was deleted.
-    pub gone_at: Option<Duration>,
+    pub(crate) gone_at: Option<Duration>,
 }
 
 /// A call at which the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CrashAt {
+pub(crate) struct CrashAt {
     /// The number of the call in the run, from 1.
-    pub call: u64,
+    pub(crate) call: u64,
     /// Whether the call takes effect.
-    pub after: bool,
+    pub(crate) after: bool,
 }
 
 /// What may go wrong with calls, and how often.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// The probability per call.
-    pub probability: f64,
+    pub(crate) probability: f64,
     /// How many more happen at most.
-    pub left: u32,
+    pub(crate) left: u32,
 }
 
 enum Fault {
@@ -93,7 +93,7 @@ enum Fault {
 
 /// What the engine did, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// The object of this address is gone.
     Deleted(Address),
     /// The object of this address was made or changed.
@@ -102,53 +102,53 @@ pub enum Deed {
 
 /// The cloud.
 #[derive(Clone)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     /// Every object there ever was, by id.
-    pub objects: BTreeMap<String, Object>,
+    pub(crate) objects: BTreeMap<String, Object>,
     tokens: HashMap<String, (String, Value)>,
     /// The virtual time at which the run on this thread began.
-    pub begin: Duration,
+    pub(crate) begin: Duration,
     started: Option<Instant>,
     random: StdRng,
     /// The calls of this run.
-    pub calls: u64,
+    pub(crate) calls: u64,
     /// Those that change something.
-    pub mutations: u64,
+    pub(crate) mutations: u64,
     /// Where the process dies.
-    pub crash: Option<CrashAt>,
+    pub(crate) crash: Option<CrashAt>,
     /// Told when it has died.
-    pub dead: Arc<Notify>,
+    pub(crate) dead: Arc<Notify>,
     is_dead: bool,
     /// The call at which a signal comes.
-    pub interrupt_at: Option<u64>,
+    pub(crate) interrupt_at: Option<u64>,
     /// When it came.
-    pub interrupted: Option<Duration>,
+    pub(crate) interrupted: Option<Duration>,
     /// The shutdown of this run.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
     /// The disk of the machine that the run is on.
-    pub disk: Memory,
+    pub(crate) disk: Memory,
     /// What goes wrong.
-    pub faults: Faults,
+    pub(crate) faults: Faults,
     /// How long each creation takes beyond the usual.
-    pub extra: BTreeMap<Address, Duration>,
+    pub(crate) extra: BTreeMap<Address, Duration>,
     /// How long each creation keeps its kind at work before the object can be looked at.
-    pub work: BTreeMap<Address, Duration>,
+    pub(crate) work: BTreeMap<Address, Duration>,
     /// Deletions that are refused until a time.
-    pub deferred: BTreeMap<Address, Duration>,
+    pub(crate) deferred: BTreeMap<Address, Duration>,
     /// Resources whose kind has a fault and panics.
-    pub faulty: Vec<Address>,
+    pub(crate) faulty: Vec<Address>,
     /// Resources that AWS refuses to make.
-    pub refused: Vec<Address>,
+    pub(crate) refused: Vec<Address>,
     /// What the engine did in this run.
-    pub deeds: Vec<Deed>,
+    pub(crate) deeds: Vec<Deed>,
     busy: Vec<String>,
     /// What must never happen.
-    pub violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
 }
 
 impl Cloud {
     /// An empty cloud whose delays and faults come from a seed.
-    pub fn new(seed: u64, disk: Memory) -> Self {
+    pub(crate) fn new(seed: u64, disk: Memory) -> Self {
         Self {
             objects: BTreeMap::new(),
             tokens: HashMap::new(),
@@ -177,7 +177,7 @@ impl Cloud {
     }
 
     /// Prepares for the next run, on a machine that has just started.
-    pub fn restart(&mut self, disk: Memory) {
+    pub(crate) fn restart(&mut self, disk: Memory) {
         (self.calls, self.mutations, self.is_dead) = (0, 0, false);
         (self.interrupted, self.started) = (None, Some(Instant::now()));
         (self.dead, self.shutdown) = (Arc::default(), Shutdown::default());
@@ -187,29 +187,29 @@ impl Cloud {
     }
 
     /// Forgets the disturbances of the last run and keeps its time.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.begin = self.now();
         self.started = None;
         (self.crash, self.interrupt_at, self.faults) = (None, None, Faults::default());
     }
 
     /// The virtual time.
-    pub fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         self.begin + self.started.map(|started| started.elapsed()).unwrap_or_default()
     }
 
     /// The objects that are there and not about to go.
-    pub fn live(&self) -> impl Iterator<Item = (&String, &Object)> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&String, &Object)> {
         self.objects.iter().filter(|(_, object)| object.gone_at.is_none())
     }
 
     /// The object of an id, unless it is gone or going.
-    pub fn get(&self, id: &str) -> Option<&Object> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Object> {
         self.objects.get(id).filter(|object| object.gone_at.is_none())
     }
 
     /// What the outputs of an object are now.
-    pub fn outputs(&self, id: &str, object: &Object) -> Value {
+    pub(crate) fn outputs(&self, id: &str, object: &Object) -> Value {
         let mut outputs = json!({ "id": id, "version": format!("{id}:v{}", object.version) });
         if object.ready_at <= self.now() {
             outputs["endpoint"] = format!("{id}.example").into();
@@ -218,7 +218,7 @@ impl Cloud {
     }
 
     /// Creates an object.
-    pub fn create(&mut self, operation: &str, token: Option<&str>, object: Object) -> Result<String> {
+    pub(crate) fn create(&mut self, operation: &str, token: Option<&str>, object: Object) -> Result<String> {
         if let Some(token) = token
             && let Some((id, spec)) = self.tokens.get(token)
         {
@@ -241,7 +241,7 @@ impl Cloud {
     }
 
     /// The id of what has a name, even while it is going.
-    pub fn named(&self, kind: &str, name: Option<&str>) -> Option<String> {
+    pub(crate) fn named(&self, kind: &str, name: Option<&str>) -> Option<String> {
         let there = |object: &Object| object.gone_at.is_none_or(|at| at > self.now());
         let found = self.objects.iter().find(|(_, object)| {
             object.kind == kind && object.name.as_deref() == name && name.is_some() && there(object)
@@ -250,7 +250,7 @@ impl Cloud {
     }
 
     /// Refuses references to what is not there or not usable yet.
-    pub fn check_references(&self, operation: &str, spec: &Value) -> Result<()> {
+    pub(crate) fn check_references(&self, operation: &str, spec: &Value) -> Result<()> {
         for id in referred(spec) {
             match self.get(&id) {
                 None => return Err(refusal(operation, &format!("Dependency.{id}.NotFound"), 400)),
@@ -264,7 +264,7 @@ impl Cloud {
     }
 
     /// Begins to delete an object, unless others are in it.
-    pub fn delete(&mut self, operation: &str, id: &str, seconds: u64) -> Result<()> {
+    pub(crate) fn delete(&mut self, operation: &str, id: &str, seconds: u64) -> Result<()> {
         let now = self.now();
         let inside = self
             .objects
@@ -320,7 +320,7 @@ impl Cloud {
     }
 
     /// A random duration of so many milliseconds at most.
-    pub fn milliseconds(&mut self, most: u64) -> Duration {
+    pub(crate) fn milliseconds(&mut self, most: u64) -> Duration {
         Duration::from_millis(self.random.random_range(1..=most))
     }
 }
@@ -333,7 +333,7 @@ fn referred(spec: &Value) -> Vec<String> {
 }
 
 /// A refusal.
-pub fn refusal(operation: &str, code: &str, status: u16) -> Error {
+pub(crate) fn refusal(operation: &str, code: &str, status: u16) -> Error {
     let message = "says the cloud in memory".to_owned();
     Error::Refused(Refusal {
         operation: operation.to_owned(),
@@ -345,7 +345,11 @@ pub fn refusal(operation: &str, code: &str, status: u16) -> Error {
 }
 
 /// One call: it travels, may go wrong, takes effect, and is answered.
-pub async fn call<T>(operation: &str, mutating: bool, effect: impl FnOnce(&mut Cloud) -> Result<T>) -> Result<T> {
+pub(crate) async fn call<T>(
+    operation: &str,
+    mutating: bool,
+    effect: impl FnOnce(&mut Cloud) -> Result<T>,
+) -> Result<T> {
     sleep(cloud(|cloud| cloud.milliseconds(300))).await;
     let Some(sent) = cloud(|cloud| cloud.send(mutating)) else { return pending().await };
     let fault = sent?;
@@ -384,10 +388,10 @@ pub async fn call<T>(operation: &str, mutating: bool, effect: impl FnOnce(&mut C
 }
 
 /// Holds what may not be done side by side while a verb is at work.
-pub struct Busy(Vec<String>);
+pub(crate) struct Busy(Vec<String>);
 
 /// Begins a verb that changes something.
-pub fn begin(verb: &str, address: &Address, locks: Vec<String>) -> Busy {
+pub(crate) fn begin(verb: &str, address: &Address, locks: Vec<String>) -> Busy {
     cloud(|cloud| {
         if cloud.faulty.contains(address) {
             panic!("the kind of {address} has a fault");

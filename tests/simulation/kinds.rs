@@ -84,7 +84,7 @@ static KINDS: &[InMemory] = &[
 ];
 
 /// The kinds, as the engine takes them.
-pub fn kinds() -> Kinds {
+pub(crate) fn kinds() -> Kinds {
     Kinds::of(KINDS.iter().map(|kind| kind as &dyn AnyKind))
 }
 

@@ -3,6 +3,8 @@
 //! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list and
 //! add fresh ones; `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failing simulation tells how to replay it")]
+
 mod cloud;
 mod crash;
 mod drift;
@@ -32,10 +34,7 @@ fn with_seeds(test: &str, fixed: u64, fresh: u64, run: impl Fn(u64)) {
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-            #[expect(clippy::print_stderr, reason = "the seed is what a failing simulation has to tell")]
-            {
-                eprintln!("seed {seed} fails; replay it: DRCTL_SEED={seed} cargo test --test simulation {test}");
-            }
+            eprintln!("seed {seed} fails; replay it: DRCTL_SEED={seed} cargo test --test simulation {test}");
             resume_unwind(panic);
         }
     }

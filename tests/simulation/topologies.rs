@@ -15,31 +15,31 @@ use super::world::SUFFIX;
 
 /// A resource as tests describe it.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// Where it is.
-    pub address: Address,
+    pub(crate) address: Address,
     /// What it is in.
-    pub parent: Option<Address>,
+    pub(crate) parent: Option<Address>,
     /// What it uses: outputs of others.
-    pub uses: BTreeSet<(Address, &'static str)>,
+    pub(crate) uses: BTreeSet<(Address, &'static str)>,
     /// A property that changes in place.
-    pub size: u32,
+    pub(crate) size: u32,
     /// A property that forces replacement.
-    pub shape: u32,
+    pub(crate) shape: u32,
     /// The value of a tag, if it has one.
-    pub team: Option<u32>,
+    pub(crate) team: Option<u32>,
     /// What has to be gone before it is deleted.
-    pub delete_after: BTreeSet<Address>,
+    pub(crate) delete_after: BTreeSet<Address>,
     /// Whether `down` keeps it.
-    pub protected: bool,
+    pub(crate) protected: bool,
 }
 
 /// Parts in an order in which they can be made.
 #[derive(Clone, Debug, Default)]
-pub struct Design(pub Vec<Part>);
+pub(crate) struct Design(pub(crate) Vec<Part>);
 
 /// The address of a resource in the first region.
-pub fn at(kind: &str, name: &str) -> Address {
+pub(crate) fn at(kind: &str, name: &str) -> Address {
     Address::new(Scope::region("us-east-1"), kind, name)
 }
 
@@ -49,7 +49,7 @@ fn output(address: &Address, field: &str) -> Value {
 
 impl Part {
     /// A resource that refers to nothing.
-    pub fn new(address: Address) -> Self {
+    pub(crate) fn new(address: Address) -> Self {
         let (uses, delete_after) = (BTreeSet::new(), BTreeSet::new());
         Self { address, parent: None, uses, size: 1, shape: 1, team: None, delete_after, protected: false }
     }
@@ -95,19 +95,19 @@ impl Part {
 
 impl Design {
     /// The topology of all parts.
-    pub fn topology(&self) -> Topology {
+    pub(crate) fn topology(&self) -> Topology {
         let resources = self.0.iter().map(|part| (part.address.clone(), part.resource())).collect();
         let outputs = self.0.iter().map(|part| (part.address.to_string(), output(&part.address, "version")));
         Topology { resources, outputs: outputs.collect() }
     }
 
     /// One part.
-    pub fn part(&mut self, name: &str) -> &mut Part {
+    pub(crate) fn part(&mut self, name: &str) -> &mut Part {
         self.0.iter_mut().find(|part| part.address.name() == name).expect("the design has this part")
     }
 
     /// Takes a part out, and every mention of it.
-    pub fn remove(&mut self, address: &Address) {
+    pub(crate) fn remove(&mut self, address: &Address) {
         let gone = |parts: &[Part]| -> BTreeSet<Address> {
             // What is in it goes with it.
             let mut gone = BTreeSet::from([address.clone()]);
@@ -128,7 +128,7 @@ impl Design {
 }
 
 /// Twelve resources of all kinds, tied in all ways.
-pub fn small() -> Design {
+pub(crate) fn small() -> Design {
     let (key, network) = (at("sim_token", "key"), at("sim_tagged", "network"));
     let (room_a, room_b) = (at("sim_tagged", "room-a"), at("sim_token", "room-b"));
     let (gateway, door) = (at("sim_slow", "gateway"), at("sim_tagged", "door"));
@@ -157,7 +157,7 @@ pub fn small() -> Design {
 const KINDS: [&str; 6] = ["sim_token", "sim_slow", "sim_named", "sim_data", "sim_tagged", "sim_part"];
 
 /// So many random resources; each may be in, use, or have to outlive those before it.
-pub fn random(count: usize, random: &mut StdRng) -> Design {
+pub(crate) fn random(count: usize, random: &mut StdRng) -> Design {
     let mut design = Design::default();
     for number in 0..count {
         add(&mut design, number, random);
@@ -166,7 +166,7 @@ pub fn random(count: usize, random: &mut StdRng) -> Design {
 }
 
 /// Adds a random resource.
-pub fn add(design: &mut Design, number: usize, random: &mut StdRng) {
+pub(crate) fn add(design: &mut Design, number: usize, random: &mut StdRng) {
     let mut kind = *KINDS.choose(random).expect("there are kinds");
     let parents: Vec<Address> =
         design.0.iter().map(|part| part.address.clone()).filter(|address| address.kind() != "sim_part").collect();
@@ -199,7 +199,7 @@ fn some_uses(before: &[Part], random: &mut StdRng) -> BTreeSet<(Address, &'stati
 }
 
 /// Changes a design in a few random ways, as a user changes a plan.
-pub fn change(design: &mut Design, fresh: &mut usize, random: &mut StdRng) {
+pub(crate) fn change(design: &mut Design, fresh: &mut usize, random: &mut StdRng) {
     for _ in 0..random.random_range(1..4) {
         if design.0.is_empty() || random.random_bool(0.2) {
             *fresh += 1;

@@ -29,11 +29,11 @@ use super::cloud::{self, Cloud};
 use super::kinds::kinds;
 
 /// The suffix of every simulated deployment.
-pub const SUFFIX: &str = "sim";
+pub(crate) const SUFFIX: &str = "sim";
 
 /// What a run is asked to do.
 #[derive(Clone, Copy)]
-pub enum Command<'a> {
+pub(crate) enum Command<'a> {
     /// Make it be so.
     Up(&'a Topology),
     /// Remove everything.
@@ -41,7 +41,7 @@ pub enum Command<'a> {
 }
 
 /// How a run ended.
-pub enum Ended {
+pub(crate) enum Ended {
     /// The process died.
     Crashed,
     /// There was no deployment.
@@ -91,7 +91,7 @@ impl fmt::Debug for Ended {
 
 impl Ended {
     /// Tells whether everything was done.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         match self {
             Self::Nothing => true,
             Self::Run { result, kept, .. } => {
@@ -102,7 +102,7 @@ impl Ended {
     }
 
     /// What the run did.
-    pub fn end(&self) -> &End {
+    pub(crate) fn end(&self) -> &End {
         match self {
             Self::Run { result, .. } => result.as_ref().as_ref().expect("the run began its operations"),
             other => panic!("the run did not come to its end: {other:?}"),
@@ -110,7 +110,7 @@ impl Ended {
     }
 
     /// How long the run took.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         match self {
             Self::Run { elapsed, .. } => *elapsed,
             other => panic!("the run did not come to its end: {other:?}"),
@@ -119,42 +119,42 @@ impl Ended {
 }
 
 /// Everything that outlives a run.
-pub struct World {
+pub(crate) struct World {
     /// The cloud.
-    pub cloud: Cloud,
+    pub(crate) cloud: Cloud,
     /// The disk.
-    pub disk: Memory,
+    pub(crate) disk: Memory,
 }
 
 impl World {
     /// Nothing yet.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let disk = Memory::new();
         Self { cloud: Cloud::new(seed, disk.clone()), disk }
     }
 
     /// The same world once more.
-    pub fn fork(&self) -> Self {
+    pub(crate) fn fork(&self) -> Self {
         Self { cloud: self.cloud.clone(), disk: self.disk.fork() }
     }
 
     /// Runs `up`, permitting everything.
-    pub fn up(&mut self, topology: &Topology) -> Ended {
+    pub(crate) fn up(&mut self, topology: &Topology) -> Ended {
         self.run(Command::Up(topology))
     }
 
     /// Runs `down`, permitting everything.
-    pub fn down(&mut self) -> Ended {
+    pub(crate) fn down(&mut self) -> Ended {
         self.run(Command::Down)
     }
 
     /// Runs a command in a process of its own.
-    pub fn run(&mut self, command: Command<'_>) -> Ended {
+    pub(crate) fn run(&mut self, command: Command<'_>) -> Ended {
         self.run_with(command, &Limits::default(), |_| Ok(()))
     }
 
     /// Runs a command with limits and a permit.
-    pub fn run_with(
+    pub(crate) fn run_with(
         &mut self,
         command: Command<'_>,
         limits: &Limits,
@@ -183,7 +183,7 @@ impl World {
     }
 
     /// What is on record.
-    pub fn records(&self) -> Records {
+    pub(crate) fn records(&self) -> Records {
         match state::read(&self.disk, SUFFIX) {
             Ok(snapshot) => snapshot.records,
             Err(StateError::NotFound { .. }) => Records::new(),
@@ -192,14 +192,14 @@ impl World {
     }
 
     /// The ids of the objects of an address.
-    pub fn ids(&self, address: &Address) -> Vec<String> {
+    pub(crate) fn ids(&self, address: &Address) -> Vec<String> {
         let ours = self.cloud.live().filter(|(_, object)| object.address.as_ref() == Some(address));
         ours.map(|(id, _)| id.clone()).collect()
     }
 
     /// Checks that exactly the desired objects exist, each once and as desired, and that the state says so.
     #[track_caller]
-    pub fn check_is(&self, topology: &Topology) {
+    pub(crate) fn check_is(&self, topology: &Topology) {
         let records = self.records();
         let mut by_address: BTreeMap<&Address, Vec<&String>> = BTreeMap::new();
         for (id, object) in self.cloud.live() {
@@ -238,7 +238,7 @@ impl World {
 
     /// Checks that nothing of the deployment is left, its state included.
     #[track_caller]
-    pub fn check_empty(&self) {
+    pub(crate) fn check_empty(&self) {
         let left: Vec<_> = self.cloud.live().filter(|(_, object)| object.address.is_some()).collect();
         assert!(left.is_empty(), "left behind: {left:?}");
         let files = self.disk.list().expect("memory can be listed");
@@ -247,7 +247,7 @@ impl World {
 
     /// Runs `up` undisturbed and checks its result, then once more, which must do nothing.
     #[track_caller]
-    pub fn finish_up(&mut self, topology: &Topology) {
+    pub(crate) fn finish_up(&mut self, topology: &Topology) {
         let ended = self.up(topology);
         assert!(ended.is_success(), "invariant 10: up ends in success: {ended:?}");
         self.check_is(topology);
@@ -259,7 +259,7 @@ impl World {
 
     /// Runs `down` undisturbed and checks that nothing is left.
     #[track_caller]
-    pub fn finish_down(&mut self) {
+    pub(crate) fn finish_down(&mut self) {
         let ended = self.down();
         assert!(ended.is_success(), "invariant 10: down ends in success: {ended:?}");
         self.check_empty();
