@@ -53,8 +53,10 @@ pub fn build(
         let kind = kind_of(kinds, address);
         let record = records.get(address).cloned();
         let object = objects.get(address).cloned();
-        if let (None, Some(object)) = (&record, &object)
-            && let Some(owner) = foreign_owner(kind, object, suffix)
+        // An intent is no claim: only an id on record, or its tags, make an object ours.
+        if let Some(object) = &object
+            && !record.as_ref().is_some_and(|record| record.is_identified())
+            && let Some(owner) = foreign_owner(kinds, address, object, suffix)
         {
             taken.push(Taken { address: address.clone(), owner });
             continue;
@@ -123,17 +125,24 @@ fn change(
     let drift = drift(record.as_deref(), object.as_ref());
     let (action, differences, seconds) = match (&record, &object) {
         (_, None) => (Action::Create, Vec::new(), expected.create),
-        (None, Some(object)) => (Action::Adopt, between(object, &desired, None, traits.immutable), expected.update),
-        (Some(record), Some(object)) => {
-            let found = between(object, &desired, Some(record), traits.immutable);
-            if record.status == Status::Creating {
-                (Action::Create, Vec::new(), expected.create)
-            } else if found.iter().any(|difference| difference.forces_replacement) {
+        (record, Some(object)) => {
+            let creating = record.as_ref().filter(|record| record.status == Status::Creating);
+            let found = match creating {
+                // What is half made may not tell its properties yet; it was made by the recorded spec.
+                Some(record) => differences(&record.spec, &desired, traits.immutable),
+                None => between(object, &desired, record.as_deref(), traits.immutable),
+            };
+            if found.iter().any(|difference| difference.forces_replacement) {
                 (Action::Replace, found, expected.delete + expected.create)
-            } else if found.is_empty() {
-                (Action::None, found, 0)
+            } else if creating.is_some() {
+                (Action::Create, Vec::new(), expected.create)
             } else {
-                (Action::Update, found, expected.update)
+                match record.as_ref().map(|record| &record.status) {
+                    None | Some(Status::Adopting) => (Action::Adopt, found, expected.update),
+                    Some(Status::Ready) if found.is_empty() => (Action::None, found, 0),
+                    // What was left in flight may not be usable yet, even when nothing differs.
+                    Some(_) => (Action::Update, found, expected.update),
+                }
             }
         }
     };
@@ -188,28 +197,29 @@ pub(super) fn drift(record: Option<&Record>, object: Option<&AnyObject>) -> Drif
 
 /// Compares an object with a spec that may have tags: only keys that are desired or that drctl set before count.
 fn between(object: &AnyObject, desired: &Value, record: Option<&Record>, immutable: &[&str]) -> Vec<Difference> {
-    let mut actual = object.spec.clone();
-    if let Some(wanted) = desired.get("tags").and_then(Value::as_object) {
-        let ours = |key: &String| {
-            let recorded = record.and_then(|record| record.spec.get("tags"));
-            wanted.contains_key(key) || recorded.is_some_and(|tags| tags.get(key).is_some())
-        };
-        let tags: serde_json::Map<String, Value> = object
-            .tags
-            .iter()
-            .filter(|(key, _)| ours(key))
-            .map(|(key, value)| (key.clone(), Value::from(value.clone())))
-            .collect();
-        if let Some(fields) = actual.as_object_mut() {
-            fields.insert("tags".to_owned(), tags.into());
-        }
-    }
+    let wanted = desired.get("tags");
+    let ours = |key: &str| {
+        let desired = wanted.is_some_and(|tags| tags.get(key).is_some());
+        desired || record.is_some_and(|record| record.all_tags().any(|recorded| recorded == key))
+    };
+    let actual = seen(object, wanted.is_some().then_some(&ours as &dyn Fn(&str) -> bool));
     differences(&actual, desired, immutable)
 }
 
-/// Whose an unrecorded object is, when it is not ours.
-fn foreign_owner(kind: &dyn AnyKind, object: &AnyObject, suffix: &str) -> Option<String> {
-    if kind.traits().adoption == Adoption::ByName {
+/// An object as a spec: its properties, and, where a kind has tags, those that are ours. Others may tag it as they like.
+pub fn seen(object: &AnyObject, ours: Option<&dyn Fn(&str) -> bool>) -> Value {
+    let mut spec = object.spec.clone();
+    if let (Some(ours), Some(fields)) = (ours, spec.as_object_mut()) {
+        let tags = object.tags.iter().filter(|(key, _)| ours(key));
+        let tags: serde_json::Map<_, _> = tags.map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
+        fields.insert("tags".to_owned(), tags.into());
+    }
+    spec
+}
+
+/// Whose an object is that was found by its name or tags, when it is not ours.
+pub fn foreign_owner(kinds: &Kinds, address: &Address, object: &AnyObject, suffix: &str) -> Option<String> {
+    if kinds.get(address.kind()).is_none_or(|kind| kind.traits().adoption == Adoption::ByName) {
         return None;
     }
     match object.tags.get(tags::DEPLOYMENT) {

@@ -6,7 +6,7 @@
 //! Invariants:
 //! 1. Only fields drctl sets are compared; what AWS fills in is not a difference.
 //! 2. A change names every field that causes it, and which of them force replacement.
-//! 3. A resource whose desired spec equals the observed object has no change, whatever the record says.
+//! 3. A resource whose desired spec equals the observed object has no change, unless an earlier run left it in flight.
 //! 4. An object that is not on record is adopted only when it says it is ours; else the run stops before it changes anything.
 
 mod build;
@@ -25,7 +25,7 @@ use crate::resources::AnyObject;
 use crate::state::Record;
 use crate::topology::Resource;
 
-pub use build::{Taken, build, teardown};
+pub use build::{Taken, build, foreign_owner, seen, teardown};
 pub use condition::{Condition, conditions};
 pub use diff::{Difference, differences};
 
@@ -159,6 +159,18 @@ impl ChangeSet {
             let bearing = change.record.as_ref().is_some_and(|record| record.data_bearing)
                 || change.desired.as_ref().is_some_and(|resource| resource.data_bearing);
             bearing && change.object.is_some() && matches!(change.action, Action::Replace | Action::Delete)
+        })
+    }
+
+    /// The changes that would remove a protected object. Protection ends when the plan that lifts it was made so, or lifts it now.
+    pub fn breaking_protection(&self) -> impl Iterator<Item = &Change> {
+        self.changing().filter(|change| {
+            let protected = match (&change.record, &change.desired) {
+                (Some(record), Some(resource)) => record.protected && resource.protected,
+                (Some(record), None) => record.protected,
+                (None, resource) => resource.as_ref().is_some_and(|resource| resource.protected),
+            };
+            protected && change.object.is_some() && matches!(change.action, Action::Replace | Action::Delete)
         })
     }
 

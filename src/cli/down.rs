@@ -5,15 +5,13 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Flags;
-use super::session::{Session, state_failure};
-use super::up::{close, confirmed, ending, estimate, execute};
-use crate::changes::{self, Action, ChangeSet};
-use crate::engine::executor::RunReport;
-use crate::engine::observe::Objects;
-use crate::engine::recover;
+use super::session::{Session, run_failure, state_failure};
+use super::up::{confirmed, ending, estimate};
+use crate::changes::{Action, ChangeSet};
+use crate::engine::run;
 use crate::error::{Failure, Kind, Outcome};
 use crate::resources::Assets;
-use crate::state::{Records, Store};
+use crate::state::Store;
 use crate::ui::{RunEnd, Screen};
 
 /// Destroys everything, in reverse order, from the state file alone
@@ -44,10 +42,7 @@ impl Down {
         let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
         let result = self.destroy(&session, suffix.as_str(), &cloud, &store).await;
-        match result.is_ok() && store.records().is_empty() {
-            true => store.remove().await.map_err(|error| state_failure(&error))?,
-            false => close(&store, false).await?,
-        }
+        run::close(&store, result.is_err()).await.map_err(|error| state_failure(&error))?;
         result
     }
 
@@ -58,46 +53,31 @@ impl Down {
         cloud: &super::session::Cloud,
         store: &Arc<Store>,
     ) -> Outcome {
-        // Only what an earlier run left in flight has to be looked at; deletions find out themselves whether all else is there.
-        let records = store.records();
-        let in_flight: Records = records
-            .iter()
-            .filter(|(_, record)| record.status.is_in_flight())
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let looked = session.screen.watch(async |events| {
-            let objects = match in_flight.is_empty() {
-                true => Objects::new(),
-                false => session.observe(cloud, &in_flight, None, &events).await?,
-            };
-            recover::settle_in_flight(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
-            Ok(objects)
-        });
-        let objects = looked.await?;
-
-        let set = changes::teardown(&store.records(), &objects, &session.kinds);
+        let failed = |error| run_failure(error, cloud, store);
+        let prepared =
+            session.screen.watch(async |events| run::prepare_down(&session.execution(cloud, store, &events)).await);
+        let set = prepared.await.map_err(failed)?;
         if !set.is_empty() {
             session.screen.changes(suffix, &set, &estimate(&set, session.flags.parallelism));
             if !session.flags.yes {
                 confirmed(cloud, session.screen.confirm_typed(suffix)).await?;
             }
         }
-        let report = if set.is_empty() {
-            RunReport::default()
-        } else {
-            session.screen.watch(async |events| execute(session, cloud, store, &events, set.clone()).await).await
-        };
+        let carried_out = session
+            .screen
+            .watch(async |events| run::carry_out_down(&Arc::new(session.execution(cloud, store, &events)), set).await);
+        let end = carried_out.await.map_err(failed)?;
         session.screen.report(&RunEnd {
             command: "down",
             suffix,
-            set: &set,
-            report: &report,
+            set: &end.set,
+            report: &end.report,
             records: &store.records(),
             outputs: &[],
             unrecorded: &store.unrecorded(),
         });
-        ending(&report, cloud)?;
-        self.kept(&set)
+        ending(&end.report, cloud)?;
+        self.kept(&end.set)
     }
 
     fn kept(&self, set: &ChangeSet) -> Outcome {

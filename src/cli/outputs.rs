@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Flags;
 use super::session::Session;
-use super::up::OUTPUTS;
+use crate::engine::run::OUTPUTS;
 use crate::error::{Failure, Kind, Outcome};
 use crate::ui::Screen;
 

@@ -11,8 +11,11 @@ use crate::aws::transport::Transport;
 use crate::aws::{Aws, Connection, Error};
 use crate::changes::{self, ChangeSet, Taken};
 use crate::engine::event::Events;
-use crate::engine::observe::{self, Objects, ObserveError};
+use crate::engine::executor::Execution;
+use crate::engine::observe::{Objects, ObserveError};
 use crate::engine::preflight::{self, Identity};
+use crate::engine::run::{self, RunError};
+use crate::engine::scheduler::Limits;
 use crate::engine::shutdown::Shutdown;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
@@ -161,20 +164,20 @@ impl<'a> Session<'a> {
         topology: Option<&Topology>,
         events: &Events,
     ) -> Outcome<Objects> {
-        let resources = topology.map_or(records.len(), |topology| {
-            topology.resources.len() + records.keys().filter(|key| !topology.resources.contains_key(*key)).count()
-        });
-        events.tell(crate::engine::event::Event::Observing { resources });
-        let start = std::time::Instant::now();
-        let look = observe::observe(&self.kinds, &cloud.surroundings, records, topology);
-        let objects = tokio::select! {
-            objects = look => objects.map_err(|errors| observe_failure(&errors))?,
-            () = cloud.shutdown.first() => {
-                return Err(Failure::silent(Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2))));
-            }
-        };
-        events.tell(crate::engine::event::Event::Observed { objects: objects.len(), elapsed: start.elapsed() });
-        Ok(objects)
+        let look = run::look(&self.kinds, &cloud.surroundings, events, &cloud.shutdown, records, topology);
+        look.await.map_err(|error| looking_failure(error, cloud))
+    }
+
+    /// What the engine needs to work.
+    pub(super) fn execution(&self, cloud: &Cloud, store: &Arc<Store>, events: &Events) -> Execution {
+        Execution {
+            kinds: self.kinds.clone(),
+            surroundings: cloud.surroundings.clone(),
+            store: store.clone(),
+            events: events.clone(),
+            shutdown: cloud.shutdown.clone(),
+            limits: Limits { parallelism: self.flags.parallelism, ..Limits::default() },
+        }
     }
 
     /// Compares the topology with what is there.
@@ -218,6 +221,26 @@ pub(super) fn state_failure(error: &StateError) -> Failure {
         _ => Kind::Failed,
     };
     error.hints().into_iter().fold(Failure::of(kind, error), Failure::hint)
+}
+
+/// Why a run ended before its first operation. Ids that could not be written down are told: they are nowhere else.
+pub(super) fn run_failure(error: RunError, cloud: &Cloud, store: &Store) -> Failure {
+    let failure = match error {
+        RunError::State(error) => state_failure(&error),
+        RunError::Taken(taken) => taken_failure(&taken),
+        error => looking_failure(error, cloud),
+    };
+    let lost = store.unrecorded();
+    let lost = lost.iter().filter_map(|(address, entry)| Some((address, entry.outputs()?)));
+    lost.fold(failure, |failure, (address, outputs)| failure.because(format!("{address}: not recorded: {outputs}")))
+}
+
+fn looking_failure(error: RunError, cloud: &Cloud) -> Failure {
+    match error {
+        RunError::Unseen(errors) => observe_failure(&errors),
+        RunError::Interrupted => Failure::silent(Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2))),
+        error => Failure::of(Kind::Failed, &error),
+    }
 }
 
 /// A failure of AWS, with its exit code.

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::Flags;
 use super::session::{Session, state_failure};
 use crate::address::Address;
-use crate::changes::Action;
+use crate::engine::{executor, recover};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::state::{Deployment, Entry, Holder, Records, Snapshot, Store};
@@ -118,23 +118,10 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let holder = Holder::current("state rebuild");
     let rebuilt = Store::rebuild(session.medium(), deployment, &holder, session.flags.lock_timeout).await;
     let store = rebuilt.map_err(|error| state_failure(&error))?;
-    for change in set.changes.values().filter(|change| change.action == Action::Adopt) {
+    for change in set.changes.values() {
         let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
         // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
-        let mut spec = object.spec.clone();
-        if let (Some(fields), Some(tags)) =
-            (spec.as_object_mut(), resource.spec.get("tags").and_then(|tags| tags.as_object()))
-        {
-            let own: serde_json::Map<_, _> = object
-                .tags
-                .iter()
-                .filter(|(key, _)| tags.contains_key(*key))
-                .map(|(key, value)| (key.clone(), value.clone().into()))
-                .collect();
-            fields.insert("tags".to_owned(), own.into());
-        }
-        let desired = crate::engine::executor::desired(resource, &spec);
-        let entry = Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) };
+        let entry = recover::taken_over(executor::desired(resource, &resource.spec), object);
         store.record(&change.address, entry).await.map_err(|error| state_failure(&error))?;
     }
     let found = store.records().len();

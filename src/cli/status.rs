@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::Flags;
 use super::session::{Session, state_failure};
-use super::up::OUTPUTS;
 use crate::changes;
+use crate::engine::run::OUTPUTS;
 use crate::error::Outcome;
 use crate::resources::Assets;
 use crate::ui::Screen;

@@ -3,22 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clap::Args;
-use serde_json::Value;
-
 use super::Flags;
-use super::session::{Cloud, LoadedPlan, Session, state_failure};
-use crate::changes::{Action, ChangeSet};
-use crate::engine::event::Events;
-use crate::engine::executor::{self, Execution, RunReport};
+use super::session::{Cloud, LoadedPlan, Session, run_failure, state_failure};
+use clap::Args;
+
+use crate::changes::ChangeSet;
+use crate::engine::executor::RunReport;
 use crate::engine::operations::operations;
-use crate::engine::recover;
+use crate::engine::run::{self, Goal};
 use crate::engine::scheduler::{Limits, Scheduler};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
-use crate::state::{Deployment, Entry, Holder, StateError, Store};
-use crate::topology::Topology;
+use crate::state::{Deployment, Holder, StateError, Store};
 use crate::ui::{RunEnd, Screen};
 
 /// Deploys what the plan says, and changes what differs from it
@@ -41,7 +38,7 @@ impl Up {
         let cloud = session.connect(&suffix, sources.assets).await?;
         let store = Arc::new(open_or_create(&session, &suffix, &plan, &cloud).await?);
         let result = self.deploy(&session, &suffix, &plan, &cloud, &sources.code, &store).await;
-        close(&store, result.is_err()).await?;
+        run::close(&store, result.is_ok()).await.map_err(|error| state_failure(&error))?;
         result
     }
 
@@ -55,36 +52,26 @@ impl Up {
         store: &Arc<Store>,
     ) -> Outcome {
         let (topology, facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
-        let looked = session.screen.watch(async |events| {
-            let objects = session.observe(cloud, &store.records(), Some(&topology), &events).await?;
-            recover::settle(store, &objects, &events).await.map_err(|error| state_failure(&error))?;
-            Ok(objects)
-        });
-        let objects = looked.await?;
-        let set = session.changes(suffix, &topology, &store.records(), &objects)?;
+        let goal = Goal { topology: &topology, facts: &facts, plan_digest: &plan.digest };
+        let failed = |error| run_failure(error, cloud, store);
+        let prepared =
+            session.screen.watch(async |events| run::prepare_up(&session.execution(cloud, store, &events), goal).await);
+        let set = prepared.await.map_err(failed)?;
         self.permit(session, suffix, &set, cloud).await?;
-        note(store, &topology, &set, &facts, plan).await.map_err(|error| state_failure(&error))?;
-
-        let report = if set.is_empty() {
-            RunReport::default()
-        } else {
-            session.screen.watch(async |events| execute(session, cloud, store, &events, set.clone()).await).await
-        };
-        let outputs = final_outputs(&topology, store);
-        if report.is_complete() {
-            let value = Value::Object(outputs.iter().cloned().collect());
-            store.set_fact(OUTPUTS, value).await.map_err(|error| state_failure(&error))?;
-        }
+        let carried_out = session.screen.watch(async |events| {
+            run::carry_out_up(&Arc::new(session.execution(cloud, store, &events)), goal, set).await
+        });
+        let end = carried_out.await.map_err(failed)?;
         session.screen.report(&RunEnd {
             command: "up",
             suffix: suffix.as_str(),
-            set: &set,
-            report: &report,
+            set: &end.set,
+            report: &end.report,
             records: &store.records(),
-            outputs: &outputs,
+            outputs: &end.outputs,
             unrecorded: &store.unrecorded(),
         });
-        ending(&report, cloud)
+        ending(&end.report, cloud)
     }
 
     /// Shows the changes, refuses those that may not be, and asks for the others.
@@ -124,19 +111,9 @@ pub(super) async fn confirmed(cloud: &Cloud, answer: impl Future<Output = bool>)
     }
 }
 
-/// The fact that keeps the outputs of the last complete run.
-pub(super) const OUTPUTS: &str = "outputs";
-
 fn refuse_protected(set: &ChangeSet) -> Outcome {
-    let protected: Vec<String> = set
-        .changing()
-        .filter(|change| matches!(change.action, Action::Replace | Action::Delete))
-        .filter(|change| {
-            change.record.as_ref().is_some_and(|record| record.protected)
-                && change.desired.as_ref().is_none_or(|resource| resource.protected)
-        })
-        .map(|change| format!("{} {}", change.action, change.address))
-        .collect();
+    let protected: Vec<String> =
+        set.breaking_protection().map(|change| format!("{} {}", change.action, change.address)).collect();
     if protected.is_empty() {
         return Ok(());
     }
@@ -169,62 +146,6 @@ async fn open_or_create(session: &Session<'_>, suffix: &Suffix, plan: &LoadedPla
     Ok(store)
 }
 
-/// Brings the records of unchanged resources, the facts and the plan's digest up to date, without a call to AWS.
-async fn note(
-    store: &Store,
-    topology: &Topology,
-    set: &ChangeSet,
-    facts: &BTreeMap<String, Value>,
-    plan: &LoadedPlan,
-) -> Result<(), StateError> {
-    for (address, change) in &set.changes {
-        let (Action::None, Some(record), Some(object)) = (change.action, &change.record, &change.object) else {
-            continue;
-        };
-        let resolved = crate::reference::resolve(&topology.resources[address].spec, &|of, field| {
-            set.changes.get(of)?.object.as_ref()?.outputs.get(field).cloned()
-        });
-        let Some(kind) = crate::resources::Kinds::aws().get(address.kind()) else { continue };
-        let Ok(spec) = kind.canonical(&resolved) else { continue };
-        let desired = executor::desired(&topology.resources[address], &spec);
-        if !executor::is_current(record, &desired) || record.outputs != object.outputs {
-            let entry = Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) };
-            store.record(address, entry).await?;
-        }
-    }
-    let known = store.facts();
-    for (name, value) in facts {
-        if known.get(name) != Some(value) {
-            store.set_fact(name, value.clone()).await?;
-        }
-    }
-    let deployment = store.deployment();
-    if deployment.plan_digest.as_ref() != Some(&plan.digest) {
-        store.set_plan(&plan.digest, &deployment.regions).await?;
-    }
-    Ok(())
-}
-
-/// Carries out a change set.
-pub(super) async fn execute(
-    session: &Session<'_>,
-    cloud: &Cloud,
-    store: &Arc<Store>,
-    events: &Events,
-    set: ChangeSet,
-) -> RunReport {
-    let operations = operations(&set);
-    let execution = Execution {
-        kinds: session.kinds.clone(),
-        surroundings: cloud.surroundings.clone(),
-        store: store.clone(),
-        events: events.clone(),
-        shutdown: cloud.shutdown.clone(),
-        limits: Limits { parallelism: session.flags.parallelism, ..Limits::default() },
-    };
-    executor::execute(Arc::new(execution), Arc::new(set), operations).await
-}
-
 /// Runs the scheduler over the expected durations.
 pub(super) fn estimate(set: &ChangeSet, parallelism: Option<std::num::NonZeroUsize>) -> crate::ui::Estimate {
     let limits = Limits { parallelism, ..Limits::default() };
@@ -236,25 +157,13 @@ pub(super) fn estimate(set: &ChangeSet, parallelism: Option<std::num::NonZeroUsi
     }
 }
 
-/// Keeps the state of a run; an attempt that recorded nothing leaves no trace.
-pub(super) async fn close(store: &Store, failed: bool) -> Outcome {
-    let closed = match failed && store.records().is_empty() && store.failure().is_none() {
-        true => store.remove().await,
-        false => store.close().await,
-    };
-    closed.map_err(|error| state_failure(&error))
-}
-
-fn final_outputs(topology: &Topology, store: &Store) -> Vec<(String, Value)> {
-    let records = store.records();
-    let lookup = |of: &crate::address::Address, field: &str| records.get(of)?.outputs.get(field).cloned();
-    topology.outputs.iter().map(|(name, text)| (name.clone(), crate::reference::resolve(text, &lookup))).collect()
-}
-
 /// The exit of a run: its report has been shown.
 pub(super) fn ending(report: &RunReport, cloud: &Cloud) -> Outcome {
     if let Some(signal) = cloud.shutdown.signal() {
         return Err(Failure::silent(Kind::Interrupted(signal)));
+    }
+    if report.faulty {
+        return Err(Failure::silent(Kind::Internal));
     }
     if !report.failed.is_empty() {
         let kinds: Vec<Kind> = report.failed.iter().map(|(_, error)| Kind::of(error)).collect();

@@ -6,7 +6,7 @@
 //! Invariants (numbers as in `engine`):
 //! 1. The intent is durable before the kind is called.
 //! 2. The result is durable before the scheduler hears of it, and so before any dependent starts.
-//! 3. After a write that failed nothing starts any more.
+//! 3. After a write that failed nothing starts any more; nor after a fault in drctl itself, whose extent nobody knows.
 //! 9. After the first interrupt nothing starts, waits end, and what is in flight gets [`GRACE`] to be recorded.
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,11 +21,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::event::{Event, Events, Outcome};
 use super::observe::observe_one;
+use super::recover::UNSEEN;
 use super::scheduler::{self, Action, Limits, Operation, OperationId, Scheduler};
 use super::shutdown::Shutdown;
 use crate::address::Address;
 use crate::aws::{Error, Tags};
-use crate::changes::{Change, ChangeSet};
+use crate::changes::{self, Change, ChangeSet};
 use crate::reference::{is_known, resolve};
 use crate::resources::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task};
 use crate::state::{Desired, Entry, Intent, Record, StateError, Store};
@@ -36,6 +37,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How often an operation looks again and goes on after an answer was lost.
 const TRIES: u32 = 4;
+
+/// What the error of a task that panicked begins with.
+const FAULT: &str = "internal error";
 
 /// What an execution needs.
 pub struct Execution {
@@ -66,8 +70,10 @@ pub struct RunReport {
     pub skipped: Vec<(Operation, Address)>,
     /// What an interrupt cut short.
     pub stopped: Vec<Operation>,
-    /// What an interrupt kept from beginning.
+    /// What an interrupt, a fault or a failed write kept from beginning.
     pub not_started: Vec<Operation>,
+    /// Whether an operation failed by a fault in drctl itself.
+    pub faulty: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -109,39 +115,49 @@ struct Run {
     started: BTreeMap<OperationId, Instant>,
     owners: HashMap<tokio::task::Id, OperationId>,
     endings: BTreeMap<OperationId, Ending>,
+    faulty: bool,
 }
 
 impl Run {
     fn new(execution: Arc<Execution>, set: Arc<ChangeSet>, scheduler: Scheduler) -> Self {
         let outputs = Outputs::of(&set);
         let (started, owners, endings) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
-        Self { execution, set, outputs, scheduler, tasks: JoinSet::new(), started, owners, endings }
+        Self { execution, set, outputs, scheduler, tasks: JoinSet::new(), started, owners, endings, faulty: false }
     }
 
     async fn finish(mut self) -> RunReport {
         let begin = Instant::now();
         let expected = self.scheduler.estimate(|_| Duration::ZERO);
         self.execution.events.tell(Event::Begun { operations: self.scheduler.len(), expected });
+        self.stop_if_asked();
         let ready = self.scheduler.start();
         self.start(ready);
         let mut deadline = None;
         while !self.tasks.is_empty() {
-            let limit = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+            let limit = deadline.unwrap_or_else(Instant::now);
             tokio::select! {
-                Some(joined) = self.tasks.join_next() => match joined {
-                    Ok((id, ending)) => self.end(id, ending),
-                    // A task that panicked is a fault in drctl; its record stays in flight and the next run settles it.
-                    Err(fault) => self.lose(&fault),
-                },
+                biased;
                 () = self.execution.shutdown.first(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + GRACE);
                     self.execution.events.tell(Event::Interrupted { running: self.tasks.len() });
                     self.scheduler.on(scheduler::Event::Interrupt);
                 }
+                Some(joined) = self.tasks.join_next() => match joined {
+                    Ok((id, ending)) => self.end(id, ending),
+                    // A task that panicked is a fault in drctl; its record stays in flight and the next run settles it.
+                    Err(fault) => self.lose(&fault),
+                },
                 () = sleep_until(limit), if deadline.is_some() => self.tasks.abort_all(),
             }
         }
         self.report(begin.elapsed())
+    }
+
+    /// Keeps the scheduler from starting anything more when there is a reason to.
+    fn stop_if_asked(&mut self) {
+        if self.faulty || self.execution.shutdown.is_requested() || self.execution.store.failure().is_some() {
+            self.scheduler.on(scheduler::Event::Interrupt);
+        }
     }
 
     fn start(&mut self, ready: Vec<OperationId>) {
@@ -180,20 +196,18 @@ impl Run {
         let elapsed = self.started.get(&id).map(Instant::elapsed).unwrap_or_default();
         self.tell_end(id, outcome, elapsed);
         self.endings.insert(id, ending);
+        self.stop_if_asked();
         let ready = self.scheduler.on(event);
-        if self.execution.store.failure().is_some() {
-            self.scheduler.on(scheduler::Event::Interrupt);
-        } else {
-            self.start(ready);
-        }
+        self.start(ready);
     }
 
     fn lose(&mut self, fault: &tokio::task::JoinError) {
         let id = self.owners[&fault.id()];
         let error = match fault.is_cancelled() {
             true => Error::Interrupted,
-            false => Error::Failed(format!("internal error: {fault}")),
+            false => Error::Failed(format!("{FAULT}: {fault}")),
         };
+        self.faulty |= fault.is_panic();
         self.end(id, Err(error));
     }
 
@@ -216,6 +230,7 @@ impl Run {
             skipped: skipped.iter().map(|skip| (operation(skip.operation), operation(skip.because).address)).collect(),
             stopped: end.stopped.iter().copied().map(operation).collect(),
             not_started: end.not_started.iter().copied().map(operation).collect(),
+            faulty: self.faulty,
             elapsed,
             ..RunReport::default()
         };
@@ -283,7 +298,7 @@ impl Work {
     async fn make(&self) -> Ending {
         let start = Instant::now();
         let resource = self.change.desired.as_ref().expect("only what is desired is made");
-        let kind = self.kind();
+        let kind = self.kind()?;
         let spec = self.outputs.resolve(&resource.spec);
         if !is_known(&spec) {
             let missing = crate::reference::references(&spec);
@@ -291,24 +306,33 @@ impl Work {
             return Err(Error::Failed(format!("it needs outputs that are not there: {}", missing.join(", "))));
         }
         let spec = kind.canonical(&spec)?;
+        self.check_stop()?;
         let (intent, token) = self.intent(desired(resource, &spec));
         self.record(Entry::Intended(intent)).await?;
         let mut object = match self.change.action {
-            crate::changes::Action::Replace => None,
+            changes::Action::Replace => None,
             _ => self.change.object.clone(),
         };
         let mut tries = 0;
         let outputs = loop {
             let task = self.task(kind, &spec, &token);
-            match kind.ensure(&task, &spec, object).await {
+            let error = match kind.ensure(&task, &spec, object).await {
                 Ok(outputs) => break outputs,
-                Err(error) if error.is_uncertain() && tries < TRIES && !self.execution.shutdown.is_requested() => {
-                    tries += 1;
-                    self.pause(&format!("to look again after: {error}"), tries).await;
-                    object = self.look_again(&spec).await?;
+                Err(error) => error,
+            };
+            object = loop {
+                if !error.is_uncertain() || tries == TRIES {
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
-            }
+                tries += 1;
+                self.pause(&format!("to look again after: {error}"), Duration::from_secs(tries.into())).await?;
+                match self.look_again(&spec).await {
+                    Err(error) if error.is_uncertain() => {}
+                    // What has an id is not made a second time because one look did not see it.
+                    Ok(None) if self.known_outputs().is_some() => {}
+                    looked => break looked?,
+                }
+            };
         };
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.record(Entry::Done { outputs: outputs.clone(), milliseconds }).await?;
@@ -316,37 +340,61 @@ impl Work {
         Ok(Done::Succeeded)
     }
 
+    /// The intent, and the token of the object that it is about.
     fn intent(&self, desired: Desired) -> (Intent, String) {
+        let new = || format!("{:032x}", rand::random::<u128>());
         let record = self.execution.store.get(&self.operation.address);
-        let kept = record
-            .and_then(|record| record.token.clone())
-            .filter(|_| self.change.action != crate::changes::Action::Replace);
-        let token = kept.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
-        let intent = match self.operation.action {
-            Action::Adopt => Intent::Adopt { desired },
-            Action::Update => Intent::Update { desired },
-            Action::Create | Action::Delete => Intent::Create { token: token.clone(), desired },
-        };
-        (intent, token)
+        let known = record.as_ref().and_then(|record| record.token.clone());
+        match self.operation.action {
+            Action::Adopt => (Intent::Adopt { desired }, known.unwrap_or_else(new)),
+            Action::Update => (Intent::Update { desired }, known.unwrap_or_else(new)),
+            Action::Create | Action::Delete => {
+                // AWS refuses a token that comes back with other properties; and with an id the token is bound to the object.
+                let same = record.is_some_and(|record| record.is_identified() || record.spec == desired.spec);
+                let token = known.filter(|_| same).unwrap_or_else(new);
+                (Intent::Create { token: token.clone(), desired }, token)
+            }
+        }
     }
 
+    /// Looks for what a lost answer would have told. A new object is not seen at once by its tags, so one look that finds
+    /// nothing is not believed.
     async fn look_again(&self, spec: &Value) -> Result<Option<AnyObject>, Error> {
-        let record = self.execution.store.get(&self.operation.address);
-        let outputs = record.filter(|record| record.is_identified()).map(|record| record.outputs.clone());
-        let wanted = AnyWanted { address: self.operation.address.clone(), spec: spec.clone(), outputs };
-        observe_one(&self.execution.kinds, &self.execution.surroundings, wanted).await
+        let address = &self.operation.address;
+        let outputs = self.known_outputs();
+        let wanted = AnyWanted { address: address.clone(), spec: spec.clone(), outputs: outputs.clone() };
+        let (kinds, surroundings) = (&self.execution.kinds, &self.execution.surroundings);
+        let mut object = observe_one(kinds, surroundings, wanted.clone()).await?;
+        if object.is_none() && outputs.is_none() {
+            self.pause("to look again, because new objects are not seen at once", UNSEEN).await?;
+            object = observe_one(kinds, surroundings, wanted).await?;
+        }
+        let Some(object) = object else { return Ok(None) };
+        if outputs.is_none() {
+            if let Some(owner) = changes::foreign_owner(kinds, address, &object, &surroundings.suffix) {
+                return Err(Error::Taken(format!("an object with this name exists already and belongs to {owner}")));
+            }
+            self.record(Entry::Identified { outputs: object.outputs.clone() }).await?;
+        }
+        Ok(Some(object))
+    }
+
+    fn known_outputs(&self) -> Option<Value> {
+        let record = self.execution.store.get(&self.operation.address)?;
+        record.is_identified().then(|| record.outputs.clone())
     }
 
     async fn delete(&self) -> Ending {
         let address = &self.operation.address;
+        self.check_stop()?;
         let record = self.execution.store.get(address).expect("only what is on record is deleted");
         if !record.is_identified() {
             // Nothing is known of an object: it was looked for when the run began, and not found.
             self.record(Entry::Deleted).await?;
             return Ok(Done::Succeeded);
         }
+        let kind = self.kind()?;
         self.record(Entry::Intended(Intent::Delete)).await?;
-        let kind = self.kind();
         let token = record.token.clone().unwrap_or_default();
         let mut tries = 0;
         loop {
@@ -360,37 +408,46 @@ impl Work {
                     self.record(Entry::Deferred { until, reason: reason.clone() }).await?;
                     return Ok(Done::Deferred(until, reason));
                 }
-                Err(error) if error.is_uncertain() && tries < TRIES && !self.execution.shutdown.is_requested() => {
+                Err(error) if error.is_uncertain() && tries < TRIES => {
                     tries += 1;
-                    self.pause(&format!("to try again after: {error}"), tries).await;
+                    self.pause(&format!("to try again after: {error}"), Duration::from_secs(tries.into())).await?;
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
-    async fn pause(&self, why: &str, tries: u32) {
+    async fn pause(&self, why: &str, length: Duration) -> Result<(), Error> {
         self.execution.events.tell(Event::Waiting { address: self.operation.address.clone(), what: why.to_owned() });
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(u64::from(tries))) => {}
-            () = self.execution.surroundings.stop.cancelled() => {}
+            () = tokio::time::sleep(length) => {}
+            () = self.execution.shutdown.first() => {}
         }
+        self.check_stop()
     }
 
-    fn kind(&self) -> &'static dyn AnyKind {
-        self.execution.kinds.get(self.operation.address.kind()).expect("operations are of known kinds")
+    fn check_stop(&self) -> Result<(), Error> {
+        if self.execution.shutdown.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    fn kind(&self) -> Result<&'static dyn AnyKind, Error> {
+        let name = self.operation.address.kind();
+        self.execution.kinds.get(name).ok_or_else(|| {
+            Error::Failed(format!(
+                "this drctl does not know the kind `{name}`; use the version that made it, or forget it"
+            ))
+        })
     }
 
     fn task<'a>(&'a self, kind: &dyn AnyKind, spec: &Value, token: &'a str) -> Task<'a> {
         let tags: Tags =
             spec.get("tags").and_then(|tags| serde_json::from_value(tags.clone()).ok()).unwrap_or_default();
-        let recorded = self.change.record.as_ref().and_then(|record| record.spec.get("tags")?.as_object());
         let scope = self.operation.address.scope().clone();
         Task {
             context: Context::new(self.execution.surroundings.clone(), scope, kind.traits()),
             address: &self.operation.address,
             tags,
-            recorded_tags: recorded.into_iter().flat_map(|tags| tags.keys().cloned()).collect(),
+            recorded_tags: self.change.record.iter().flat_map(|record| record.all_tags().cloned()).collect(),
             token,
             observer: self,
         }

@@ -1,6 +1,6 @@
 //! Makes it so: observes, settles, decides what runs when, and runs it.
 //!
-//! The path of one `up`: [`observe`] what AWS has, [`recover`] what an earlier run left in flight, let `changes` say what has to
+//! The path of one `up` is in [`run`]: [`observe`] what AWS has, [`recover`] what an earlier run left in flight, let `changes` say what has to
 //! be done, turn that into [`operations`], and let the [`executor`] carry them out in the order the [`scheduler`] decides, telling
 //! the watchers by [`event`]s. The engine knows no kind and prints nothing.
 //!
@@ -26,5 +26,6 @@ pub mod observe;
 pub mod operations;
 pub mod preflight;
 pub mod recover;
+pub mod run;
 pub mod scheduler;
 pub mod shutdown;

@@ -1,9 +1,19 @@
 //! From a change set to operations and the order between them.
 //!
 //! Creations follow references; deletions follow them backwards, as *recorded*, plus the recorded delete edges. A resource that
-//! is no longer wanted goes only after those that referred to it were changed to do without. Pure.
+//! goes, for good or to be made again, goes only after those that referred to it were changed to do without. Pure.
+//!
+//! Invariants:
+//! 1. What exists under an id is deleted before its address is created again.
+//! 2. The order of creations is always kept. Edges of deletions come from records, which plans of different times and runs
+//!    that were cut short have written, so they may contradict each other and the plan; of those that close a circle the
+//!    one that matters least is dropped, and AWS has the last word.
+//! 3. A resource that others lock to change their parts is itself changed under that lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::algo::{has_path_connecting, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::scheduler::{Action, Operation, OperationId};
 use crate::address::Address;
@@ -13,33 +23,49 @@ use crate::changes::{self, Change, ChangeSet};
 pub fn operations(set: &ChangeSet) -> Vec<Operation> {
     let mut list = List::default();
     for change in set.changes.values() {
+        if deletes(change) {
+            list.push(change, Action::Delete);
+        }
         match change.action {
-            changes::Action::None => {}
-            changes::Action::Create => list.push(change, Action::Create),
+            changes::Action::Create | changes::Action::Replace => list.push(change, Action::Create),
             changes::Action::Adopt => list.push(change, Action::Adopt),
             changes::Action::Update => list.push(change, Action::Update),
-            changes::Action::Delete => list.push(change, Action::Delete),
-            changes::Action::Replace => {
-                list.push(change, Action::Delete);
-                list.push(change, Action::Create);
-            }
+            changes::Action::None | changes::Action::Delete => {}
         }
     }
-    for change in set.changes.values() {
-        if let Some(&making) = list.making.get(&change.address) {
-            let deletion = list.deleting.get(&change.address).copied();
-            let references = change.desired.iter().flat_map(|resource| &resource.references);
-            let made = references.filter_map(|reference| list.making.get(reference).copied());
-            list.operations[making.index()].after = made.chain(deletion).collect();
-        }
-    }
-    let edges: Vec<(OperationId, OperationId)> =
-        set.changes.values().flat_map(|change| deletion_edges(set, &list, change)).collect();
-    for (first, then) in edges {
+    list.lock_parents();
+    let edges = list.edges(set);
+    for (first, then) in without_circles(list.operations.len(), edges) {
         list.operations[then.index()].after.push(first);
     }
     list.operations
 }
+
+/// Tells whether something on record has to go first. What vanished under an id that we know is deleted all the same: that
+/// finishes a deletion that is under way, and waits until AWS has let go of the name.
+fn deletes(change: &Change) -> bool {
+    match change.action {
+        changes::Action::Delete | changes::Action::Replace => true,
+        changes::Action::Create => {
+            change.object.is_none() && change.record.as_ref().is_some_and(|record| record.is_identified())
+        }
+        changes::Action::None | changes::Action::Adopt | changes::Action::Update => false,
+    }
+}
+
+/// How much an edge matters when not all can be kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// The plan's references, and deletion before creation of the same address. Among themselves they have no circle.
+    Plan,
+    /// A recorded reference or delete edge between two deletions.
+    Record,
+    /// A change that lets go of what is deleted.
+    LettingGo,
+}
+
+/// What goes first, what waits for it, and how much that matters.
+type WeightedEdge = (Weight, OperationId, OperationId);
 
 #[derive(Default)]
 struct List {
@@ -65,6 +91,57 @@ impl List {
             after: Vec::new(),
         });
     }
+
+    /// Puts every resource that is the lock of a group into that group.
+    fn lock_parents(&mut self) {
+        let groups: BTreeSet<String> = self.operations.iter().filter_map(|one| one.lock_group.clone()).collect();
+        for operation in self.operations.iter_mut().filter(|operation| operation.lock_group.is_none()) {
+            operation.lock_group = groups.get(&operation.address.to_string()).cloned();
+        }
+    }
+
+    fn edges(&self, set: &ChangeSet) -> Vec<WeightedEdge> {
+        let mut edges = Vec::new();
+        for change in set.changes.values() {
+            self.making_edges(change, &mut edges);
+            self.deletion_edges(set, change, &mut edges);
+        }
+        edges
+    }
+
+    /// What is made waits for what it refers to, and for the end of its predecessor.
+    fn making_edges(&self, change: &Change, edges: &mut Vec<WeightedEdge>) {
+        let Some(&making) = self.making.get(&change.address) else { return };
+        let references = change.desired.iter().flat_map(|resource| &resource.references);
+        let made = references.filter_map(|reference| self.making.get(reference));
+        let first = made.chain(self.deleting.get(&change.address));
+        edges.extend(first.map(|&first| (Weight::Plan, first, making)));
+    }
+
+    /// What the record asks of deletions.
+    fn deletion_edges(&self, set: &ChangeSet, change: &Change, edges: &mut Vec<WeightedEdge>) {
+        let Some(record) = &change.record else { return };
+        let own = self.deleting.get(&change.address).copied();
+        for reference in record.all_references() {
+            let Some(&gone) = self.deleting.get(reference) else { continue };
+            if let Some(own) = own {
+                edges.push((Weight::Record, own, gone));
+            } else if let Some(&letting_go) = self.making.get(&change.address)
+                // Who will refer to it again is changed after it was made again.
+                && !(set.changes[reference].desired.is_some() && still_refers(change, reference))
+            {
+                edges.push((Weight::LettingGo, letting_go, gone));
+            }
+        }
+        if let Some(own) = own {
+            let first = record.all_delete_after().filter_map(|first| self.deleting.get(first).copied());
+            edges.extend(first.map(|first| (Weight::Record, first, own)));
+        }
+    }
+}
+
+fn still_refers(change: &Change, reference: &Address) -> bool {
+    change.desired.as_ref().is_some_and(|resource| resource.references.contains(reference))
 }
 
 fn lock_group(change: &Change) -> Option<String> {
@@ -72,25 +149,112 @@ fn lock_group(change: &Change) -> Option<String> {
     desired.or_else(|| change.record.as_ref().and_then(|record| record.lock_group.clone()))
 }
 
-/// The edges that this resource's record asks of deletions, as pairs of what goes first and what waits.
-fn deletion_edges(set: &ChangeSet, list: &List, change: &Change) -> Vec<(OperationId, OperationId)> {
-    let Some(record) = &change.record else { return Vec::new() };
-    let own_deletion = list.deleting.get(&change.address).copied();
-    let mut edges = Vec::new();
-    for reference in record.all_references() {
-        let Some(&gone) = list.deleting.get(reference) else { continue };
-        match own_deletion {
-            Some(own) => edges.push((own, gone)),
-            // What is replaced is made again before its dependents are updated, so they cannot let go of it first.
-            None if set.changes[reference].action == changes::Action::Delete => {
-                edges.extend(list.making.get(&change.address).map(|&update| (update, gone)));
+/// Keeps all edges when they have no circle, else each that closes none with those that matter more.
+fn without_circles(operations: usize, mut edges: Vec<WeightedEdge>) -> Vec<(OperationId, OperationId)> {
+    let node = |id: OperationId| NodeIndex::<u32>::new(id.index());
+    let all = edges.iter().map(|&(_, first, then)| (node(first), node(then)));
+    let mut graph = DiGraph::<(), ()>::with_capacity(operations, edges.len());
+    for _ in 0..operations {
+        graph.add_node(());
+    }
+    graph.extend_with_edges(all);
+    if toposort(&graph, None).is_err() {
+        graph.clear_edges();
+        edges.sort_by_key(|&(weight, ..)| weight);
+        edges.retain(|&(weight, first, then)| {
+            let closes = weight > Weight::Plan && has_path_connecting(&graph, node(then), node(first), None);
+            if !closes {
+                graph.add_edge(node(first), node(then), ());
             }
-            None => {}
+            !closes
+        });
+    }
+    edges.into_iter().map(|(_, first, then)| (first, then)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scheduler::{Limits, Scheduler};
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::graph::test_graphs::address;
+    use crate::state::{Desired, Entry, next};
+    use crate::topology::{Resource, Stack};
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    /// A change of a resource whose record and plan refer to others by name.
+    fn change(name: &str, action: changes::Action, recorded: &[&str], wanted: Option<&[&str]>) -> (Address, Change) {
+        let references = recorded.iter().map(|name| address(name)).collect();
+        let desired = Some(Desired { references, ..Desired::default() });
+        let seen = Entry::Observed { outputs: json!({ "id": name }), desired };
+        let record = next(None, &seen, Timestamp::UNIX_EPOCH).unwrap().map(Arc::new);
+        let resource = wanted.map(|references| Resource {
+            address: address(name),
+            stack: Stack::Network,
+            spec: json!({}),
+            references: references.iter().map(|name| address(name)).collect(),
+            delete_after: BTreeMap::new(),
+            lock_group: None,
+            data_bearing: false,
+            protected: false,
+        });
+        let change = Change {
+            address: address(name),
+            stack: "network".to_owned(),
+            action,
+            differences: Vec::new(),
+            drift: changes::Drift::None,
+            desired: resource,
+            object: None,
+            record,
+            expected: Duration::ZERO,
+        };
+        (address(name), change)
+    }
+
+    fn order(changes: Vec<(Address, Change)>) -> Vec<String> {
+        let set = ChangeSet { changes: changes.into_iter().collect(), ..ChangeSet::default() };
+        let mut scheduler = Scheduler::new(operations(&set), &Limits::default()).expect("no circle");
+        let mut running = scheduler.start();
+        let mut order = Vec::new();
+        while let Some(id) = running.pop() {
+            let operation = scheduler.operation(id);
+            order.push(format!("{} {}", operation.action, operation.address.name()));
+            running.extend(scheduler.on(super::super::scheduler::Event::Succeeded(id)));
         }
+        assert_eq!(order.len(), scheduler.len(), "everything is done");
+        order
     }
-    if let Some(own) = own_deletion {
-        let first = record.all_delete_after().filter_map(|first| list.deleting.get(first).copied());
-        edges.extend(first.map(|first| (first, own)));
+
+    /// Invariant 2: records that contradict each other do not keep `down` from ending.
+    #[test]
+    fn records_that_refer_to_each_other_are_deleted_all_the_same() {
+        use changes::Action::Delete;
+        let deleted = order(vec![change("a", Delete, &["b"], None), change("b", Delete, &["a"], None)]);
+        assert_eq!(deleted.len(), 2);
     }
-    edges
+
+    /// Invariant 2: `user` lets go of `old`, which needs `base`, which is replaced and stays in use.
+    #[test]
+    fn letting_go_gives_way_where_it_would_close_a_circle() {
+        use changes::Action::{Delete, Replace, Update};
+        let order = order(vec![
+            change("base", Replace, &[], Some(&[])),
+            change("old", Delete, &["base"], None),
+            change("user", Update, &["old", "base"], Some(&["base"])),
+        ]);
+        assert_eq!(order, ["delete old", "delete base", "create base", "update user"]);
+    }
+
+    /// Invariant 1, and the order of replacements: what is in something goes before it and comes after it.
+    #[test]
+    fn replacements_go_inside_out_and_come_outside_in() {
+        use changes::Action::Replace;
+        let order =
+            order(vec![change("vpc", Replace, &[], Some(&[])), change("subnet", Replace, &["vpc"], Some(&["vpc"]))]);
+        assert_eq!(order, ["delete subnet", "delete vpc", "create vpc", "create subnet"]);
+    }
 }

@@ -1,38 +1,42 @@
-//! Settles what an earlier run left in flight, before anything else happens.
+//! Settles what an earlier run left uncertain, before anything else happens.
 //!
-//! A record in flight says that a call may have been made whose end is unknown. What `observe` sees decides: an object that is
-//! there stays on record, an object that is not there leaves it. Deciding is pure; only the recording is not.
+//! An intent without an id says that an object may have been made that nobody has heard of. What `observe` sees decides: an
+//! object that is there and ours gets its id on record. One that is not there leaves the record, unless it is still wanted:
+//! then the record keeps the token, so that AWS answers the next try with the first object should there be one.
+//!
+//! Whatever has an id stays in flight until the work on it is done: `up` ensures it once more even when nothing differs, because
+//! it may not be usable yet, and finishes the deletion of what vanished; `down` deletes it. Deciding is pure; only the recording is not.
 
-use crate::resources::AnyObject;
-use crate::state::{Entry, Record, StateError, Status, Store};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use super::event::{Event, Events};
 use super::observe::Objects;
+use crate::changes;
+use crate::resources::{AnyObject, Kinds};
+use crate::state::{Desired, Entry, Record, Records, StateError, Status, Store};
+use crate::topology::Topology;
 
-/// Settles every record in flight, and takes back deferred deletions: what `up` does.
+/// For how long after its intent a new object may not be seen by a look for its tags (`x.consistency.unfiltered-list`).
+pub const UNSEEN: Duration = Duration::from_secs(5);
+
+/// Settles every uncertain record against what was seen. What the topology wants keeps its token; `down` wants nothing.
 ///
 /// # Errors
 /// When the state cannot be written.
-pub async fn settle(store: &Store, objects: &Objects, events: &Events) -> Result<(), StateError> {
-    settle_some(store, objects, events, |_| true).await
-}
-
-/// Settles every record in flight and leaves deferred deletions as they are: what `down` does.
-///
-/// # Errors
-/// When the state cannot be written.
-pub async fn settle_in_flight(store: &Store, objects: &Objects, events: &Events) -> Result<(), StateError> {
-    settle_some(store, objects, events, |record| record.status.is_in_flight()).await
-}
-
-async fn settle_some(
+pub async fn settle(
     store: &Store,
     objects: &Objects,
+    topology: Option<&Topology>,
+    kinds: &Kinds,
     events: &Events,
-    concerned: impl Fn(&Record) -> bool,
 ) -> Result<(), StateError> {
-    for (address, record) in store.records().into_iter().filter(|(_, record)| concerned(record)) {
-        if let Some((entry, outcome)) = settlement(&record, objects.get(&address)) {
+    let suffix = store.deployment().suffix;
+    for (address, record) in store.records() {
+        let wanted = topology.is_some_and(|topology| topology.resources.contains_key(&address));
+        let ours = |object: &&AnyObject| changes::foreign_owner(kinds, &address, object, &suffix).is_none();
+        if let Some((entry, outcome)) = settlement(&record, objects.get(&address).filter(ours), wanted) {
             store.record(&address, entry).await?;
             events.tell(Event::Settled { address, outcome: outcome.to_owned() });
         }
@@ -40,25 +44,45 @@ async fn settle_some(
     Ok(())
 }
 
-/// What an observation says about a record in flight; `None` when there is nothing to settle.
-fn settlement(record: &Record, object: Option<&AnyObject>) -> Option<(Entry, &'static str)> {
-    match (&record.status, object) {
-        (Status::Ready, _) => None,
-        // The next creation carries on with the same token; until then the ids are what has to be kept.
-        (Status::Creating, Some(object)) => (record.outputs != object.outputs).then(|| {
+/// The records of objects that may have been made without anybody having heard of it.
+pub fn uncertain(records: &Records) -> Records {
+    records.iter().filter(|(_, record)| is_uncertain(record)).map(|(a, record)| (a.clone(), record.clone())).collect()
+}
+
+/// How long to wait before one more look at those of the uncertain that were not seen but are too young for that to mean
+/// anything, and which they are.
+pub fn unseen(store: &Store, objects: &Objects) -> Option<(Duration, Records)> {
+    let now = store.now();
+    let age = |record: &Record| Duration::try_from(now.duration_since(record.updated_at)).unwrap_or_default();
+    let mut young = uncertain(&store.records());
+    young.retain(|address, record| !objects.contains_key(address) && age(record) < UNSEEN);
+    let youngest = young.values().map(|record| age(record)).min()?;
+    Some((UNSEEN - youngest, young))
+}
+
+fn is_uncertain(record: &Record) -> bool {
+    matches!(record.status, Status::Creating | Status::Adopting) && !record.is_identified()
+}
+
+/// What an observation says about a record; `None` when there is nothing to settle.
+fn settlement(record: &Record, object: Option<&AnyObject>, wanted: bool) -> Option<(Entry, &'static str)> {
+    if !is_uncertain(record) {
+        return None;
+    }
+    match object {
+        Some(object) => {
             let entry = Entry::Identified { outputs: object.outputs.clone() };
-            (entry, "it was created, and its ids were not on record yet")
-        }),
-        (Status::Creating | Status::Adopting, None) => Some((Entry::Deleted, "it was not created")),
-        (Status::Updating, None) => Some((Entry::Deleted, "it is gone")),
-        (Status::Deleting | Status::Deferred { .. }, None) => Some((Entry::Deleted, "its deletion had succeeded")),
-        (Status::Updating | Status::Adopting, Some(object)) => {
-            Some((observed(object), "it exists; what differs will be changed"))
+            Some((entry, "it exists, and its ids were not on record yet"))
         }
-        (Status::Deleting | Status::Deferred { .. }, Some(object)) => Some((observed(object), "it still exists")),
+        None if wanted && record.status == Status::Creating => None,
+        None => Some((Entry::Deleted, "it was not created")),
     }
 }
 
-fn observed(object: &AnyObject) -> Entry {
-    Entry::Observed { outputs: object.outputs.clone(), desired: None }
+/// The entry that puts an object on record that has none, as it was seen.
+pub fn taken_over(desired: Desired, object: &AnyObject) -> Entry {
+    let tags = desired.spec.get("tags").and_then(Value::as_object).cloned();
+    let ours = |key: &str| tags.as_ref().is_some_and(|tags| tags.contains_key(key));
+    let spec = changes::seen(object, tags.is_some().then_some(&ours as &dyn Fn(&str) -> bool));
+    Entry::Observed { outputs: object.outputs.clone(), desired: Some(Desired { spec, ..desired }) }
 }

@@ -246,6 +246,13 @@ impl Record {
         self.delete_after.iter().chain(self.pending.iter().flat_map(|pending| &pending.delete_after))
     }
 
+    /// The keys of every tag that drctl may have set, in either shape while an update is in flight.
+    pub fn all_tags(&self) -> impl Iterator<Item = &String> {
+        let specs = [Some(&self.spec), self.pending.as_ref().map(|pending| &pending.spec)];
+        let tags = specs.into_iter().flatten().filter_map(|spec| spec.get("tags")?.as_object());
+        tags.flat_map(|tags| tags.keys())
+    }
+
     /// Tells whether an id or any other output is known, which means that the object exists or existed.
     pub fn is_identified(&self) -> bool {
         match &self.outputs {
@@ -289,9 +296,16 @@ impl Record {
         self.protected = protected;
     }
 
-    /// Gives up the pending shape but not its edges, because part of the update may have reached the object.
+    /// Gives up the pending shape but not its edges and tags, because part of the update may have reached the object.
     fn drop_pending(&mut self) {
         let Some(pending) = self.pending.take() else { return };
+        if let (Some(Value::Object(tags)), Some(Value::Object(more))) =
+            (self.spec.get_mut("tags"), pending.spec.get("tags"))
+        {
+            for (key, value) in more {
+                tags.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
         unite(&mut self.references, pending.references);
         unite(&mut self.delete_after, pending.delete_after);
         self.data_bearing |= pending.data_bearing;
@@ -380,12 +394,18 @@ pub fn next(record: Option<&Record>, entry: &Entry, at: Timestamp) -> Result<Opt
             return refuse("an object is on record; its end must be recorded first");
         }
 
-        (Status::Ready | Status::Updating, Entry::Intended(Intent::Update { desired })) => {
+        // A deletion that was not finished is taken back by an update.
+        (
+            Status::Ready | Status::Updating | Status::Deleting | Status::Deferred { .. },
+            Entry::Intended(Intent::Update { desired }),
+        ) => {
             record.drop_pending();
             record.pending = Some(Box::new(desired.clone()));
             record.status = Status::Updating;
         }
-        (_, Entry::Intended(Intent::Update { .. })) => return refuse("only a settled object can be updated"),
+        (_, Entry::Intended(Intent::Update { .. })) => {
+            return refuse("an object that is being created or taken over cannot be updated");
+        }
 
         (_, Entry::Intended(Intent::Delete)) => {
             record.drop_pending();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -29,6 +30,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(250);
 ///
 /// Dropping the store gives the lock back and leaves the journal as it is, which is safe; [`Store::close`] also folds it.
 pub struct Store {
+    medium: Arc<dyn Medium>,
     shared: Arc<Shared>,
     desk: Desk,
 }
@@ -114,7 +116,7 @@ impl Store {
         let suffix = snapshot.deployment.suffix.clone();
         let is_instant = medium.is_instant();
         let shared = Arc::new(Shared::new(snapshot));
-        let mut writer = Writer::new(medium, &suffix, Arc::clone(&shared), hold);
+        let mut writer = Writer::new(Arc::clone(&medium), &suffix, Arc::clone(&shared), hold);
         if must_fold {
             writer.fold()?;
         }
@@ -127,7 +129,7 @@ impl Store {
             let thread = thread.map_err(|error| StateError::write(suffix, error))?;
             Desk::Thread { queue: Some(queue), thread: Some(thread) }
         };
-        Ok(Self { shared, desk })
+        Ok(Self { medium, shared, desk })
     }
 
     /// Records an entry. It is queued by the call itself, in the order of calls, and written even if the future is
@@ -188,6 +190,11 @@ impl Store {
     /// The record of one address.
     pub fn get(&self, address: &Address) -> Option<Arc<Record>> {
         self.shared.look(|snapshot| snapshot.records.get(address).cloned())
+    }
+
+    /// The time by the clock that stamps the entries.
+    pub fn now(&self) -> Timestamp {
+        self.medium.now()
     }
 
     /// The first write that failed, if one did.

@@ -65,8 +65,6 @@ pub(super) struct Requested {
 /// What other stacks need of a region's API.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
-    /// The API.
-    pub(super) rest_api: Handle<RestApi>,
     /// Its stage; whoever calls the API waits for it.
     pub(super) stage: Handle<Stage>,
     /// The address of the stage, `https://....amazonaws.com/prod`.
@@ -120,7 +118,7 @@ impl Region<'_, '_> {
         let host = text![rest_api.id(), ".execute-api.", region, ".amazonaws.com"];
         let endpoint = text!["https://", rest_api.id(), ".execute-api.", region, ".amazonaws.com/", stage.name()];
         let domain = needs.certificate.as_ref().map(|requested| self.domain(&rest_api, &stage, requested));
-        Api { rest_api, stage, endpoint, host, domain }
+        Api { stage, endpoint, host, domain }
     }
 
     fn add<K: crate::resources::Kind>(&mut self, name: &str, spec: K::Spec) -> Handle<K> {

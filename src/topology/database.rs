@@ -47,10 +47,6 @@ pub(super) struct Needs {
 /// What other stacks need of the databases.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
-    /// The table of payments, in the primary region.
-    pub(super) table: Handle<Table>,
-    /// Its copy in the secondary region.
-    pub(super) replica: Handle<Replica>,
     /// The Aurora Global Database, if the plan has one.
     pub(super) aurora: Option<Aurora>,
 }
@@ -60,19 +56,17 @@ pub(super) struct Database {
 pub(super) struct Aurora {
     /// The cluster of each region.
     pub(super) clusters: Sides<Handle<Cluster>>,
-    /// The instances of each region, the first one first.
-    pub(super) instances: Sides<Vec<Handle<Instance>>>,
 }
 
 /// Adds the databases of both regions.
 pub(super) fn build(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> Database {
-    let (table, replica) = table(builder, needs);
+    table(builder, needs);
     let plan = &builder.plan().database.aurora;
     let aurora = plan.enabled.then(|| aurora(builder, plan, needs));
-    Database { table, replica, aurora }
+    Database { aurora }
 }
 
-fn table(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> (Handle<Table>, Handle<Replica>) {
+fn table(builder: &mut Builder<'_>, needs: &Sides<Needs>) {
     let plan = &builder.plan().database.dynamodb;
     let recovery_days = plan.point_in_time_recovery.then(|| count(plan.recovery_days));
     let name = builder.names().shared();
@@ -89,10 +83,9 @@ fn table(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> (Handle<Table>, Han
     };
     let table = builder.add::<Table>(builder.scope(Side::Primary), "payments", spec);
     let spec = ReplicaSpec { table: table.arn(), key: needs.secondary.key.clone(), recovery_days };
-    let replica = builder.add::<Replica>(builder.scope(Side::Secondary), "payments", spec);
+    builder.add::<Replica>(builder.scope(Side::Secondary), "payments", spec);
     builder.output(output(builder, "dynamodb_table", Side::Primary), table.name());
     builder.output(output(builder, "dynamodb_table", Side::Secondary), name);
-    (table, replica)
 }
 
 fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) -> Aurora {
@@ -123,11 +116,8 @@ fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) ->
     };
     let (founder, founder_instances) = member(Side::Primary, Some(&secret), None);
     let after = founder_instances.first().map(|first| first.id());
-    let (reader, reader_instances) = member(Side::Secondary, None, after);
-    Aurora {
-        clusters: Sides { primary: founder, secondary: reader },
-        instances: Sides { primary: founder_instances, secondary: reader_instances },
-    }
+    let (reader, _) = member(Side::Secondary, None, after);
+    Aurora { clusters: Sides { primary: founder, secondary: reader } }
 }
 
 /// One region's cluster while it is built.

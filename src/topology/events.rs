@@ -48,8 +48,6 @@ pub(super) struct Needs {
 pub(super) struct Events {
     /// The bus that payments are published to.
     pub(super) bus: Handle<Bus>,
-    /// The queue that consumers read.
-    pub(super) queue: Handle<Queue>,
     /// Where events go that cannot be delivered or handled.
     pub(super) dead_letter: Handle<Queue>,
 }
@@ -130,7 +128,7 @@ fn region(builder: &mut Builder<'_>, side: Side, key: &Ref<KeyArn>) -> Events {
     builder.add::<Archive>(scope, "payments", spec);
 
     builder.output(format!("queue_url_{}", region.replace('-', "_")), queue.url());
-    Events { bus, queue, dead_letter }
+    Events { bus, dead_letter }
 }
 
 /// The rule that sends a region's own events to the other region's bus (invariant 1).

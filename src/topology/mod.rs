@@ -34,6 +34,8 @@ use crate::reference::{Handle, Text, references};
 use crate::resources::Kind;
 use crate::resources::acm_certificate::Certificate;
 use crate::resources::lambda_function::Function;
+use crate::resources::s3_bucket::Bucket;
+use crate::text;
 
 pub use names::Names;
 
@@ -253,6 +255,11 @@ impl<'a> Builder<'a> {
         self.topology.outputs.push((name.into(), value));
     }
 
+    /// The name of an output that exists once per region: `s3_bucket_us_east_1`.
+    fn output_name(&self, name: &str, side: Side) -> String {
+        format!("{name}_{}", self.region(side).replace('-', "_"))
+    }
+
     fn tags(&self, address: &Address) -> Value {
         let mut all: BTreeMap<String, String> =
             self.plan().tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
@@ -285,7 +292,7 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
     let database = database::build(builder, &Sides::build(|side| database_needs(&security, &networks, side)));
 
     builder.stack = Stack::Storage;
-    storage::build(builder, &Sides::build(|side| storage_needs(&security, side)));
+    let buckets = storage::build(builder, &Sides::build(|side| storage_needs(&security, side)));
 
     builder.stack = Stack::Compute;
     let functions = Sides::build(|side| compute::build(builder, side, &compute_needs(&security, &networks, side)));
@@ -318,7 +325,30 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
     builder.stack = Stack::Monitoring;
     monitoring::build(builder, &monitoring_needs(&security, &routing));
 
+    outputs(builder, &apis, &buckets);
     std::mem::take(&mut builder.topology)
+}
+
+/// The outputs people look for first; the stacks add their own.
+const FIRST_OUTPUTS: [&str; 7] = [
+    "global_accelerator_dns",
+    "route53_failover_domain",
+    "api_endpoint",
+    "health_check_url",
+    "dynamodb_table",
+    "aurora_endpoint",
+    "s3_bucket",
+];
+
+fn outputs(builder: &mut Builder<'_>, apis: &Sides<api::Api>, buckets: &Sides<Handle<Bucket>>) {
+    for side in Side::BOTH {
+        let endpoint = apis.side(side).endpoint.clone();
+        builder.output(builder.output_name("api_endpoint", side), endpoint.clone());
+        builder.output(builder.output_name("health_check_url", side), text![endpoint, "/health"]);
+        builder.output(builder.output_name("s3_bucket", side), Text::from(buckets.side(side).name()));
+    }
+    let place = |name: &str| FIRST_OUTPUTS.iter().position(|first| name.starts_with(first));
+    builder.topology.outputs.sort_by_key(|(name, _)| place(name).unwrap_or(FIRST_OUTPUTS.len()));
 }
 
 fn network_needs(security: &security::Security, side: Side) -> network::Needs {

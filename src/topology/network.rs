@@ -50,8 +50,6 @@ pub(super) struct Network {
     pub(super) vpc: Handle<Vpc>,
     /// The door to the internet: the accelerator's endpoints need it attached, and gone themselves before it is detached.
     pub(super) internet_gateway: Handle<InternetGateway>,
-    /// The public subnets, by zone.
-    pub(super) public_subnets: Vec<Handle<Subnet>>,
     /// The private subnets, by zone.
     pub(super) private_subnets: Vec<Handle<Subnet>>,
     /// The group of the functions.
@@ -114,7 +112,7 @@ impl Region<'_, '_> {
         }
         let aurora = plan.database.aurora.enabled.then(|| self.aurora(&vpc, &functions));
         let load_balancer = plan.routing.load_balancers.enabled.then(|| self.load_balancer(&vpc, network.cidr));
-        Network { vpc, internet_gateway, public_subnets, private_subnets, functions, aurora, load_balancer }
+        Network { vpc, internet_gateway, private_subnets, functions, aurora, load_balancer }
     }
 
     fn add<K: crate::resources::Kind>(&mut self, name: &str, spec: K::Spec) -> Handle<K> {
@@ -325,7 +323,7 @@ mod tests {
     #[test]
     fn every_private_subnet_leaves_through_its_own_zone() {
         let (network, topology) = network(|_| {});
-        assert_eq!((network.public_subnets.len(), network.private_subnets.len()), (3, 3));
+        assert_eq!(network.private_subnets.len(), 3);
         assert_eq!(of(&topology, "ec2_nat_gateway").len(), 3);
         for letter in ["a", "b", "c"] {
             assert_eq!(nat_of(&topology, letter), format!("us-east-1/ec2_nat_gateway/public-{letter}#id"));

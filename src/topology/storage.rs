@@ -25,24 +25,16 @@ pub(super) struct Needs {
     pub(super) replication_role: Option<Ref<RoleArn>>,
 }
 
-/// What other stacks need of the storage.
-#[derive(Clone, Debug)]
-pub(super) struct Storage {
-    /// The bucket of each region.
-    pub(super) buckets: Sides<Handle<Bucket>>,
-    /// The copying out of each region's bucket, if there is one.
-    pub(super) replications: Sides<Option<Handle<BucketReplication>>>,
-}
-
 /// Adds the buckets of both regions and the replication between them.
-pub(super) fn build(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> Storage {
+pub(super) fn build(builder: &mut Builder<'_>, needs: &Sides<Needs>) -> Sides<Handle<Bucket>> {
     let buckets = Sides::build(|side| bucket(builder, side, needs.side(side)));
-    let replications = Sides::build(|side| {
-        let role = needs.side(side).replication_role.clone()?;
-        let spec = replication(builder, side, role, &needs.side(side.other()).key, &buckets);
-        Some(builder.add::<BucketReplication>(builder.scope(side), NAME, spec))
-    });
-    Storage { buckets, replications }
+    for side in Side::BOTH {
+        if let Some(role) = needs.side(side).replication_role.clone() {
+            let spec = replication(builder, side, role, &needs.side(side.other()).key, &buckets);
+            builder.add::<BucketReplication>(builder.scope(side), NAME, spec);
+        }
+    }
+    buckets
 }
 
 fn bucket(builder: &mut Builder<'_>, side: Side, needs: &Needs) -> Handle<Bucket> {

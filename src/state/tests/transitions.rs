@@ -64,8 +64,8 @@ fn every_entry_after_every_status() {
         (after(&[adopt()]),                                   "!        !        adopting !        deleting adopting ready    adopting !        ready    ready    -       -"),
         (after(&[create("t1"), done("vpc-1")]),               "!        !        !        updating deleting !        !        !        !        ready    ready    -       -"),
         (after(&[create("t1"), done("v"), update("10.1.0.0/16")]), "!   !        !        updating deleting updating ready    updating !        ready    ready    -       -"),
-        (after(&[create("t1"), done("vpc-1"), delete()]),     "!        !        !        !        deleting !        !        deleting deferred ready    ready    -       -"),
-        (deferred_record,                                     "!        !        !        !        deleting !        !        !        !        ready    ready    -       -"),
+        (after(&[create("t1"), done("vpc-1"), delete()]),     "!        !        !        updating deleting !        !        deleting deferred ready    ready    -       -"),
+        (deferred_record,                                     "!        !        !        updating deleting !        !        !        !        ready    ready    -       -"),
     ];
     for (record, row) in table {
         let before = record.as_ref().map_or("absent", |record| record.status.word());

@@ -1,0 +1,227 @@
+//! The path of one `up` and of one `down`, from the opened state to the end of the last operation.
+//!
+//! Commands only open the state, ask for permission and show the end; the simulation takes the same path.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::event::{Event, Events};
+use super::executor::{self, Execution, RunReport};
+use super::observe::{self, Objects, ObserveError};
+use super::operations::operations;
+use super::recover;
+use super::shutdown::Shutdown;
+use crate::address::Address;
+use crate::changes::{self, Action, ChangeSet, Taken};
+use crate::reference::resolve;
+use crate::resources::{Kinds, Surroundings};
+use crate::state::{Entry, Records, StateError, Store};
+use crate::topology::Topology;
+
+/// The fact that keeps the outputs of the last complete run.
+pub const OUTPUTS: &str = "outputs";
+
+/// What `up` brings about.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal<'a> {
+    /// The resources.
+    pub topology: &'a Topology,
+    /// What was resolved once for the whole deployment.
+    pub facts: &'a BTreeMap<String, Value>,
+    /// The digest of the plan.
+    pub plan_digest: &'a str,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct End {
+    /// What it set out to do.
+    pub set: ChangeSet,
+    /// How that went.
+    pub report: RunReport,
+    /// The deployment's outputs as far as they are known; empty after `down`.
+    pub outputs: Vec<(String, Value)>,
+}
+
+/// Why a run ended before its first operation.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// AWS could not be looked at.
+    #[error("AWS could not be looked at; nothing was changed")]
+    Unseen(Vec<ObserveError>),
+    /// Names of the deployment are taken by somebody else.
+    #[error("names of this deployment are taken by somebody else; nothing was changed")]
+    Taken(Vec<Taken>),
+    /// The state could not be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A signal came.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Looks at AWS, settles what an earlier run left, and says what has to be done for the goal.
+///
+/// # Errors
+/// Whatever keeps the run from knowing that for sure; nothing was changed.
+pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeSet, RunError> {
+    let Execution { kinds, store, surroundings, events, .. } = execution;
+    let mut objects = look_with(execution, &store.records(), Some(goal.topology)).await?;
+    look_for_unseen(execution, &mut objects).await?;
+    recover::settle(store, &objects, Some(goal.topology), kinds, events).await?;
+    changes::build(goal.topology, &store.records(), &objects, &surroundings.suffix, kinds).map_err(RunError::Taken)
+}
+
+/// Makes the changes that [`prepare_up`] found.
+///
+/// # Errors
+/// Whatever ends the run before its first operation. What goes wrong later is in the report.
+pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: ChangeSet) -> Result<End, RunError> {
+    check_stop(execution)?;
+    note(execution, goal, &set).await?;
+    let store = &execution.store;
+    let report = execute(execution, &set).await;
+    let outputs = outputs(goal.topology, &store.records());
+    if report.is_complete() {
+        let value = Value::Object(outputs.iter().cloned().collect());
+        if store.facts().get(OUTPUTS) != Some(&value) {
+            // A write that fails here is told when the store is closed; the report matters more.
+            let _ = store.set_fact(OUTPUTS, value).await;
+        }
+    }
+    Ok(End { set, report, outputs })
+}
+
+/// Settles what an earlier run left, and says what has to be done to remove everything on record, except what is protected
+/// and what that needs.
+///
+/// # Errors
+/// Whatever keeps the run from knowing that for sure; nothing was changed.
+pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> {
+    let Execution { kinds, store, events, .. } = execution;
+    // Only what may or may not exist has to be looked at; deletions find out themselves whether all else is there.
+    let uncertain = recover::uncertain(&store.records());
+    let mut objects = Objects::new();
+    if !uncertain.is_empty() {
+        objects = look_with(execution, &uncertain, None).await?;
+        look_for_unseen(execution, &mut objects).await?;
+    }
+    recover::settle(store, &objects, None, kinds, events).await?;
+    Ok(changes::teardown(&store.records(), &objects, kinds))
+}
+
+/// Makes the deletions that [`prepare_down`] found.
+///
+/// # Errors
+/// When a signal came before the first operation. What goes wrong later is in the report.
+pub async fn carry_out_down(execution: &Arc<Execution>, set: ChangeSet) -> Result<End, RunError> {
+    check_stop(execution)?;
+    let report = execute(execution, &set).await;
+    Ok(End { set, report, outputs: Vec::new() })
+}
+
+/// Keeps the state of a run. `trace` says whether a state without records is kept: not after an `up` that made nothing
+/// because it failed, nor after a `down` that removed everything.
+///
+/// # Errors
+/// When the state cannot be written, or could not be at any time of the run.
+pub async fn close(store: &Store, trace: bool) -> Result<(), StateError> {
+    match !trace && store.records().is_empty() && store.failure().is_none() {
+        true => store.remove().await,
+        false => store.close().await,
+    }
+}
+
+/// Looks at AWS, unless a signal comes.
+///
+/// # Errors
+/// [`RunError::Unseen`] or [`RunError::Interrupted`].
+pub async fn look(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    events: &Events,
+    shutdown: &Shutdown,
+    records: &Records,
+    topology: Option<&Topology>,
+) -> Result<Objects, RunError> {
+    let new = topology.iter().flat_map(|topology| topology.resources.keys()).filter(|key| !records.contains_key(*key));
+    events.tell(Event::Observing { resources: records.len() + new.count() });
+    let start = Instant::now();
+    let objects = tokio::select! {
+        biased;
+        () = shutdown.first() => return Err(RunError::Interrupted),
+        objects = observe::observe(kinds, surroundings, records, topology) => objects.map_err(RunError::Unseen)?,
+    };
+    events.tell(Event::Observed { objects: objects.len(), elapsed: start.elapsed() });
+    Ok(objects)
+}
+
+async fn look_with(execution: &Execution, records: &Records, topology: Option<&Topology>) -> Result<Objects, RunError> {
+    let Execution { kinds, surroundings, events, shutdown, .. } = execution;
+    look(kinds, surroundings, events, shutdown, records, topology).await
+}
+
+/// Looks once more for what an earlier run may have made so short a time ago that it was not to be seen yet.
+async fn look_for_unseen(execution: &Execution, objects: &mut Objects) -> Result<(), RunError> {
+    let Some((wait, records)) = recover::unseen(&execution.store, objects) else { return Ok(()) };
+    tokio::select! {
+        biased;
+        () = execution.shutdown.first() => return Err(RunError::Interrupted),
+        () = tokio::time::sleep(wait) => {}
+    }
+    objects.extend(look_with(execution, &records, None).await?);
+    Ok(())
+}
+
+fn check_stop(execution: &Execution) -> Result<(), RunError> {
+    if execution.shutdown.is_requested() { Err(RunError::Interrupted) } else { Ok(()) }
+}
+
+/// Brings the records of unchanged resources, the facts and the plan's digest up to date, and puts on record what is taken
+/// over only to be replaced, all without a call to AWS.
+async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<(), StateError> {
+    let store = &execution.store;
+    for (address, change) in &set.changes {
+        let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
+        let output = |of: &Address, field: &str| set.changes.get(of)?.object.as_ref()?.outputs.get(field).cloned();
+        let spec = resolve(&resource.spec, &output);
+        let entry = match (change.action, &change.record) {
+            (Action::None, Some(record)) => {
+                let Some(kind) = execution.kinds.get(address.kind()) else { continue };
+                let Ok(spec) = kind.canonical(&spec) else { continue };
+                let desired = executor::desired(resource, &spec);
+                if executor::is_current(record, &desired) && record.outputs == object.outputs {
+                    continue;
+                }
+                Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }
+            }
+            (Action::Replace, None) => recover::taken_over(executor::desired(resource, &spec), object),
+            _ => continue,
+        };
+        store.record(address, entry).await?;
+    }
+    let known = store.facts();
+    for (name, value) in goal.facts.iter().filter(|(name, value)| known.get(*name) != Some(*value)) {
+        store.set_fact(name, value.clone()).await?;
+    }
+    let deployment = store.deployment();
+    if deployment.plan_digest.as_deref() != Some(goal.plan_digest) {
+        store.set_plan(goal.plan_digest, &deployment.regions).await?;
+    }
+    Ok(())
+}
+
+async fn execute(execution: &Arc<Execution>, set: &ChangeSet) -> RunReport {
+    if set.is_empty() {
+        return RunReport::default();
+    }
+    executor::execute(execution.clone(), Arc::new(set.clone()), operations(set)).await
+}
+
+fn outputs(topology: &Topology, records: &Records) -> Vec<(String, Value)> {
+    let lookup = |of: &Address, field: &str| records.get(of)?.outputs.get(field).cloned();
+    topology.outputs.iter().map(|(name, text)| (name.clone(), resolve(text, &lookup))).collect()
+}

@@ -1,0 +1,421 @@
+//! A cloud in memory: objects, names, tokens, dependencies, delays, and everything that can go wrong with a call.
+//!
+//! It is strict where AWS is strict: what is referred to must exist, what others are in cannot be deleted, names are taken until
+//! their object is gone, tokens are remembered for ever and bound to the properties they came with, and an object without
+//! a name or token is made twice when it is asked for twice. Times are virtual and go on from run to run.
+//!
+//! What the engine may never do is written down as a violation, and every check of a test looks at those first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drctl::address::Address;
+use drctl::aws::error::Result;
+use drctl::aws::{Error, Refusal, Tags};
+use drctl::engine::shutdown::Shutdown;
+use drctl::state::memory::Memory;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+thread_local! {
+    /// The cloud of the run on this thread.
+    static CLOUD: RefCell<Option<Cloud>> = const { RefCell::new(None) };
+}
+
+/// Looks at or changes the cloud of the run on this thread.
+pub(crate) fn cloud<T>(work: impl FnOnce(&mut Cloud) -> T) -> T {
+    CLOUD.with_borrow_mut(|cloud| work(cloud.as_mut().expect("a run is going on")))
+}
+
+/// Puts a cloud under the run that begins on this thread.
+pub(crate) fn install(cloud: Cloud) {
+    CLOUD.set(Some(cloud));
+}
+
+/// Takes the cloud back after a run.
+pub(crate) fn take() -> Cloud {
+    CLOUD.take().expect("a run has ended")
+}
+
+/// One object.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    /// Whose it is for the checks of tests; the engine never sees this.
+    pub(crate) address: Option<Address>,
+    /// Its kind.
+    pub(crate) kind: &'static str,
+    /// Its fixed name.
+    pub(crate) name: Option<String>,
+    /// Its properties, without tags.
+    pub(crate) spec: Value,
+    /// Its tags.
+    pub(crate) tags: Tags,
+    /// Counts its updates.
+    pub(crate) version: u32,
+    /// When it becomes usable.
+    pub(crate) ready_at: Duration,
+    /// When a look for its tags finds it.
+    pub(crate) visible_at: Duration,
+    /// When it is gone, once it was deleted.
+    pub(crate) gone_at: Option<Duration>,
+}
+
+/// A call at which the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrashAt {
+    /// The number of the call in the run, from 1.
+    pub(crate) call: u64,
+    /// Whether the call takes effect.
+    pub(crate) after: bool,
+}
+
+/// What may go wrong with calls, and how often.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// The probability per call.
+    pub(crate) probability: f64,
+    /// How many more happen at most.
+    pub(crate) left: u32,
+}
+
+enum Fault {
+    Refused,
+    ServerError { effect: bool },
+    Lost { effect: bool },
+    Slow(Duration),
+}
+
+/// What the engine did, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// The object of this address is gone.
+    Deleted(Address),
+    /// The object of this address was made or changed.
+    Made(Address),
+}
+
+/// The cloud.
+#[derive(Clone)]
+pub(crate) struct Cloud {
+    /// Every object there ever was, by id.
+    pub(crate) objects: BTreeMap<String, Object>,
+    tokens: HashMap<String, (String, Value)>,
+    /// The virtual time at which the run on this thread began.
+    pub(crate) begin: Duration,
+    started: Option<Instant>,
+    random: SmallRng,
+    /// The calls of this run.
+    pub(crate) calls: u64,
+    /// Those that change something.
+    pub(crate) mutations: u64,
+    /// Where the process dies.
+    pub(crate) crash: Option<CrashAt>,
+    /// Told when it has died.
+    pub(crate) dead: Arc<Notify>,
+    is_dead: bool,
+    /// The call at which a signal comes.
+    pub(crate) interrupt_at: Option<u64>,
+    /// When it came.
+    pub(crate) interrupted: Option<Duration>,
+    /// The shutdown of this run.
+    pub(crate) shutdown: Shutdown,
+    /// The disk of the machine that the run is on.
+    pub(crate) disk: Memory,
+    /// What goes wrong.
+    pub(crate) faults: Faults,
+    /// How long each creation takes beyond the usual.
+    pub(crate) extra: BTreeMap<Address, Duration>,
+    /// How long each creation keeps its kind at work before the object can be looked at.
+    pub(crate) work: BTreeMap<Address, Duration>,
+    /// Deletions that are refused until a time.
+    pub(crate) deferred: BTreeMap<Address, Duration>,
+    /// Resources whose kind has a fault and panics.
+    pub(crate) faulty: Vec<Address>,
+    /// Resources that AWS refuses to make.
+    pub(crate) refused: Vec<Address>,
+    /// What the engine did in this run.
+    pub(crate) deeds: Vec<Deed>,
+    busy: Vec<String>,
+    /// What must never happen.
+    pub(crate) violations: Vec<String>,
+}
+
+impl Cloud {
+    /// An empty cloud whose delays and faults come from a seed.
+    pub(crate) fn new(seed: u64, disk: Memory) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            tokens: HashMap::new(),
+            begin: Duration::ZERO,
+            started: None,
+            random: SmallRng::seed_from_u64(seed),
+            calls: 0,
+            mutations: 0,
+            crash: None,
+            dead: Arc::default(),
+            is_dead: false,
+            interrupt_at: None,
+            interrupted: None,
+            shutdown: Shutdown::default(),
+            disk,
+            faults: Faults::default(),
+            extra: BTreeMap::new(),
+            work: BTreeMap::new(),
+            deferred: BTreeMap::new(),
+            faulty: Vec::new(),
+            refused: Vec::new(),
+            deeds: Vec::new(),
+            busy: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Prepares for the next run, on a machine that has just started.
+    pub(crate) fn restart(&mut self, disk: Memory) {
+        (self.calls, self.mutations, self.is_dead) = (0, 0, false);
+        (self.interrupted, self.started) = (None, Some(Instant::now()));
+        (self.dead, self.shutdown) = (Arc::default(), Shutdown::default());
+        self.disk = disk;
+        self.deeds.clear();
+        self.busy.clear();
+    }
+
+    /// Forgets the disturbances of the last run and keeps its time.
+    pub(crate) fn rest(&mut self) {
+        self.begin = self.now();
+        self.started = None;
+        (self.crash, self.interrupt_at, self.faults) = (None, None, Faults::default());
+    }
+
+    /// The virtual time.
+    pub(crate) fn now(&self) -> Duration {
+        self.begin + self.started.map(|started| started.elapsed()).unwrap_or_default()
+    }
+
+    /// The objects that are there and not about to go.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&String, &Object)> {
+        self.objects.iter().filter(|(_, object)| object.gone_at.is_none())
+    }
+
+    /// The object of an id, unless it is gone or going.
+    pub(crate) fn get(&self, id: &str) -> Option<&Object> {
+        self.objects.get(id).filter(|object| object.gone_at.is_none())
+    }
+
+    /// What the outputs of an object are now.
+    pub(crate) fn outputs(&self, id: &str, object: &Object) -> Value {
+        let mut outputs = json!({ "id": id, "version": format!("{id}:v{}", object.version) });
+        if object.ready_at <= self.now() {
+            outputs["endpoint"] = format!("{id}.example").into();
+        }
+        outputs
+    }
+
+    /// Creates an object.
+    pub(crate) fn create(&mut self, operation: &str, token: Option<&str>, object: Object) -> Result<String> {
+        if let Some(token) = token
+            && let Some((id, spec)) = self.tokens.get(token)
+        {
+            return match *spec == object.spec {
+                true => Ok(id.clone()),
+                false => Err(refusal(operation, "IdempotentParameterMismatch", 400)),
+            };
+        }
+        if object.name.is_some() && self.named(object.kind, object.name.as_deref()).is_some() {
+            return Err(refusal(operation, "AlreadyExists", 400));
+        }
+        self.check_references(operation, &object.spec)?;
+        let id = format!("{}-{}", object.kind, self.objects.len());
+        if let Some(token) = token {
+            self.tokens.insert(token.to_owned(), (id.clone(), object.spec.clone()));
+        }
+        self.deeds.extend(object.address.clone().map(Deed::Made));
+        self.objects.insert(id.clone(), object);
+        Ok(id)
+    }
+
+    /// The id of what has a name, even while it is going.
+    pub(crate) fn named(&self, kind: &str, name: Option<&str>) -> Option<String> {
+        let there = |object: &Object| object.gone_at.is_none_or(|at| at > self.now());
+        let found = self.objects.iter().find(|(_, object)| {
+            object.kind == kind && object.name.as_deref() == name && name.is_some() && there(object)
+        });
+        found.map(|(id, _)| id.clone())
+    }
+
+    /// Refuses references to what is not there or not usable yet.
+    pub(crate) fn check_references(&self, operation: &str, spec: &Value) -> Result<()> {
+        for id in referred(spec) {
+            match self.get(&id) {
+                None => return Err(refusal(operation, &format!("Dependency.{id}.NotFound"), 400)),
+                Some(object) if object.ready_at > self.now() => {
+                    return Err(refusal(operation, &format!("Dependency.{id}.NotReady"), 400));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to delete an object, unless others are in it.
+    pub(crate) fn delete(&mut self, operation: &str, id: &str, seconds: u64) -> Result<()> {
+        let now = self.now();
+        let inside = self
+            .objects
+            .iter()
+            .find(|(_, object)| object.spec["parent"] == id && object.gone_at.is_none_or(|at| at > now));
+        if let Some((inside, _)) = inside {
+            return Err(refusal(operation, &format!("DependencyViolation.{inside}"), 400));
+        }
+        if let Some(object) = self.objects.get_mut(id).filter(|object| object.gone_at.is_none()) {
+            object.gone_at = Some(now + Duration::from_secs(seconds));
+            self.deeds.extend(object.address.clone().map(Deed::Deleted));
+        }
+        Ok(())
+    }
+
+    fn die(&mut self) {
+        self.is_dead = true;
+        self.dead.notify_one();
+    }
+
+    /// What becomes of a call at the moment it is sent; `None` when the process is dead.
+    fn send(&mut self, mutating: bool) -> Option<Result<Option<Fault>>> {
+        if self.is_dead || self.disk.is_crashed() {
+            self.die();
+            return None;
+        }
+        // As the transport does: after a signal no changing request leaves.
+        if mutating && self.shutdown.is_requested() {
+            return Some(Err(Error::Interrupted));
+        }
+        self.calls += 1;
+        self.mutations += u64::from(mutating);
+        if self.interrupt_at == Some(self.calls) {
+            self.interrupted = Some(self.now());
+            self.shutdown.request(2);
+        }
+        if self.crash == Some(CrashAt { call: self.calls, after: false }) {
+            self.die();
+            return None;
+        }
+        if self.faults.left == 0 || !self.random.random_bool(self.faults.probability) {
+            return Some(Ok(None));
+        }
+        self.faults.left -= 1;
+        Some(Ok(Some(match self.random.random_range(0..6) {
+            0 => Fault::Refused,
+            1 => Fault::ServerError { effect: false },
+            2 => Fault::ServerError { effect: true },
+            3 => Fault::Lost { effect: false },
+            4 => Fault::Lost { effect: true },
+            _ => Fault::Slow(Duration::from_secs(self.random.random_range(1..100))),
+        })))
+    }
+
+    /// A random duration of so many milliseconds at most.
+    pub(crate) fn milliseconds(&mut self, most: u64) -> Duration {
+        Duration::from_millis(self.random.random_range(1..=most))
+    }
+}
+
+/// The ids that a spec refers to.
+fn referred(spec: &Value) -> Vec<String> {
+    let uses = spec["uses"].as_array().into_iter().flatten();
+    let all = uses.chain([&spec["parent"]]).filter_map(Value::as_str);
+    all.map(|text| text.split([':', '.']).next().unwrap_or_default().to_owned()).collect()
+}
+
+/// A refusal.
+pub(crate) fn refusal(operation: &str, code: &str, status: u16) -> Error {
+    let message = "says the cloud in memory".to_owned();
+    Error::Refused(Refusal {
+        operation: operation.to_owned(),
+        code: code.to_owned(),
+        message,
+        request_id: None,
+        status,
+    })
+}
+
+/// One call: it travels, may go wrong, takes effect, and is answered.
+pub(crate) async fn call<T>(
+    operation: &str,
+    mutating: bool,
+    effect: impl FnOnce(&mut Cloud) -> Result<T>,
+) -> Result<T> {
+    sleep(cloud(|cloud| cloud.milliseconds(300))).await;
+    let Some(sent) = cloud(|cloud| cloud.send(mutating)) else { return pending().await };
+    let fault = sent?;
+    let lost = || Error::NoAnswer { operation: operation.to_owned(), cause: "connection reset".to_owned() };
+    let number = cloud(|cloud| cloud.calls);
+    match &fault {
+        Some(Fault::Refused) => return Err(refusal(operation, "Refused", 400)),
+        Some(Fault::ServerError { effect: false }) => return Err(refusal(operation, "InternalFailure", 500)),
+        Some(Fault::Lost { effect: false }) => return Err(lost()),
+        _ => {}
+    }
+    let answer = cloud(effect);
+    if cloud(|cloud| {
+        let dies = cloud.crash == Some(CrashAt { call: number, after: true });
+        if dies {
+            cloud.die();
+        }
+        dies
+    }) {
+        return pending().await;
+    }
+    let mut back = cloud(|cloud| cloud.milliseconds(300));
+    if let Some(Fault::Slow(more)) = fault {
+        back += more;
+    }
+    sleep(back).await;
+    if cloud(|cloud| cloud.is_dead || cloud.disk.is_crashed()) {
+        cloud(Cloud::die);
+        return pending().await;
+    }
+    match fault {
+        Some(Fault::ServerError { .. }) => Err(refusal(operation, "InternalFailure", 500)),
+        Some(Fault::Lost { .. }) => Err(lost()),
+        _ => answer,
+    }
+}
+
+/// Holds what may not be done side by side while a verb is at work.
+pub(crate) struct Busy(Vec<String>);
+
+/// Begins a verb that changes something.
+pub(crate) fn begin(verb: &str, address: &Address, locks: Vec<String>) -> Busy {
+    cloud(|cloud| {
+        if cloud.faulty.contains(address) {
+            panic!("the kind of {address} has a fault");
+        }
+        if cloud.shutdown.is_requested() {
+            cloud.violations.push(format!("invariant 9: {verb} {address} began after the interrupt"));
+        }
+        for lock in &locks {
+            if cloud.busy.contains(lock) {
+                cloud.violations.push(format!("lock group {lock}: {verb} {address} began while another was at work"));
+            }
+        }
+        cloud.busy.extend(locks.clone());
+    });
+    Busy(locks)
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        cloud(|cloud| {
+            for lock in &self.0 {
+                let at = cloud.busy.iter().position(|busy| busy == lock).expect("a lock is given back once");
+                cloud.busy.swap_remove(at);
+            }
+        });
+    }
+}

@@ -1,0 +1,118 @@
+//! Invariants 4 and 10: the process dies at every durable write and at every call, before it takes effect and after; the next
+//! `up` ends with exactly the desired objects, the next `down` with none.
+
+use std::io::ErrorKind;
+
+use drctl::state::memory::{Effect, Fault};
+use drctl::topology::Topology;
+
+use super::cloud::CrashAt;
+use super::topologies::{at, small};
+use super::world::{Command, Ended, World};
+
+/// Every moment at which a run can die.
+fn moments(base: &World, command: Command<'_>) -> Vec<Death> {
+    let mut world = base.fork();
+    let before = world.disk.writes();
+    assert!(world.run(command).is_success(), "an undisturbed run succeeds");
+    let calls =
+        (1..=world.cloud.calls).flat_map(|call| [false, true].map(|after| Death::Call(CrashAt { call, after })));
+    let writes = world.disk.writes() - before;
+    let effects = [Effect::None, Effect::Part(9), Effect::Whole];
+    calls.chain((1..=writes).flat_map(|number| effects.map(|effect| Death::Write(number, effect)))).collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    Call(CrashAt),
+    Write(u64, Effect),
+}
+
+impl Death {
+    fn prepare(self, world: &mut World) {
+        match self {
+            Self::Call(crash) => world.cloud.crash = Some(crash),
+            Self::Write(number, effect) => {
+                let at = world.disk.writes() + number;
+                world.disk.sabotage(Fault { at, effect, error: ErrorKind::Other, crash: true });
+            }
+        }
+    }
+}
+
+/// Dies at every moment of a command, and goes on with `up` and with `down`; and dies once more a little later.
+fn die_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
+    let moments = moments(base, command);
+    assert!(moments.len() > 60, "there are many moments to die at: {}", moments.len());
+    for (number, &death) in moments.iter().enumerate() {
+        let mut world = base.fork();
+        death.prepare(&mut world);
+        let ended = world.run(command);
+        assert!(matches!(ended, Ended::Crashed), "{death:?}: {ended:?}");
+        let mut down = world.fork();
+        let mut twice = world.fork();
+
+        println!("{death:?}, then up");
+        world.finish_up(topology);
+        println!("{death:?}, then down");
+        down.finish_down();
+        if number % 5 != 0 {
+            continue;
+        }
+
+        println!("{death:?}, then another death in up, then down");
+        Death::Call(CrashAt { call: 1 + number as u64 % 37, after: number % 2 == 0 }).prepare(&mut twice);
+        twice.up(topology);
+        let mut down = twice.fork();
+        twice.finish_up(topology);
+        down.finish_down();
+    }
+}
+
+#[test]
+fn in_an_up_from_nothing() {
+    die_everywhere(&World::new(1), Command::Up(&small().topology()), &small().topology());
+}
+
+#[test]
+fn in_an_up_that_updates() {
+    let (mut world, mut design) = (World::new(2), small());
+    world.finish_up(&design.topology());
+    for part in &mut design.0 {
+        part.size += 1;
+        part.team = part.team.is_none().then_some(7);
+    }
+    design.remove(&at("sim_named", "alarm"));
+    die_everywhere(&world, Command::Up(&design.topology()), &design.topology());
+}
+
+#[test]
+fn in_an_up_that_replaces() {
+    let (mut world, mut design) = (World::new(3), small());
+    world.finish_up(&design.topology());
+    for name in ["network", "bucket", "zone"] {
+        design.part(name).shape += 1;
+    }
+    die_everywhere(&world, Command::Up(&design.topology()), &design.topology());
+}
+
+/// The plan goes back to what it was: what the interrupted change has touched is changed back.
+#[test]
+fn in_an_up_whose_changes_are_then_given_up() {
+    let (mut world, mut design) = (World::new(4), small());
+    let first = design.topology();
+    world.finish_up(&first);
+    design.part("gateway").size += 1;
+    design.part("network").shape += 1;
+    design.part("function").team = Some(9);
+    design.part("key").team = Some(9);
+    design.remove(&at("sim_data", "bucket"));
+    die_everywhere(&world, Command::Up(&design.topology()), &first);
+}
+
+#[test]
+fn in_a_down() {
+    let mut world = World::new(5);
+    world.finish_up(&small().topology());
+    die_everywhere(&world, Command::Down, &small().topology());
+}

@@ -1,0 +1,122 @@
+//! What others do behind drctl's back: it is seen, named and mended.
+
+use std::time::Duration;
+
+use drctl::aws::tags;
+use drctl::changes::{Action, Drift};
+use drctl::engine::run::RunError;
+use serde_json::json;
+
+use super::cloud::Object;
+use super::topologies::{at, small};
+use super::world::{Ended, World};
+
+#[test]
+fn changed_properties_and_tags_are_put_back_and_tags_of_others_stay() {
+    let (mut world, topology) = (World::new(1), small().topology());
+    world.finish_up(&topology);
+    let id = world.ids(&at("sim_named", "function")).remove(0);
+    let object = world.cloud.objects.get_mut(&id).expect("it was made");
+    object.spec["size"] = json!(9);
+    object.tags.insert("team".to_owned(), "2".to_owned());
+    object.tags.insert("cost-centre".to_owned(), "42".to_owned());
+    let ended = world.up(&topology);
+    assert!(ended.is_success());
+    let change = &ended.end().set.changes[&at("sim_named", "function")];
+    let Drift::Changed { fields } = &change.drift else { panic!("{:?}", change.drift) };
+    let fields: Vec<_> = fields.iter().map(|difference| difference.field.as_str()).collect();
+    assert_eq!(fields, ["size", "tags.team"]);
+    let object = world.cloud.objects.get_mut(&id).expect("it was not replaced");
+    assert_eq!(object.tags.remove("cost-centre"), Some("42".to_owned()), "what others tag is theirs");
+    world.check_is(&topology);
+}
+
+/// Each resource in turn is deleted by somebody else, and everything two at a time.
+#[test]
+fn what_somebody_deleted_is_made_again() {
+    let topology = small().topology();
+    let mut base = World::new(2);
+    base.finish_up(&topology);
+    for address in topology.resources.keys() {
+        let mut world = base.fork();
+        let id = world.ids(address).remove(0);
+        let is_in_it = |object: &Object| object.spec["parent"] == id.as_str();
+        if world.cloud.live().any(|(_, object)| is_in_it(object)) {
+            continue;
+        }
+        world.cloud.objects.get_mut(&id).expect("it is there").gone_at = Some(Duration::ZERO);
+        let mut down = world.fork();
+        let ended = world.up(&topology);
+        assert!(ended.is_success(), "{address}: {ended:?}");
+        let change = &ended.end().set.changes[address];
+        assert_eq!((change.action, &change.drift), (Action::Create, &Drift::Deleted), "{address}");
+        world.check_is(&topology);
+        world.finish_up(&topology);
+        down.finish_down();
+    }
+}
+
+/// A name is not ours because we wanted it: neither `up` nor `down` touches what somebody else made under it.
+#[test]
+fn what_belongs_to_somebody_else_is_never_touched() {
+    let topology = small().topology();
+    let foreign = |owner: Option<&str>| Object {
+        address: None,
+        kind: "sim_named",
+        name: Some("sim/us-east-1/sim_named/zone".to_owned()),
+        spec: json!({ "parent": null, "uses": [], "size": 1, "shape": 1 }),
+        tags: owner.map(|owner| (tags::DEPLOYMENT.to_owned(), owner.to_owned())).into_iter().collect(),
+        version: 1,
+        ready_at: Duration::ZERO,
+        visible_at: Duration::ZERO,
+        gone_at: None,
+    };
+    for owner in [None, Some("other")] {
+        // It is there from the beginning: nothing is changed at all.
+        let mut world = World::new(3);
+        world.cloud.objects.insert("theirs".to_owned(), foreign(owner));
+        let ended = world.up(&topology);
+        let Ended::Run { result, .. } = &ended else { panic!("{ended:?}") };
+        assert!(matches!(**result, Err(RunError::Taken(_))), "{result:?}");
+        world.check_empty();
+
+        // It comes between the look and the create call: the intent is on record, and still the object is theirs.
+        let mut world = World::new(3);
+        world.cloud.refused.push(at("sim_named", "zone"));
+        assert_eq!(world.up(&topology).end().report.failed.len(), 1);
+        world.cloud.refused.clear();
+        world.cloud.objects.insert("theirs".to_owned(), foreign(owner));
+        let mut later = world.fork();
+        let ended = world.up(&topology);
+        let Ended::Run { result, .. } = &ended else { panic!("{ended:?}") };
+        assert!(matches!(**result, Err(RunError::Taken(_))), "{result:?}");
+        later.finish_down();
+        assert!(later.cloud.get("theirs").is_some(), "down does not touch it");
+        assert_eq!(later.cloud.objects["theirs"].version, 1);
+    }
+}
+
+/// A lost state file: what says that it is ours is taken over, and what differs from the plan is changed or replaced.
+#[test]
+fn objects_without_a_record_are_taken_over() {
+    let (mut world, mut design) = (World::new(4), small());
+    world.finish_up(&design.topology());
+    for name in ["sim.json", "sim.journal"] {
+        world.disk.take(name);
+    }
+    use drctl::state::Medium;
+    for name in world.disk.list().expect("memory can be listed") {
+        world.disk.take(&name);
+    }
+    world.cloud.begin += Duration::from_secs(60);
+    design.part("function").size = 2;
+    design.part("gateway").shape = 2;
+    let topology = design.topology();
+    let ended = world.up(&topology);
+    assert!(ended.is_success(), "{ended:?}");
+    assert_eq!(ended.end().set.count(Action::Create), 0);
+    assert_eq!(ended.end().set.count(Action::Replace), 1);
+    world.check_is(&topology);
+    world.finish_up(&topology);
+    world.finish_down();
+}

@@ -1,0 +1,401 @@
+//! A cloud and a disk that outlive runs, and the runs themselves: each a process of its own, in virtual time.
+//!
+//! A crash drops everything but the cloud and the disk. The time goes on from run to run, without a pause between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use drctl::address::Address;
+use drctl::aws::transport::Transport;
+use drctl::aws::{Aws, Connection, tags};
+use drctl::changes::ChangeSet;
+use drctl::engine::event::Events;
+use drctl::engine::executor::{Execution, RunReport};
+use drctl::engine::run::{self, End, Goal, RunError};
+use drctl::engine::scheduler::Limits;
+use drctl::error::Failure;
+use drctl::reference::resolve;
+use drctl::resources::Surroundings;
+use drctl::state::memory::Memory;
+use drctl::state::{self, Deployment, Entry, Hold, Holder, Medium, Records, StateError, Status, Store};
+use drctl::topology::Topology;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::cloud::{self, Cloud};
+use super::kinds::kinds;
+
+/// The suffix of every simulated deployment.
+pub(crate) const SUFFIX: &str = "sim";
+
+/// What a run is asked to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Command<'a> {
+    /// Make it be so.
+    Up(&'a Topology),
+    /// Remove everything.
+    Down,
+}
+
+/// How a run ended.
+pub(crate) enum Ended {
+    /// The process died.
+    Crashed,
+    /// There was no deployment.
+    Nothing,
+    /// The state could not be opened.
+    Closed(StateError),
+    /// The run came to its end.
+    Run {
+        /// What the engine says.
+        result: Box<Result<End, RunError>>,
+        /// How the state was kept.
+        kept: Result<(), StateError>,
+        /// What could not be recorded.
+        unrecorded: Vec<(Address, Entry)>,
+        /// How long it took, in virtual time.
+        elapsed: Duration,
+    },
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crashed => f.write_str("the process died"),
+            Self::Nothing => f.write_str("there was no deployment"),
+            Self::Closed(error) => write!(f, "the state could not be opened: {error}"),
+            Self::Run { result, kept, unrecorded, elapsed } => {
+                match result.as_ref() {
+                    Err(error) => write!(f, "{error:?}")?,
+                    Ok(end) => {
+                        for change in end.set.changing() {
+                            let fields: Vec<_> = change.differences.iter().map(|found| &found.field).collect();
+                            writeln!(f, "  {} {} {fields:?}", change.action, change.address)?;
+                        }
+                        let RunReport { failed, deferred, skipped, stopped, not_started, .. } = &end.report;
+                        for (operation, error) in failed {
+                            writeln!(f, "  failed: {operation}: {error}")?;
+                        }
+                        let other = [deferred.len(), skipped.len(), stopped.len(), not_started.len()];
+                        writeln!(f, "  deferred, skipped, stopped, not started: {other:?}")?;
+                    }
+                }
+                write!(f, "  kept: {kept:?}, unrecorded: {unrecorded:?}, after {elapsed:?}")
+            }
+        }
+    }
+}
+
+impl Ended {
+    /// Tells whether everything was done.
+    pub(crate) fn is_success(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Run { result, kept, .. } => {
+                kept.is_ok() && result.as_ref().as_ref().is_ok_and(|end| end.report.is_complete())
+            }
+            Self::Crashed | Self::Closed(_) => false,
+        }
+    }
+
+    /// What the run did.
+    pub(crate) fn end(&self) -> &End {
+        match self {
+            Self::Run { result, .. } => result.as_ref().as_ref().expect("the run began its operations"),
+            other => panic!("the run did not come to its end: {other:?}"),
+        }
+    }
+
+    /// How long the run took.
+    pub(crate) fn elapsed(&self) -> Duration {
+        match self {
+            Self::Run { elapsed, .. } => *elapsed,
+            other => panic!("the run did not come to its end: {other:?}"),
+        }
+    }
+}
+
+/// Everything that outlives a run.
+pub(crate) struct World {
+    /// The cloud.
+    pub(crate) cloud: Cloud,
+    /// The disk.
+    pub(crate) disk: Memory,
+}
+
+impl World {
+    /// Nothing yet.
+    pub(crate) fn new(seed: u64) -> Self {
+        let disk = Memory::new();
+        Self { cloud: Cloud::new(seed, disk.clone()), disk }
+    }
+
+    /// The same world once more.
+    pub(crate) fn fork(&self) -> Self {
+        Self { cloud: self.cloud.clone(), disk: self.disk.fork() }
+    }
+
+    /// Runs `up`, permitting everything.
+    pub(crate) fn up(&mut self, topology: &Topology) -> Ended {
+        self.run(Command::Up(topology))
+    }
+
+    /// Runs `down`, permitting everything.
+    pub(crate) fn down(&mut self) -> Ended {
+        self.run(Command::Down)
+    }
+
+    /// Runs a command in a process of its own.
+    pub(crate) fn run(&mut self, command: Command<'_>) -> Ended {
+        self.run_with(command, &Limits::default(), |_| Ok(()))
+    }
+
+    /// Runs a command with limits and a permit.
+    pub(crate) fn run_with(
+        &mut self,
+        command: Command<'_>,
+        limits: &Limits,
+        permit: impl FnOnce(&ChangeSet) -> Result<(), Failure>,
+    ) -> Ended {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = runtime.expect("a runtime without input and output needs nothing");
+        let (mut cloud, disk) = (std::mem::replace(&mut self.cloud, Cloud::new(0, Memory::new())), self.disk.clone());
+        let ended = runtime.block_on(async {
+            cloud.restart(disk.clone());
+            let dead = cloud.dead.clone();
+            cloud::install(cloud);
+            tokio::select! {
+                biased;
+                () = dead.notified() => Ended::Crashed,
+                ended = process(command, &disk, limits, permit) => ended,
+            }
+        });
+        let ended = if self.disk.is_crashed() { Ended::Crashed } else { ended };
+        runtime.block_on(async { cloud::cloud(Cloud::rest) });
+        drop(runtime);
+        self.cloud = cloud::take();
+        self.disk.restart();
+        assert_eq!(self.cloud.violations, Vec::<String>::new(), "the engine did what it may never do");
+        ended
+    }
+
+    /// What is on record.
+    pub(crate) fn records(&self) -> Records {
+        match state::read(&self.disk, SUFFIX) {
+            Ok(snapshot) => snapshot.records,
+            Err(StateError::NotFound { .. }) => Records::new(),
+            Err(error) => panic!("the state is not readable: {error}"),
+        }
+    }
+
+    /// The ids of the objects of an address.
+    pub(crate) fn ids(&self, address: &Address) -> Vec<String> {
+        let ours = self.cloud.live().filter(|(_, object)| object.address.as_ref() == Some(address));
+        ours.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Checks that exactly the desired objects exist, each once and as desired, and that the state says so.
+    #[track_caller]
+    pub(crate) fn check_is(&self, topology: &Topology) {
+        let records = self.records();
+        let mut by_address: BTreeMap<&Address, Vec<&String>> = BTreeMap::new();
+        for (id, object) in self.cloud.live() {
+            if let Some(address) = &object.address {
+                by_address.entry(address).or_default().push(id);
+            }
+        }
+        let there: BTreeSet<&Address> = by_address.keys().copied().collect();
+        assert_eq!(there, topology.resources.keys().collect(), "invariant 4: the objects are the desired ones");
+        assert_eq!(records.keys().collect::<BTreeSet<_>>(), there, "the records are the desired ones");
+        let output = |address: &Address, field: &str| {
+            let id = by_address[address][0];
+            self.cloud.outputs(id, &self.cloud.objects[id]).get(field).cloned()
+        };
+        for (address, resource) in &topology.resources {
+            let [id] = by_address[address].as_slice() else {
+                panic!("invariant 4: {address} exists more than once: {:?}", by_address[address]);
+            };
+            let object = &self.cloud.objects[*id];
+            let kind = kinds().get(address.kind()).expect("the simulation has its kinds");
+            let mut spec = kind.canonical(&resolve(&resource.spec, &output)).expect("a spec");
+            let wanted_tags = spec.as_object_mut().expect("a spec is an object").remove("tags");
+            assert_eq!(object.spec, spec, "{address} is as desired");
+            if let Some(wanted) = wanted_tags {
+                let tags = serde_json::to_value(&object.tags).expect("tags are plain data");
+                assert_eq!(tags, wanted, "invariant 5: the tags of {address}");
+                assert_eq!(object.tags[tags::DEPLOYMENT], SUFFIX);
+            }
+            let record = &records[address];
+            assert_eq!(record.status, Status::Ready, "{address} is settled");
+            assert_eq!(record.outputs, self.cloud.outputs(id, object), "invariant 2: the outputs of {address}");
+            let references: BTreeSet<_> = record.references.iter().collect();
+            assert_eq!(references, resource.references.iter().collect(), "invariant 7: the edges of {address}");
+        }
+    }
+
+    /// Checks that nothing of the deployment is left, its state included.
+    #[track_caller]
+    pub(crate) fn check_empty(&self) {
+        let left: Vec<_> = self.cloud.live().filter(|(_, object)| object.address.is_some()).collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+        let files = self.disk.list().expect("memory can be listed");
+        assert!(files.is_empty(), "files left behind: {files:?}");
+    }
+
+    /// Runs `up` undisturbed and checks its result, then once more, which must do nothing.
+    #[track_caller]
+    pub(crate) fn finish_up(&mut self, topology: &Topology) {
+        let ended = self.up(topology);
+        assert!(ended.is_success(), "invariant 10: up ends in success: {ended:?}");
+        self.check_is(topology);
+        let again = self.up(topology);
+        assert!(again.end().set.is_empty(), "a second up has no changes: {:?}", again.end().set);
+        assert_eq!(self.cloud.mutations, 0, "a second up makes no mutating call");
+        assert!(again.is_success());
+    }
+
+    /// Runs `down` undisturbed and checks that nothing is left.
+    #[track_caller]
+    pub(crate) fn finish_down(&mut self) {
+        let ended = self.down();
+        assert!(ended.is_success(), "invariant 10: down ends in success: {ended:?}");
+        self.check_empty();
+    }
+}
+
+async fn process(
+    command: Command<'_>,
+    disk: &Memory,
+    limits: &Limits,
+    permit: impl FnOnce(&ChangeSet) -> Result<(), Failure>,
+) -> Ended {
+    let begin = Instant::now();
+    let medium: Arc<dyn Medium> = Arc::new(Disk { memory: disk.clone() });
+    let holder = Holder::current("simulation");
+    let mut opened = Store::open(medium.clone(), SUFFIX, &holder, Duration::ZERO).await;
+    if matches!((&opened, command), (Err(StateError::NotFound { .. }), Command::Up(_))) {
+        let deployment = Deployment { suffix: SUFFIX.to_owned(), ..Deployment::default() };
+        opened = Store::create(medium, deployment, &holder, Duration::ZERO).await;
+    }
+    let store = match opened {
+        Ok(store) => Arc::new(store),
+        Err(StateError::NotFound { .. }) => return Ended::Nothing,
+        Err(error) => return Ended::Closed(error),
+    };
+    let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
+    let execution = Arc::new(Execution {
+        kinds: kinds(),
+        surroundings: Surroundings {
+            aws: aws(),
+            suffix: SUFFIX.to_owned(),
+            account: "123456789012".to_owned(),
+            stop: shutdown.token(),
+            assets: Arc::default(),
+        },
+        store: store.clone(),
+        events: Events::unheard(),
+        shutdown,
+        limits: limits.clone(),
+    });
+    let (result, trace) = match command {
+        Command::Up(topology) => {
+            let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "" };
+            let result = up(&execution, goal, permit).await;
+            let trace = result.as_ref().is_ok_and(|end| end.report.is_complete());
+            (result, trace)
+        }
+        Command::Down => {
+            let result = down(&execution, permit).await;
+            let trace = !result.as_ref().is_ok_and(|end| end.report.is_complete());
+            (result, trace)
+        }
+    };
+    let kept = run::close(&store, trace).await;
+    Ended::Run { result: Box::new(result), kept, unrecorded: store.unrecorded(), elapsed: begin.elapsed() }
+}
+
+/// What the command `up` does, with a permission instead of a question.
+async fn up(
+    execution: &Arc<Execution>,
+    goal: Goal<'_>,
+    permit: impl FnOnce(&ChangeSet) -> Result<(), Failure>,
+) -> Result<End, RunError> {
+    let set = run::prepare_up(execution, goal).await?;
+    if !set.is_empty() {
+        // A refusal ends the run as a signal does: before anything is changed.
+        permit(&set).map_err(|_| RunError::Interrupted)?;
+    }
+    run::carry_out_up(execution, goal, set).await
+}
+
+/// What the command `down` does, with a permission instead of a question.
+async fn down(
+    execution: &Arc<Execution>,
+    permit: impl FnOnce(&ChangeSet) -> Result<(), Failure>,
+) -> Result<End, RunError> {
+    let set = run::prepare_down(execution).await?;
+    if !set.is_empty() {
+        permit(&set).map_err(|_| RunError::Interrupted)?;
+    }
+    run::carry_out_down(execution, set).await
+}
+
+/// Clients that contact nobody: the kinds of the simulation never use them.
+fn aws() -> Aws {
+    static AWS: OnceLock<Aws> = OnceLock::new();
+    let make = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(Aws::connect(&Connection::default(), Transport::new()))
+    };
+    AWS.get_or_init(|| std::thread::spawn(make).join().expect("clients can be made")).clone()
+}
+
+/// A disk whose clock is the virtual one.
+struct Disk {
+    memory: Memory,
+}
+
+impl Medium for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.memory.list()
+    }
+
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.memory.read(name)
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.memory.append(name, bytes)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.memory.replace(name, bytes)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.memory.remove(name)
+    }
+
+    fn lock(&self, suffix: &str, holder: &Holder) -> Result<Box<dyn Hold>, StateError> {
+        self.memory.lock(suffix, holder)
+    }
+
+    fn unlock(&self, suffix: &str) -> Result<Option<Holder>, StateError> {
+        self.memory.unlock(suffix)
+    }
+
+    fn locate(&self, name: &str) -> String {
+        self.memory.locate(name)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + cloud::cloud(|cloud| cloud.now())
+    }
+
+    fn is_instant(&self) -> bool {
+        true
+    }
+}
