@@ -149,7 +149,8 @@ async fn deploy(topology: &Topology) -> Duration {
         limits: Limits::default(),
     });
     let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "" };
-    let end = run::up(&execution, goal, |_| Ok(())).await.expect("nothing stands in the way");
+    let set = run::prepare_up(&execution, goal).await.expect("AWS can be looked at");
+    let end = run::carry_out_up(&execution, goal, set).await.expect("nothing stands in the way");
     assert!(end.report.is_complete());
     end.report.elapsed
 }
