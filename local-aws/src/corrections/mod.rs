@@ -10,6 +10,7 @@
 //!    client did not say.
 //! 3. Refusals pass unchanged, unless a correction exists for them.
 
+mod alarm_metrics;
 mod alarm_statistics;
 mod api_base_paths;
 mod api_duplicates;
@@ -21,6 +22,7 @@ mod health_check_booleans;
 mod lambda_target_groups;
 mod load_balancer_networks;
 mod nat_gateway_addresses;
+mod route53_tag_lists;
 mod secret_replicas;
 mod security_group_ports;
 mod table_replica_keys;
@@ -166,6 +168,7 @@ impl Corrections {
     /// Every correction there is, with nothing remembered yet.
     pub(crate) fn new() -> Self {
         Self::of(vec![
+            Box::new(alarm_metrics::AlarmMetrics::default()),
             Box::new(alarm_statistics::AlarmStatistics),
             Box::new(api_base_paths::ApiBasePaths),
             Box::new(api_duplicates::ApiDuplicates),
@@ -177,6 +180,7 @@ impl Corrections {
             Box::new(lambda_target_groups::LambdaTargetGroups),
             Box::new(load_balancer_networks::LoadBalancerNetworks::default()),
             Box::new(nat_gateway_addresses::NatGatewayAddresses::default()),
+            Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
