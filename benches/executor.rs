@@ -60,6 +60,10 @@ impl AnyKind for Timed {
         }
     }
 
+    fn holds(&self, _: &str) -> bool {
+        false
+    }
+
     fn changes_on_update(&self, _: &str) -> bool {
         false
     }

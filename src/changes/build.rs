@@ -62,7 +62,8 @@ pub fn build(
             continue;
         }
         let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
-        let change = change(resource, &desired, record, object, kind);
+        let replaced = |of: &Address| set.changes.get(of).is_some_and(|change| change.action == Action::Replace);
+        let change = change(resource, &desired, record, object, kind, &replaced);
         set.changes.insert(address.clone(), change);
     }
     if !taken.is_empty() {
@@ -117,6 +118,7 @@ fn change(
     record: Option<Arc<Record>>,
     object: Option<AnyObject>,
     kind: &dyn AnyKind,
+    replaced: &dyn Fn(&Address) -> bool,
 ) -> Change {
     let traits = kind.traits();
     let expected = traits.expected;
@@ -127,11 +129,15 @@ fn change(
         (_, None) => (Action::Create, Vec::new(), expected.create),
         (record, Some(object)) => {
             let creating = record.as_ref().filter(|record| record.status == Status::Creating);
-            let found = match creating {
+            let mut found = match creating {
                 // What is half made may not tell its properties yet; it was made by the recorded spec.
                 Some(record) => differences(&record.spec, &desired, traits.immutable),
                 None => between(object, &desired, record.as_deref(), traits.immutable),
             };
+            for difference in found.iter_mut().filter(|difference| kind.holds(&difference.field)) {
+                let referents = difference.to.iter().flat_map(crate::reference::references);
+                difference.forces_replacement |= referents.into_iter().any(|referent| replaced(&referent));
+            }
             if found.iter().any(|difference| difference.forces_replacement) {
                 (Action::Replace, found, expected.delete + expected.create)
             } else if creating.is_some() {

@@ -16,6 +16,9 @@ pub const ENGINE_VERSION: &str = "aurora_engine_version";
 /// How often AWS is asked who we are before giving up; the pauses between stay below two seconds in all.
 const TRIES: u32 = 3;
 
+/// The fact that holds the zones that were found to exist.
+const ZONES: &str = "zones";
+
 /// Who the credentials say we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -51,6 +54,11 @@ pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
 /// When AWS offers nothing that fits the plan; nothing was changed.
 pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> Outcome<BTreeMap<String, Value>> {
     let mut facts = known.clone();
+    let zones = serde_json::Value::from(zone_names(plan));
+    if facts.get(ZONES) != Some(&zones) {
+        check_zones(aws, plan).await?;
+        facts.insert(ZONES.to_owned(), zones);
+    }
     if plan.database.aurora.enabled && !facts.contains_key(ENGINE_VERSION) {
         let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
         let family = plan.database.aurora.engine_version.as_str();
@@ -62,11 +70,20 @@ pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> O
     Ok(facts)
 }
 
+/// The zones the plan names.
+fn zone_names(plan: &Plan) -> Vec<String> {
+    let names = |side| {
+        let region = plan.regions.side(side).as_str();
+        plan.network.side(side).zones.iter().map(move |zone| format!("{region}{}", zone.as_str()))
+    };
+    Side::BOTH.into_iter().flat_map(names).collect()
+}
+
 /// Checks that both regions have the zones the plan names.
 ///
 /// # Errors
 /// Every zone that is missing; nothing was changed.
-pub async fn zones(aws: &Aws, plan: &Plan) -> Outcome {
+async fn check_zones(aws: &Aws, plan: &Plan) -> Outcome {
     let mut missing = Vec::new();
     for side in Side::BOTH {
         let region = plan.regions.side(side).as_str();

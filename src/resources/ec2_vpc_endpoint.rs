@@ -66,6 +66,8 @@ impl Kind for VpcEndpoint {
     type Spec = VpcEndpointSpec;
     type Outputs = VpcEndpointOutputs;
 
+    const HOLDS: &'static [&'static str] = &["route_tables", "security_groups", "subnets"];
+
     const TRAITS: Traits = Traits {
         name: "ec2_vpc_endpoint",
         taggable: true,

@@ -61,6 +61,8 @@ impl Kind for LoadBalancer {
     type Spec = LoadBalancerSpec;
     type Outputs = LoadBalancerOutputs;
 
+    const HOLDS: &'static [&'static str] = &["security_groups", "subnets"];
+
     const TRAITS: Traits = Traits {
         name: "elb_load_balancer",
         taggable: true,

@@ -21,6 +21,9 @@ pub trait AnyKind: Send + Sync {
     /// Tells whether an update in place may change this output.
     fn changes_on_update(&self, output: &str) -> bool;
 
+    /// Tells whether the object keeps what this field refers to from being deleted.
+    fn holds(&self, field: &str) -> bool;
+
     /// The canonical form of a spec: defaults filled in, sets sorted, policies normalised. References may be unknown.
     ///
     /// # Errors
@@ -84,6 +87,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn changes_on_update(&self, output: &str) -> bool {
         K::CHANGING_OUTPUTS.contains(&output)
+    }
+
+    fn holds(&self, field: &str) -> bool {
+        K::HOLDS.contains(&field)
     }
 
     fn canonical(&self, spec: &Value) -> Result<Value> {

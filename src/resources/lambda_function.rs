@@ -87,6 +87,8 @@ impl Kind for Function {
     type Spec = FunctionSpec;
     type Outputs = FunctionOutputs;
 
+    const HOLDS: &'static [&'static str] = &["security_groups", "subnets"];
+
     const TRAITS: Traits = Traits {
         name: "lambda_function",
         taggable: true,

@@ -218,6 +218,10 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Outputs that an update in place may change, so that whoever refers to them cannot be sure of them before.
     const CHANGING_OUTPUTS: &'static [&'static str] = &[];
 
+    /// Fields that AWS changes in place, but by which the object keeps what they refer to from being deleted: when that has to be
+    /// replaced, this has to go first and is replaced with it.
+    const HOLDS: &'static [&'static str] = &[];
+
     /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
     /// the object, or `None` when there is none.
     ///

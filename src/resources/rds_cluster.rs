@@ -99,6 +99,8 @@ impl Kind for Cluster {
     type Spec = ClusterSpec;
     type Outputs = ClusterOutputs;
 
+    const HOLDS: &'static [&'static str] = &["security_groups"];
+
     const TRAITS: Traits = Traits {
         name: "rds_cluster",
         taggable: true,

@@ -41,6 +41,8 @@ impl Kind for SubnetGroup {
     type Spec = SubnetGroupSpec;
     type Outputs = SubnetGroupOutputs;
 
+    const HOLDS: &'static [&'static str] = &["subnets"];
+
     const TRAITS: Traits = Traits {
         name: "rds_subnet_group",
         taggable: true,

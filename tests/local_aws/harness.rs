@@ -144,7 +144,7 @@ impl Workspace<'_> {
 
     /// The outputs of the deployment.
     pub(crate) fn outputs(&self, suffix: &str) -> Value {
-        self.drctl(&["outputs", "--suffix", suffix, "--output", "json"]).expect(0).json()
+        self.drctl(&["outputs", "--suffix", suffix, "--output", "json"]).expect(0).json()["outputs"].clone()
     }
 }
 

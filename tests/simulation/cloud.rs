@@ -419,3 +419,6 @@ impl Drop for Busy {
         });
     }
 }
+fn holds(&self, _: &str) -> bool {
+    false
+}
