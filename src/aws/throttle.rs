@@ -2,7 +2,7 @@
 //!
 //! A bucket of tokens per account, region and operation, filled at the published rate. One drctl process works in one account,
 //! so the account is not part of the key. Sources: `x.throttle.ec2-buckets`, `x.throttle.elb-buckets`, `x.throttle.others`,
-//! section 6.1 (API Gateway) and `cw.alarm.put` of the facts restated in `docs/aws-facts.md`.
+//! `apigw.rates` and `cw.alarm.put` of the facts restated in `docs/aws-facts.md`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -3,7 +3,7 @@
 //! The same name may be a custom domain in several regions; DNS decides which of them answers.
 //!
 //! Facts: `apigw.domain.create` (the certificate must be issued and of the same region), `apigw.domain.exists`, `apigw.domain.cert-lag`,
-//! `apigw.domain.wait`, `apigw.domain.outputs`, `apigw.domain.delete` (ACM sees the certificate in use for a while afterwards), section 6.1.
+//! `apigw.domain.wait`, `apigw.domain.outputs`, `apigw.domain.delete` (ACM sees the certificate in use for a while afterwards), `apigw.rates`.
 //! Replacement: `domain`. Slow: each change, one every 30 s per account and region.
 
 use aws_sdk_apigateway::types::{

@@ -4,7 +4,7 @@
 //! one object here. Requests reach the function as they are (Lambda proxy integration), without an authorizer.
 //! The function's own permission for API Gateway is a resource of kind `lambda_permission`.
 //!
-//! Facts: `apigw.conflict-retry`, section 6.1 (one `GetResources` with `embed=methods` reads all methods of an API),
+//! Facts: `apigw.conflict-retry`, `apigw.rates` (one `GetResources` with `embed=methods` reads all methods of an API),
 //! `apigw.deploy.snapshot` (a change is live only with the next deployment), `apigw.api.limits` (at most 29 s for an answer).
 //! Replacement: `rest_api`, `resource`, `http_method`. Slow: nothing.
 

@@ -1,7 +1,7 @@
 //! `apigateway_resource`: one segment of a path of a REST API, below another one.
 //!
 //! Facts: `x.idem.by-name` (AWS takes a segment once below a parent: `ConflictException` for a repeat), `apigw.conflict-retry`,
-//! section 6.1 (one `GetResources` per API reads all paths). Carries no tags: found by parent and segment.
+//! `apigw.rates` (one `GetResources` per API reads all paths). Carries no tags: found by parent and segment.
 //! Replacement: everything. Slow: nothing; the writes of one API wait for each other.
 
 use std::collections::BTreeSet;

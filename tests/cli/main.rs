@@ -4,6 +4,7 @@
 
 mod account;
 mod bad_state;
+mod facts;
 mod help;
 mod locked;
 mod plan_file;
