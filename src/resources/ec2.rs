@@ -57,12 +57,18 @@ pub(super) fn filter(name: &str, value: &str) -> Filter {
 }
 
 /// Tells whether an object is the wanted one: the recorded one, or by its address tag when there is no record.
-pub(super) fn is<K: Kind>(wanted: &Wanted<K>, recorded: impl Fn(&K::Outputs) -> bool, actual: &[Tag]) -> bool {
+pub(super) fn is<K: Kind>(
+    context: &Context,
+    wanted: &Wanted<K>,
+    recorded: impl Fn(&K::Outputs) -> bool,
+    actual: &[Tag],
+) -> bool {
     match &wanted.outputs {
         Some(outputs) => recorded(outputs),
+        // Another deployment has objects of the same address.
         None => {
-            let address = wanted.address.to_string();
-            actual.iter().any(|tag| tag.key() == Some(tags::ADDRESS) && tag.value() == Some(&address))
+            let actual = tags(actual);
+            context.owns(&actual) && actual.get(tags::ADDRESS) == Some(&wanted.address.to_string())
         }
     }
 }

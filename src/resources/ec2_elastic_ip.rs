@@ -70,7 +70,7 @@ impl Kind for ElasticIp {
         let object = |wanted| {
             let address = found.iter().find(|address| {
                 let id = address.allocation_id();
-                ec2::is(wanted, |outputs: &ElasticIpOutputs| id == Some(outputs.id.as_str()), address.tags())
+                ec2::is(context, wanted, |outputs: &ElasticIpOutputs| id == Some(outputs.id.as_str()), address.tags())
             })?;
             let outputs = ElasticIpOutputs {
                 id: address.allocation_id().unwrap_or_default().into(),

@@ -85,7 +85,7 @@ impl Kind for FlowLog {
         let found = |wanted| {
             let log = found.iter().find(|log| {
                 let id = log.flow_log_id();
-                ec2::is(wanted, |outputs: &FlowLogOutputs| id == Some(outputs.id.as_str()), log.tags())
+                ec2::is(context, wanted, |outputs: &FlowLogOutputs| id == Some(outputs.id.as_str()), log.tags())
             })?;
             Some(object(log))
         };

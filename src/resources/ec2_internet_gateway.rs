@@ -84,7 +84,12 @@ impl Kind for InternetGateway {
         let object = |wanted: &Wanted<Self>| {
             let gateway = found.iter().find(|gateway| {
                 let id = gateway.internet_gateway_id();
-                ec2::is(wanted, |outputs: &InternetGatewayOutputs| id == Some(outputs.id.as_str()), gateway.tags())
+                ec2::is(
+                    context,
+                    wanted,
+                    |outputs: &InternetGatewayOutputs| id == Some(outputs.id.as_str()),
+                    gateway.tags(),
+                )
             })?;
             let outputs = InternetGatewayOutputs { id: gateway.internet_gateway_id().unwrap_or_default().into() };
             Some(Object { spec: spec(gateway, &wanted.spec), outputs, tags: ec2::tags(gateway.tags()) })

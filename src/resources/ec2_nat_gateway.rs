@@ -77,7 +77,7 @@ impl Kind for NatGateway {
         let object = |wanted: &Wanted<Self>| {
             let gateway = found.iter().filter(|gateway| is_present(gateway)).find(|gateway| {
                 let id = gateway.nat_gateway_id();
-                ec2::is(wanted, |outputs: &NatGatewayOutputs| id == Some(outputs.id.as_str()), gateway.tags())
+                ec2::is(context, wanted, |outputs: &NatGatewayOutputs| id == Some(outputs.id.as_str()), gateway.tags())
             })?;
             let outputs = NatGatewayOutputs { id: gateway.nat_gateway_id().unwrap_or_default().into() };
             Some(Object { spec: spec(gateway, &wanted.spec), outputs, tags: ec2::tags(gateway.tags()) })

@@ -68,7 +68,7 @@ impl Kind for RouteTable {
         let object = |wanted| {
             let table = found.iter().find(|table| {
                 let id = table.route_table_id();
-                ec2::is(wanted, |outputs: &RouteTableOutputs| id == Some(outputs.id.as_str()), table.tags())
+                ec2::is(context, wanted, |outputs: &RouteTableOutputs| id == Some(outputs.id.as_str()), table.tags())
             })?;
             let spec = RouteTableSpec { vpc: Ref::Known(table.vpc_id().unwrap_or_default().into()) };
             let outputs = RouteTableOutputs { id: table.route_table_id().unwrap_or_default().into() };

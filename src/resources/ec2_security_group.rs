@@ -86,7 +86,7 @@ impl Kind for SecurityGroup {
         let found = |wanted| {
             let group = found.iter().find(|group| {
                 let id = group.group_id();
-                ec2::is(wanted, |outputs: &SecurityGroupOutputs| id == Some(outputs.id.as_str()), group.tags())
+                ec2::is(context, wanted, |outputs: &SecurityGroupOutputs| id == Some(outputs.id.as_str()), group.tags())
             })?;
             Some(object(group))
         };

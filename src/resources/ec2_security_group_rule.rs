@@ -116,7 +116,12 @@ impl Kind for SecurityGroupRule {
         let found = |wanted| {
             let rule = found.iter().find(|rule| {
                 let id = rule.security_group_rule_id();
-                ec2::is(wanted, |outputs: &SecurityGroupRuleOutputs| id == Some(outputs.id.as_str()), rule.tags())
+                ec2::is(
+                    context,
+                    wanted,
+                    |outputs: &SecurityGroupRuleOutputs| id == Some(outputs.id.as_str()),
+                    rule.tags(),
+                )
             })?;
             Some(object(rule))
         };

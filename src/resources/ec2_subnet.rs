@@ -83,6 +83,7 @@ impl Kind for Subnet {
         let object = |wanted| {
             let subnet = found.iter().find(|subnet| {
                 ec2::is(
+                    context,
                     wanted,
                     |outputs: &SubnetOutputs| subnet.subnet_id() == Some(outputs.id.as_str()),
                     subnet.tags(),

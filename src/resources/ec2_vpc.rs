@@ -80,9 +80,9 @@ impl Kind for Vpc {
         .await?;
         context
             .each(wanted, |wanted| {
-                let vpc = found
-                    .iter()
-                    .find(|vpc| ec2::is(wanted, |outputs| vpc.vpc_id() == Some(outputs.id.as_str()), vpc.tags()));
+                let vpc = found.iter().find(|vpc| {
+                    ec2::is(context, wanted, |outputs| vpc.vpc_id() == Some(outputs.id.as_str()), vpc.tags())
+                });
                 async move {
                     let Some(vpc) = vpc else { return Ok(None) };
                     let id = VpcId::from(vpc.vpc_id().unwrap_or_default());

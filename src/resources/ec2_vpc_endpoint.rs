@@ -117,7 +117,12 @@ impl Kind for VpcEndpoint {
             .map(|wanted| {
                 found.iter().filter(|endpoint| is_present(endpoint)).find(|endpoint| {
                     let id = endpoint.vpc_endpoint_id();
-                    ec2::is(wanted, |outputs: &VpcEndpointOutputs| id == Some(outputs.id.as_str()), endpoint.tags())
+                    ec2::is(
+                        context,
+                        wanted,
+                        |outputs: &VpcEndpointOutputs| id == Some(outputs.id.as_str()),
+                        endpoint.tags(),
+                    )
                 })
             })
             .collect();

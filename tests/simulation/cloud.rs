@@ -419,6 +419,3 @@ impl Drop for Busy {
         });
     }
 }
-fn holds(&self, _: &str) -> bool {
-    false
-}

@@ -245,6 +245,10 @@ impl AnyKind for InMemory {
         self.traits
     }
 
+    fn holds(&self, _: &str) -> bool {
+        false
+    }
+
     fn changes_on_update(&self, output: &str) -> bool {
         output == "version"
     }
