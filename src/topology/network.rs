@@ -300,7 +300,7 @@ mod tests {
         builder.stack = Stack::Network;
         let needs = Needs {
             key: Ref::Known("arn:key".into()),
-            flow_logs_role: Some(Ref::Known("arn:aws:iam::1:role/flow".into())),
+            flow_logs_role: plan.network.flow_logs.enabled.then(|| Ref::Known("arn:aws:iam::1:role/flow".into())),
         };
         let network = build(&mut builder, Side::Primary, &needs);
         (network, builder.topology)

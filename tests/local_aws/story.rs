@@ -22,7 +22,9 @@ for region in ["us-east-1", "us-east-2"]:
         ("gateway", ec2.describe_internet_gateways, "InternetGateways"), ("address", ec2.describe_addresses, "Addresses"),
         ("endpoint", ec2.describe_vpc_endpoints, "VpcEndpoints"),
     ]:
-        found += [f"{region} {kind}: {one}" for one in call(Filters=tagged)[key]]
+        # Some calls of the emulator ignore filters.
+        own = [one for one in call(Filters=tagged)[key] if {"Key": "drctl:deployment", "Value": SUFFIX} in one.get("Tags", [])]
+        found += [f"{region} {kind}: {one}" for one in own]
     for nat in ec2.describe_nat_gateways(Filters=tagged)["NatGateways"]:
         if nat["State"] != "deleted":
             found.append(f"{region} nat: {nat['NatGatewayId']}")
