@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::address::{Address, Scope};
 use crate::aws::Error;
-use crate::reference::resolve;
+use crate::reference::{is_known, resolve};
 use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Surroundings};
 use crate::state::Records;
 use crate::topology::Topology;
@@ -70,15 +70,31 @@ pub async fn observe(
             }
         }
         if wanted.is_empty() {
-            return Ok(objects);
+            return Ok(completed(kinds, objects));
         }
         let before = objects.len();
         objects.extend(look(kinds, surroundings, std::mem::take(&mut wanted)).await?);
         unfound.retain(|address, _| !objects.contains_key(*address));
         if objects.len() == before {
-            return Ok(objects);
+            return Ok(completed(kinds, objects));
         }
     }
+}
+
+/// Fills in what a later round found: properties that AWS does not tell are copied from the wanted spec, and that may have
+/// referred to an object that was not found yet.
+fn completed(kinds: &Kinds, mut objects: Objects) -> Objects {
+    let unclear = objects.iter().filter(|(_, object)| !is_known(&object.spec));
+    let clear: Vec<(Address, Value)> = unclear
+        .filter_map(|(address, object)| {
+            let spec = resolve(&object.spec, &|of, field| objects.get(of)?.outputs.get(field).cloned());
+            Some((address.clone(), kinds.get(address.kind())?.canonical(&spec).ok()?))
+        })
+        .collect();
+    for (address, spec) in clear {
+        objects.entry(address).and_modify(|object| object.spec = spec);
+    }
+    objects
 }
 
 /// Looks for one resource.
