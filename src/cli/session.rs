@@ -110,7 +110,6 @@ impl<'a> Session<'a> {
         let transport = Transport::new();
         let shutdown = Shutdown::listen(transport.clone(), |signal| {
             // The second signal: nothing is waited for any more. The state is valid at every moment.
-            #[expect(clippy::exit, reason = "the user asked twice")]
             std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
         })
         .map_err(|error| Failure::of(Kind::Internal, &error))?;

@@ -77,11 +77,9 @@ impl Kind for ListenerRule {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();
-        for listener in wanted.iter().filter_map(parent) {
-            if !found.contains_key(&listener) {
-                let rules = rules_of(context, &listener).await?;
-                found.insert(listener, rules);
-            }
+        for listener in wanted.iter().filter_map(parent).collect::<BTreeSet<_>>() {
+            let rules = rules_of(context, &listener).await?;
+            found.insert(listener, rules);
         }
         let find = |wanted: &Wanted<Self>| {
             found.get(&parent(wanted)?)?.iter().find(|rule| match &wanted.outputs {

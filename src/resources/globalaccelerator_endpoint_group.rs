@@ -7,7 +7,7 @@
 //! `ga.delete`, `ga.delete.before-alb`.
 //! Replacement: `accelerator`, `listener`, `region`. Slow: every change, 1 to 5 minutes; deletion waits for the interfaces too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_globalaccelerator::types::{EndpointConfiguration, EndpointGroup as Described, HealthCheckProtocol};
@@ -120,11 +120,9 @@ impl Kind for EndpointGroup {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();
-        for listener in wanted.iter().filter_map(parent) {
-            if !found.contains_key(&listener) {
-                let groups = list(context, &listener).await?;
-                found.insert(listener, groups);
-            }
+        for listener in wanted.iter().filter_map(parent).collect::<BTreeSet<_>>() {
+            let groups = list(context, &listener).await?;
+            found.insert(listener, groups);
         }
         let object = |wanted: &Wanted<Self>| {
             let listener = parent(wanted)?;

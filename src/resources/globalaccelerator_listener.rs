@@ -71,11 +71,9 @@ impl Kind for AcceleratorListener {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();
-        for accelerator in wanted.iter().filter_map(parent) {
-            if !found.contains_key(&accelerator) {
-                let listeners = list(context, &accelerator).await?;
-                found.insert(accelerator, listeners);
-            }
+        for accelerator in wanted.iter().filter_map(parent).collect::<BTreeSet<_>>() {
+            let listeners = list(context, &accelerator).await?;
+            found.insert(accelerator, listeners);
         }
         let object = |wanted: &Wanted<Self>| {
             let accelerator = parent(wanted)?;

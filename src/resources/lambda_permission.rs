@@ -170,7 +170,7 @@ fn parse(policy: &str) -> Vec<Value> {
 
 fn from_statement(function: &FunctionName, id: &str, statement: &Value) -> PermissionSpec {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let conditions = ["ArnLike", "ArnEquals", "StringEquals"].iter().filter_map(|kind| {
+    let mut conditions = ["ArnLike", "ArnEquals", "StringEquals"].iter().filter_map(|kind| {
         let condition = statement["Condition"].get(kind)?.as_object()?;
         condition.iter().find(|(key, _)| key.eq_ignore_ascii_case("aws:SourceArn")).map(|(_, value)| text(value))
     });
@@ -178,7 +178,7 @@ fn from_statement(function: &FunctionName, id: &str, statement: &Value) -> Permi
         function: Ref::Known(function.clone()),
         statement_id: id.to_owned(),
         principal: text(&statement["Principal"]["Service"]),
-        source_arn: Text::from(conditions.last().unwrap_or_default()),
+        source_arn: Text::from(conditions.next_back().unwrap_or_default()),
     }
 }
 

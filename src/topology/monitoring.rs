@@ -643,7 +643,8 @@ mod tests {
             assert!(left.is_subset(&all));
             all.difference(&left).cloned().collect::<Vec<_>>()
         };
-        let parts: [(&str, fn(&mut Plan)); 4] = [
+        type Switch = fn(&mut Plan);
+        let parts: [(&str, Switch); 4] = [
             ("/aurora-", |plan| plan.database.aurora.enabled = false),
             ("/s3-", |plan| plan.storage.replication.enabled = false),
             ("/load-balancer-", |plan| plan.routing.load_balancers.enabled = false),

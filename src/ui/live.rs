@@ -87,7 +87,7 @@ fn frame(progress: &Progress, now: Instant, page: Page) -> Vec<String> {
 }
 
 fn head(progress: &Progress, total: usize, begin: Instant, now: Instant, page: Page) -> String {
-    let filled = if total == 0 { BAR } else { BAR * progress.ended() / total };
+    let filled = (BAR * progress.ended()).checked_div(total).unwrap_or(BAR);
     let bar = format!("{}{}", page.good(&"━".repeat(filled)), page.faint(&"─".repeat(BAR - filled)));
     let mut parts = vec![format!("{}/{total} done", progress.done), format!("{} running", progress.running())];
     if progress.failed > 0 {

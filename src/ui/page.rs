@@ -55,7 +55,7 @@ pub(super) fn span(duration: Duration) -> String {
         // One digit tells short durations apart; a zero tells nothing.
         0..10 => format!("{:.1} s", duration.as_secs_f64()).replace(".0 s", " s"),
         10..60 => format!("{seconds} s"),
-        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => match seconds % 3600 / 60 {
             0 => format!("{} h", seconds / 3600),
