@@ -25,6 +25,7 @@ mod secret_replicas;
 mod security_group_ports;
 mod table_replica_keys;
 mod tagged_accelerators;
+mod tagged_resources;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -181,6 +182,7 @@ impl Corrections {
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
             Box::new(tagged_accelerators::TaggedAccelerators),
+            Box::new(tagged_resources::TaggedResources),
         ])
     }
 
