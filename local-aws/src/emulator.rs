@@ -19,6 +19,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
@@ -201,21 +202,39 @@ impl Emulator {
         region: &str,
         parameters: &[(&str, &str)],
     ) -> Result<Option<Bytes>, Error> {
-        let scope = format!(
-            "AWS4-HMAC-SHA256 Credential=test/20200101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
-        );
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::AUTHORIZATION,
-            HeaderValue::from_str(&scope).map_err(|error| Error::Call(error.to_string()))?,
-        );
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let mut headers = own_headers(service, region)?;
         headers
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"));
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let request = Request::new(Method::POST, Uri::from_static("/"), headers, body.into());
         let response = self.send(&request).await?;
         Ok((response.status == StatusCode::OK).then_some(response.body))
     }
+
+    /// The same for a service that speaks JSON; `target` is the version and the operation, as `Logs_20140328.ListTagsForResource`.
+    pub(crate) async fn json(
+        &self,
+        service: &str,
+        region: &str,
+        target: &'static str,
+        input: &Value,
+    ) -> Result<Option<Value>, Error> {
+        let mut headers = own_headers(service, region)?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert("x-amz-target", HeaderValue::from_static(target));
+        let request = Request::new(Method::POST, Uri::from_static("/"), headers, input.to_string().into());
+        let response = self.send(&request).await?;
+        Ok((response.status == StatusCode::OK).then(|| response.json_body()))
+    }
+}
+
+/// The headers of a call on the proxy's own behalf, which say where it goes.
+fn own_headers(service: &str, region: &str) -> Result<HeaderMap, Error> {
+    let scope = format!(
+        "AWS4-HMAC-SHA256 Credential=test/20200101/{region}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    );
+    let scope = HeaderValue::from_str(&scope).map_err(|error| Error::Call(error.to_string()))?;
+    Ok(HeaderMap::from_iter([(header::AUTHORIZATION, scope)]))
 }
 
 fn strip(headers: &mut HeaderMap) {

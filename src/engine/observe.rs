@@ -1,18 +1,21 @@
 //! Looks at what AWS has, with few calls: one observation per kind and scope, all at the same time.
 //!
 //! Resources on record are found by their outputs. The others are found by fixed names and tags; since their specs may refer
-//! to each other, they are looked for in rounds, each round with what the one before has found.
+//! to each other, they are looked for in rounds, each round with what the one before has found. What several kinds read is
+//! read once in all rounds; a look for one resource, which follows a change, shares nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::StreamExt;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::address::{Address, Scope};
-use crate::aws::Error;
+use crate::aws::{Error, Tags};
 use crate::reference::{is_known, resolve};
-use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Surroundings};
-use crate::state::Records;
+use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Look, Surroundings};
+use crate::state::{Records, Status};
 use crate::topology::Topology;
 
 /// How many kinds are observed at the same time.
@@ -59,6 +62,7 @@ pub async fn observe(
         .filter(|resource| !records.contains_key(&resource.address))
         .map(|resource| (&resource.address, &resource.spec))
         .collect();
+    let shared = Look::new(settled(kinds, records));
     // What is looked for again has to have a spec that became clearer, so the rounds come to an end.
     let mut looked: BTreeMap<&Address, Value> = BTreeMap::new();
     loop {
@@ -73,7 +77,7 @@ pub async fn observe(
             return Ok(completed(kinds, objects));
         }
         let before = objects.len();
-        objects.extend(look(kinds, surroundings, std::mem::take(&mut wanted)).await?);
+        objects.extend(look(kinds, surroundings, &shared, std::mem::take(&mut wanted)).await?);
         unfound.retain(|address, _| !objects.contains_key(*address));
         if objects.len() == before {
             return Ok(completed(kinds, objects));
@@ -114,9 +118,19 @@ pub async fn observe_one(
     Ok(kind.observe(&context, &[wanted]).await?.pop().flatten())
 }
 
+/// The tags of the records that nothing is in flight for.
+fn settled<'a>(kinds: &'a Kinds, records: &'a Records) -> impl Iterator<Item = (&'a Address, Tags)> {
+    let taggable = |address: &Address| kinds.get(address.kind()).is_some_and(|kind| kind.traits().taggable);
+    records
+        .iter()
+        .filter(move |(address, record)| record.status == Status::Ready && taggable(address))
+        .filter_map(|(address, record)| Some((address, Tags::deserialize(record.spec.get("tags")?).ok()?)))
+}
+
 async fn look(
     kinds: &Kinds,
     surroundings: &Surroundings,
+    shared: &Arc<Look>,
     wanted: Vec<AnyWanted>,
 ) -> Result<Objects, Vec<ObserveError>> {
     let mut groups: BTreeMap<(Scope, String), Vec<AnyWanted>> = BTreeMap::new();
@@ -125,7 +139,7 @@ async fn look(
     }
     let looks = groups.into_iter().map(|((scope, name), wanted)| async move {
         let kind = kinds.get(&name).expect("only known kinds are looked for");
-        let context = Context::new(surroundings.clone(), scope.clone(), kind.traits());
+        let context = Context::new(surroundings.clone(), scope.clone(), kind.traits()).within(shared);
         match kind.observe(&context, &wanted).await {
             Ok(objects) => Ok(wanted.into_iter().zip(objects).filter_map(|(one, object)| Some((one.address, object?)))),
             Err(error) => Err(ObserveError { scope, kind: name, error }),

@@ -8,6 +8,8 @@
 //! hour after its last user is gone), `acm.limits`. A certificate that failed or was not validated in 72 h never becomes usable: it counts as absent, and the next
 //! creation removes it. Replacement: `domain`. Slow: deletion.
 
+use std::sync::Arc;
+
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, Tag, ValidationMethod};
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +59,12 @@ impl Kind for Certificate {
         locked_by: None,
         expected: Expected::seconds(10, 1, 900),
         permissions: Permissions {
-            read: &["acm:DescribeCertificate", "acm:ListCertificates", "acm:ListTagsForCertificate"],
+            read: &[
+                "acm:DescribeCertificate",
+                "acm:ListCertificates",
+                "acm:ListTagsForCertificate",
+                "tag:GetResources",
+            ],
             change: &[
                 "acm:RequestCertificate",
                 "acm:AddTagsToCertificate",
@@ -153,7 +160,7 @@ async fn create(task: &Task<'_>, spec: &CertificateSpec) -> Result<Object<Certif
 
 /// The certificate with this ARN, unless it is gone or dead.
 async fn look(context: &Context, arn: &str) -> Result<Option<Object<Certificate>>> {
-    let both = tokio::try_join!(describe(context, arn), tags_of(context, arn));
+    let both = tokio::try_join!(described(context, arn), tags_of(context, arn));
     let (detail, tags) = match both {
         Ok(found) => found,
         Err(error) if error.is_gone() => return Ok(None),
@@ -217,6 +224,11 @@ async fn tagged(context: &Context, address: &str, states: Vec<CertificateStatus>
     Ok(arns.into_iter().zip(ours).filter_map(|(arn, ours)| ours.then_some(arn)).collect())
 }
 
+/// A certificate as one look sees it, for all kinds that look at it.
+pub(super) async fn described(context: &Context, arn: &str) -> Result<Arc<CertificateDetail>> {
+    context.shared(&format!("acm:DescribeCertificate {arn}"), || describe(context, arn)).await
+}
+
 async fn describe(context: &Context, arn: &str) -> Result<CertificateDetail> {
     let clients = context.clients();
     let answer = context
@@ -226,6 +238,9 @@ async fn describe(context: &Context, arn: &str) -> Result<CertificateDetail> {
 }
 
 async fn tags_of(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("acm:ListTagsForCertificate", || clients.acm().list_tags_for_certificate().certificate_arn(arn).send())

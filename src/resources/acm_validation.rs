@@ -11,7 +11,7 @@
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted, acm_certificate};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -61,7 +61,7 @@ impl Kind for Validation {
         context
             .each(wanted, |wanted| async move {
                 let Some(arn) = wanted.spec.certificate.get() else { return Ok(None) };
-                let detail = match describe(context, arn).await {
+                let detail = match acm_certificate::described(context, arn.as_str()).await {
                     Ok(detail) => detail,
                     Err(error) if error.is_gone() => return Ok(None),
                     Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! What all kinds of API Gateway share: tags in and out, patches, one read of all paths of an API, and what "already exists" means.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use aws_sdk_apigateway::types::{Deployment, Op, PatchOperation, Resource};
 
@@ -66,22 +67,27 @@ pub(super) fn remove(path: &str) -> PatchOperation {
     PatchOperation::builder().op(Op::Remove).path(path).build()
 }
 
-/// All paths of some APIs with their methods and integrations, one call per API. An API that is gone has none.
+/// All paths of some APIs with their methods and integrations, one call per API and look. An API that is gone has none.
 pub(super) async fn resources(
     context: &Context,
     apis: BTreeSet<&RestApiId>,
-) -> Result<HashMap<RestApiId, Vec<Resource>>> {
-    let clients = context.clients();
+) -> Result<HashMap<RestApiId, Arc<Vec<Resource>>>> {
+    let clients = &context.clients();
     let apis: Vec<&RestApiId> = apis.into_iter().collect();
     let found = context
-        .each(&apis, |api| async {
-            let found = context
-                .call("apigateway:GetResources", || {
-                    let request = clients.apigateway().get_resources().rest_api_id(*api).embed("methods").limit(500);
-                    request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-                })
-                .await;
-            Ok(((*api).clone(), if_there(found)?.unwrap_or_default()))
+        .each(&apis, |api| async move {
+            let read = async || {
+                let found = context
+                    .call("apigateway:GetResources", || {
+                        let request = clients.apigateway().get_resources().rest_api_id(*api);
+                        let pages = request.embed("methods").limit(500).into_paginator();
+                        pages.items().send().collect::<std::result::Result<Vec<_>, _>>()
+                    })
+                    .await;
+                Ok(if_there(found)?.unwrap_or_default())
+            };
+            let found = context.shared(&format!("apigateway:GetResources {api}"), read).await?;
+            Ok(((*api).clone(), found))
         })
         .await?;
     Ok(found.into_iter().collect())

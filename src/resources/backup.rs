@@ -6,6 +6,9 @@ use crate::aws::error::Result;
 
 /// An object's tags; none when the object has just gone.
 pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let (mut tags, mut next) = (Tags::new(), None::<String>);
     loop {

@@ -76,7 +76,7 @@ impl Kind for Plan {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["backup:GetBackupPlan", "backup:ListBackupPlans", "backup:ListTags"],
+            read: &["backup:GetBackupPlan", "backup:ListBackupPlans", "backup:ListTags", "tag:GetResources"],
             change: &[
                 "backup:CreateBackupPlan",
                 "backup:UpdateBackupPlan",

@@ -52,7 +52,7 @@ impl Kind for Vault {
         locked_by: None,
         expected: Expected::seconds(3, 2, 60),
         permissions: Permissions {
-            read: &["backup:ListBackupVaults", "backup:ListTags"],
+            read: &["backup:ListBackupVaults", "backup:ListTags", "tag:GetResources"],
             change: &[
                 "backup:CreateBackupVault",
                 "backup-storage:MountCapsule",

@@ -4,22 +4,18 @@
 //! dimension is never refused, it only never has data), `cw.alarm.region` (an alarm sees the metrics of its own region only),
 //! `cw.alarm.read` (100 per call; absent is an empty list), `sns.topic.region` (the topic is in the alarm's region).
 //! Replacement: `name`. Slow: nothing.
-//!
-//! CloudWatch tells the tags of one alarm per call. The tagging service tells those of all alarms of a region at once but lags
-//! behind (`x.discover-by-tag`), so it is asked first, and CloudWatch for the alarms that it does not know as ours yet.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::{
     AlarmType, ComparisonOperator, Dimension, Metric as SdkMetric, MetricAlarm, MetricDataQuery, MetricStat, Statistic,
     Tag,
 };
-use aws_sdk_resourcegroupstagging::types::TagFilter;
 use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Tags;
 use crate::aws::error::Result;
-use crate::aws::{Tags, tags};
 use crate::outputs;
 use crate::reference::{AlarmArn, Ref, Text, TopicArn};
 use crate::{from_sdk_tags, sdk_tags};
@@ -145,21 +141,15 @@ impl Kind for Alarm {
         let pages: Vec<&[String]> = names.chunks(PAGE).collect();
         let found: Vec<MetricAlarm> =
             context.each(&pages, |names| describe(context, names)).await?.into_iter().flatten().collect();
-        let tags = if found.is_empty() { HashMap::new() } else { known_tags(context).await? };
         context
             .each(wanted, |wanted| {
                 let alarm = found.iter().find(|alarm| alarm.alarm_name() == Some(wanted.spec.name.as_str()));
-                let known = alarm.and_then(|alarm| tags.get(alarm.alarm_arn()?)).cloned();
                 async move {
                     let Some(alarm) = alarm else { return Ok(None) };
                     let arn = alarm.alarm_arn().unwrap_or_default();
-                    let address = wanted.address.to_string();
-                    let tags = match known.filter(|known| known.get(tags::ADDRESS) == Some(&address)) {
-                        Some(known) => known,
-                        None => match tags_of(context, arn).await {
-                            Err(error) if error.is_gone() => return Ok(None),
-                            tags => tags?,
-                        },
+                    let tags = match tags_of(context, arn).await {
+                        Err(error) if error.is_gone() => return Ok(None),
+                        tags => tags?,
                     };
                     Ok(Some(Object { spec: parse(alarm), outputs: AlarmOutputs { arn: arn.into() }, tags }))
                 }
@@ -211,36 +201,10 @@ async fn describe(context: &Context, names: &[String]) -> Result<Vec<MetricAlarm
     Ok(answer.metric_alarms.unwrap_or_default())
 }
 
-/// The tags of the deployment's alarms by ARN, as far as the tagging service knows them already.
-async fn known_tags(context: &Context) -> Result<HashMap<String, Tags>> {
-    let clients = context.clients();
-    let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(context.suffix()).build();
-    let mut found = HashMap::new();
-    let mut next = None::<String>;
-    loop {
-        let page = context
-            .call("tag:GetResources", || {
-                clients
-                    .tagging()
-                    .get_resources()
-                    .resource_type_filters("cloudwatch:alarm")
-                    .tag_filters(ours.clone())
-                    .set_pagination_token(next.clone())
-                    .send()
-            })
-            .await?;
-        for resource in page.resource_tag_mapping_list() {
-            let tags = resource.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-            found.insert(resource.resource_arn().unwrap_or_default().to_owned(), tags);
-        }
-        next = page.pagination_token.filter(|token| !token.is_empty());
-        if next.is_none() {
-            return Ok(found);
-        }
-    }
-}
-
 async fn tags_of(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("cloudwatch:ListTagsForResource", || {

@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::look::{Index, Look as Shared};
 use super::{Retry, Traits};
 use crate::address::{Address, Scope};
 use crate::aws::error::Result;
@@ -49,17 +50,27 @@ pub struct Context {
     surroundings: Surroundings,
     scope: Scope,
     traits: &'static Traits,
+    look: Option<Arc<Shared>>,
 }
 
 impl Context {
     /// The context of one kind in one scope.
     pub fn new(surroundings: Surroundings, scope: Scope, traits: &'static Traits) -> Self {
-        Self { surroundings, scope, traits }
+        Self { surroundings, scope, traits, look: None }
+    }
+
+    /// The same context as a part of one look, whose reads are shared. For observations that nothing is changed in.
+    pub fn within(self, look: &Arc<Shared>) -> Self {
+        Self { look: Some(look.clone()), ..self }
     }
 
     /// The clients of the scope. Global services are spoken to in us-east-1, where Route 53 and IAM sign.
     pub fn clients(&self) -> Arc<Clients> {
-        self.clients_in(if self.scope.is_global() { "us-east-1" } else { self.scope.as_str() })
+        self.clients_in(self.region())
+    }
+
+    fn region(&self) -> &str {
+        if self.scope.is_global() { "us-east-1" } else { self.scope.as_str() }
     }
 
     /// The clients of another region, for the few objects that span regions.
@@ -117,6 +128,33 @@ impl Context {
             }
             pause = (pause * 2).min(Duration::from_secs(10));
         }
+    }
+
+    /// Reads what several kinds or resources need only once per look: `read` names the operation and its parameters, as far as
+    /// they differ. Outside of a look, where something is being changed, everything is read anew.
+    ///
+    /// # Errors
+    /// What the read returns; everybody who shares it gets the same answer.
+    pub async fn shared<T, Fut>(&self, read: &str, send: impl FnOnce() -> Fut) -> Result<Arc<T>>
+    where
+        T: Send + Sync + 'static,
+        Fut: Future<Output = Result<T>>,
+    {
+        match &self.look {
+            Some(look) => look.shared(self.region(), read, send).await,
+            None => send().await.map(Arc::new),
+        }
+    }
+
+    /// The tags of an object, when the index of the tagging service confirms the recorded ones; see [`super::look`].
+    /// `None` means that its own service has to be asked.
+    ///
+    /// # Errors
+    /// AWS's refusal, or a lost answer; see [`Error`].
+    pub async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
+        let Some(look) = self.look.as_ref().filter(|look| look.has_records()) else { return Ok(None) };
+        let index: Arc<Index> = self.shared("tag:GetResources", || super::look::index(self)).await?;
+        Ok(look.confirmed(&index, arn).cloned())
     }
 
     /// Looks at each item on its own, several at a time, keeping the order: for services without a call for many.

@@ -116,6 +116,9 @@ fn told_days(backups: Option<&ContinuousBackupsDescription>) -> Option<i32> {
 
 /// The tags of a table or replica, told by its own region.
 pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let (mut tags, mut next) = (Tags::new(), None::<String>);
     loop {

@@ -61,7 +61,12 @@ impl Kind for Replica {
         locked_by: Some("table"),
         expected: Expected::seconds(180, 20, 180),
         permissions: Permissions {
-            read: &["dynamodb:DescribeTable", "dynamodb:DescribeContinuousBackups", "dynamodb:ListTagsOfResource"],
+            read: &[
+                "dynamodb:DescribeTable",
+                "dynamodb:DescribeContinuousBackups",
+                "dynamodb:ListTagsOfResource",
+                "tag:GetResources",
+            ],
             change: &[
                 "dynamodb:UpdateTable",
                 "dynamodb:CreateTable",

@@ -80,6 +80,7 @@ impl Kind for Table {
                 "dynamodb:DescribeContinuousBackups",
                 "dynamodb:DescribeTimeToLive",
                 "dynamodb:ListTagsOfResource",
+                "tag:GetResources",
             ],
             change: &[
                 "dynamodb:CreateTable",

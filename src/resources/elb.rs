@@ -17,7 +17,14 @@ const TAGGED_AT_ONCE: usize = 20;
 pub(super) async fn tags(context: &Context, arns: &[String]) -> Result<HashMap<String, Tags>> {
     let clients = context.clients();
     let mut found = HashMap::new();
-    for some in arns.chunks(TAGGED_AT_ONCE) {
+    let mut unconfirmed = Vec::new();
+    for arn in arns {
+        match context.confirmed_tags(arn).await? {
+            Some(tags) => drop(found.insert(arn.clone(), tags)),
+            None => unconfirmed.push(arn.clone()),
+        }
+    }
+    for some in unconfirmed.chunks(TAGGED_AT_ONCE) {
         let answer = context
             .call("elasticloadbalancing:DescribeTags", || {
                 clients.elb().describe_tags().set_resource_arns(Some(some.to_vec())).send()

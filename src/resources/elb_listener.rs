@@ -70,7 +70,7 @@ impl Kind for Listener {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTags"],
+            read: &["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeTags", "tag:GetResources"],
             change: &[
                 "elasticloadbalancing:CreateListener",
                 "elasticloadbalancing:ModifyListener",

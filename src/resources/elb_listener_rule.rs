@@ -59,7 +59,7 @@ impl Kind for ListenerRule {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTags"],
+            read: &["elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTags", "tag:GetResources"],
             change: &[
                 "elasticloadbalancing:CreateRule",
                 "elasticloadbalancing:ModifyRule",

@@ -76,6 +76,7 @@ impl Kind for LoadBalancer {
                 "elasticloadbalancing:DescribeLoadBalancers",
                 "elasticloadbalancing:DescribeLoadBalancerAttributes",
                 "elasticloadbalancing:DescribeTags",
+                "tag:GetResources",
             ],
             change: &[
                 "elasticloadbalancing:CreateLoadBalancer",

@@ -68,7 +68,11 @@ impl Kind for TargetGroup {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["elasticloadbalancing:DescribeTargetGroups", "elasticloadbalancing:DescribeTags"],
+            read: &[
+                "elasticloadbalancing:DescribeTargetGroups",
+                "elasticloadbalancing:DescribeTags",
+                "tag:GetResources",
+            ],
             change: &[
                 "elasticloadbalancing:CreateTargetGroup",
                 "elasticloadbalancing:ModifyTargetGroup",

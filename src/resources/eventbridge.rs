@@ -9,6 +9,9 @@ use crate::aws::error::Result;
 
 /// The tags of a bus or rule.
 pub(super) async fn tags(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("events:ListTagsForResource", || clients.eventbridge().list_tags_for_resource().resource_arn(arn).send())

@@ -51,7 +51,7 @@ impl Kind for Bus {
         locked_by: None,
         expected: Expected::seconds(2, 2, 5),
         permissions: Permissions {
-            read: &["events:DescribeEventBus", "events:ListTagsForResource"],
+            read: &["events:DescribeEventBus", "events:ListTagsForResource", "tag:GetResources"],
             change: &[
                 "events:CreateEventBus",
                 "events:UpdateEventBus",

@@ -58,7 +58,7 @@ impl Kind for Rule {
         locked_by: None,
         expected: Expected::seconds(2, 2, 5),
         permissions: Permissions {
-            read: &["events:ListRules", "events:ListTagsForResource"],
+            read: &["events:ListRules", "events:ListTagsForResource", "tag:GetResources"],
             change: &[
                 "events:PutRule",
                 "events:TagResource",

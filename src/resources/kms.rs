@@ -46,6 +46,10 @@ pub(super) async fn policy(context: &Context, key: &str) -> Result<Policy> {
 
 /// The tags of a key.
 pub(super) async fn tags(context: &Context, key: &str) -> Result<Tags> {
+    let arn = format!("arn:aws:kms:{}:{}:key/{key}", context.scope(), context.account());
+    if let Some(tags) = context.confirmed_tags(&arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("kms:ListResourceTags", || clients.kms().list_resource_tags().key_id(key).limit(50).send())

@@ -65,6 +65,7 @@ impl Kind for Key {
                 "kms:GetKeyPolicy",
                 "kms:GetKeyRotationStatus",
                 "kms:ListResourceTags",
+                "tag:GetResources",
             ],
             change: &[
                 "kms:CreateKey",

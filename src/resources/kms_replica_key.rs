@@ -59,7 +59,7 @@ impl Kind for ReplicaKey {
         locked_by: Some("primary"),
         expected: Expected::seconds(15, 3, 1),
         permissions: Permissions {
-            read: &["kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"],
+            read: &["kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags", "tag:GetResources"],
             change: &[
                 "kms:ReplicateKey",
                 "kms:CreateKey",

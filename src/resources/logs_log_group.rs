@@ -57,7 +57,7 @@ impl Kind for LogGroup {
         locked_by: None,
         expected: Expected::seconds(3, 2, 2),
         permissions: Permissions {
-            read: &["logs:DescribeLogGroups", "logs:ListTagsForResource"],
+            read: &["logs:DescribeLogGroups", "logs:ListTagsForResource", "tag:GetResources"],
             change: &[
                 "logs:CreateLogGroup",
                 "logs:PutRetentionPolicy",
@@ -195,6 +195,9 @@ async fn exact(context: &Context, name: &str) -> Result<Option<Group>> {
 }
 
 async fn list_tags(context: &Context, arn: &LogGroupArn) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn.as_str()).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("logs:ListTagsForResource", || clients.logs().list_tags_for_resource().resource_arn(arn).send())

@@ -35,6 +35,9 @@ pub(super) fn tags(actual: &[Tag]) -> Tags {
 
 /// An object's tags, where the describe call does not tell them.
 pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
     let clients = context.clients();
     let answer = context
         .call("rds:ListTagsForResource", || clients.rds().list_tags_for_resource().resource_name(arn).send())

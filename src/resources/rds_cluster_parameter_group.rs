@@ -62,6 +62,7 @@ impl Kind for ParameterGroup {
                 "rds:DescribeDBClusterParameterGroups",
                 "rds:DescribeDBClusterParameters",
                 "rds:ListTagsForResource",
+                "tag:GetResources",
             ],
             change: &[
                 "rds:CreateDBClusterParameterGroup",

@@ -52,7 +52,7 @@ impl Kind for SubnetGroup {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["rds:DescribeDBSubnetGroups", "rds:ListTagsForResource"],
+            read: &["rds:DescribeDBSubnetGroups", "rds:ListTagsForResource", "tag:GetResources"],
             change: &[
                 "rds:CreateDBSubnetGroup",
                 "rds:ModifyDBSubnetGroup",

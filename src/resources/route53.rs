@@ -33,7 +33,14 @@ pub(super) fn caller_reference(task: &Task<'_>) -> String {
 pub(super) async fn tags(context: &Context, kind: TagResourceType, ids: &[String]) -> Result<HashMap<String, Tags>> {
     let clients = context.clients();
     let mut found = HashMap::new();
-    for some in ids.chunks(TAGGED_AT_ONCE) {
+    let mut unconfirmed = Vec::new();
+    for id in ids {
+        match context.confirmed_tags(&format!("arn:aws:route53:::{}/{id}", kind.as_str())).await? {
+            Some(tags) => drop(found.insert(id.clone(), tags)),
+            None => unconfirmed.push(id.clone()),
+        }
+    }
+    for some in unconfirmed.chunks(TAGGED_AT_ONCE) {
         let answer = context
             .call("route53:ListTagsForResources", || {
                 let request = clients.route53().list_tags_for_resources().resource_type(kind.clone());

@@ -68,7 +68,7 @@ impl Kind for HealthCheck {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["route53:ListHealthChecks", "route53:ListTagsForResources"],
+            read: &["route53:ListHealthChecks", "route53:ListTagsForResources", "tag:GetResources"],
             change: &[
                 "route53:CreateHealthCheck",
                 "route53:GetHealthCheck",

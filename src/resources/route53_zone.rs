@@ -57,7 +57,12 @@ impl Kind for Zone {
         locked_by: None,
         expected: Expected::seconds(2, 2, 5),
         permissions: Permissions {
-            read: &["route53:GetHostedZone", "route53:ListHostedZonesByName", "route53:ListTagsForResources"],
+            read: &[
+                "route53:GetHostedZone",
+                "route53:ListHostedZonesByName",
+                "route53:ListTagsForResources",
+                "tag:GetResources",
+            ],
             change: &[
                 "route53:CreateHostedZone",
                 "route53:ChangeTagsForResource",

@@ -54,7 +54,7 @@ impl Kind for Topic {
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["sns:GetTopicAttributes", "sns:ListTagsForResource"],
+            read: &["sns:GetTopicAttributes", "sns:ListTagsForResource", "tag:GetResources"],
             change: &[
                 "sns:CreateTopic",
                 "sns:SetTopicAttributes",
@@ -114,7 +114,7 @@ async fn look(context: &Context, wanted: &Wanted<Topic>) -> Result<Option<Object
     };
     let (attributes, tags) = tokio::join!(
         context.call("sns:GetTopicAttributes", || clients.sns().get_topic_attributes().topic_arn(&arn).send()),
-        context.call("sns:ListTagsForResource", || clients.sns().list_tags_for_resource().resource_arn(&arn).send()),
+        tags_of(context, &arn),
     );
     let attributes = match attributes {
         Err(error) if error.is_gone() => return Ok(None),
@@ -122,10 +122,21 @@ async fn look(context: &Context, wanted: &Wanted<Topic>) -> Result<Option<Object
     };
     let tags = match tags {
         Err(error) if error.is_gone() => return Ok(None),
-        tags => tags?.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect(),
+        tags => tags?,
     };
     let spec = parse(&arn, &attributes);
     Ok(Some(Object { spec, outputs: TopicOutputs { arn: arn.into() }, tags }))
+}
+
+async fn tags_of(context: &Context, arn: &str) -> Result<Tags> {
+    if let Some(tags) = context.confirmed_tags(arn).await? {
+        return Ok(tags);
+    }
+    let clients = context.clients();
+    let answer = context
+        .call("sns:ListTagsForResource", || clients.sns().list_tags_for_resource().resource_arn(arn).send())
+        .await?;
+    Ok(answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
 }
 
 async fn create(task: &Task<'_>, spec: &TopicSpec) -> Result<Object<Topic>> {

@@ -85,7 +85,7 @@ impl Kind for Queue {
         locked_by: None,
         expected: Expected::seconds(2, 2, 10),
         permissions: Permissions {
-            read: &["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"],
+            read: &["sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags", "tag:GetResources"],
             change: &[
                 "sqs:CreateQueue",
                 "sqs:SetQueueAttributes",
@@ -159,7 +159,7 @@ async fn look(context: &Context, wanted: &Wanted<Queue>) -> Result<Option<Object
             let all = QueueAttributeName::All;
             clients.sqs().get_queue_attributes().queue_url(url.as_str()).attribute_names(all).send()
         }),
-        context.call("sqs:ListQueueTags", || clients.sqs().list_queue_tags().queue_url(url.as_str()).send()),
+        tags_of(context, name, url.as_str()),
     );
     let attributes = match attributes {
         Err(error) if error.is_gone() => return Ok(None),
@@ -167,12 +167,22 @@ async fn look(context: &Context, wanted: &Wanted<Queue>) -> Result<Option<Object
     };
     let tags = match tags {
         Err(error) if error.is_gone() => return Ok(None),
-        tags => tags?.tags.unwrap_or_default().into_iter().collect(),
+        tags => tags?,
     };
     let spec = parse(&attributes)?;
     let arn = attributes.get(&QueueAttributeName::QueueArn).map(String::as_str).unwrap_or_default().into();
     let outputs = QueueOutputs { arn, url, name: spec.name.clone() };
     Ok(Some(Object { spec, outputs, tags }))
+}
+
+async fn tags_of(context: &Context, name: &str, url: &str) -> Result<Tags> {
+    let arn = format!("arn:aws:sqs:{}:{}:{name}", context.scope(), context.account());
+    if let Some(tags) = context.confirmed_tags(&arn).await? {
+        return Ok(tags);
+    }
+    let clients = context.clients();
+    let answer = context.call("sqs:ListQueueTags", || clients.sqs().list_queue_tags().queue_url(url).send()).await?;
+    Ok(answer.tags.unwrap_or_default().into_iter().collect())
 }
 
 async fn create(task: &Task<'_>, spec: &QueueSpec) -> Result<Object<Queue>> {

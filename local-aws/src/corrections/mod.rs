@@ -27,6 +27,7 @@ mod secret_replicas;
 mod security_group_ports;
 mod table_replica_keys;
 mod tagged_accelerators;
+mod tagged_resources;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -185,6 +186,7 @@ impl Corrections {
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
             Box::new(tagged_accelerators::TaggedAccelerators),
+            Box::new(tagged_resources::TaggedResources),
         ])
     }
 
