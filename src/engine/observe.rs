@@ -13,8 +13,13 @@ use serde_json::Value;
 
 use crate::address::{Address, Scope};
 use crate::aws::{Error, Tags};
+<<<<<<< HEAD
 use crate::reference::{is_known, resolve};
 use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Look, Surroundings};
+=======
+use crate::reference::resolve;
+use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
+>>>>>>> calls
 use crate::state::{Records, Status};
 use crate::topology::Topology;
 
@@ -62,7 +67,7 @@ pub async fn observe(
         .filter(|resource| !records.contains_key(&resource.address))
         .map(|resource| (&resource.address, &resource.spec))
         .collect();
-    let shared = Look::new(settled(kinds, records));
+    let observation = Observation::new(settled(kinds, records));
     // What is looked for again has to have a spec that became clearer, so the rounds come to an end.
     let mut looked: BTreeMap<&Address, Value> = BTreeMap::new();
     loop {
@@ -77,7 +82,7 @@ pub async fn observe(
             return Ok(completed(kinds, objects));
         }
         let before = objects.len();
-        objects.extend(look(kinds, surroundings, &shared, std::mem::take(&mut wanted)).await?);
+        objects.extend(look(kinds, surroundings, &observation, std::mem::take(&mut wanted)).await?);
         unfound.retain(|address, _| !objects.contains_key(*address));
         if objects.len() == before {
             return Ok(completed(kinds, objects));
@@ -130,7 +135,7 @@ fn settled<'a>(kinds: &'a Kinds, records: &'a Records) -> impl Iterator<Item = (
 async fn look(
     kinds: &Kinds,
     surroundings: &Surroundings,
-    shared: &Arc<Look>,
+    observation: &Arc<Observation>,
     wanted: Vec<AnyWanted>,
 ) -> Result<Objects, Vec<ObserveError>> {
     let mut groups: BTreeMap<(Scope, String), Vec<AnyWanted>> = BTreeMap::new();
@@ -139,7 +144,7 @@ async fn look(
     }
     let looks = groups.into_iter().map(|((scope, name), wanted)| async move {
         let kind = kinds.get(&name).expect("only known kinds are looked for");
-        let context = Context::new(surroundings.clone(), scope.clone(), kind.traits()).within(shared);
+        let context = Context::new(surroundings.clone(), scope.clone(), kind.traits()).within(observation);
         match kind.observe(&context, &wanted).await {
             Ok(objects) => Ok(wanted.into_iter().zip(objects).filter_map(|(one, object)| Some((one.address, object?)))),
             Err(error) => Err(ObserveError { scope, kind: name, error }),

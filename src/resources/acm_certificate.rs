@@ -224,7 +224,7 @@ async fn tagged(context: &Context, address: &str, states: Vec<CertificateStatus>
     Ok(arns.into_iter().zip(ours).filter_map(|(arn, ours)| ours.then_some(arn)).collect())
 }
 
-/// A certificate as one look sees it, for all kinds that look at it.
+/// A certificate, read once per observation for both kinds that look at it.
 pub(super) async fn described(context: &Context, arn: &str) -> Result<Arc<CertificateDetail>> {
     context.shared(&format!("acm:DescribeCertificate {arn}"), || describe(context, arn)).await
 }

@@ -67,7 +67,7 @@ pub(super) fn remove(path: &str) -> PatchOperation {
     PatchOperation::builder().op(Op::Remove).path(path).build()
 }
 
-/// All paths of some APIs with their methods and integrations, one call per API and look. An API that is gone has none.
+/// All paths of some APIs with their methods and integrations, one call per API and observation. An API that is gone has none.
 pub(super) async fn resources(
     context: &Context,
     apis: BTreeSet<&RestApiId>,

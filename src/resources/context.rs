@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::look::{Index, Look as Shared};
+use super::observation::{self, Index, Observation};
 use super::{Retry, Traits};
 use crate::address::{Address, Scope};
 use crate::aws::error::Result;
@@ -50,18 +50,18 @@ pub struct Context {
     surroundings: Surroundings,
     scope: Scope,
     traits: &'static Traits,
-    look: Option<Arc<Shared>>,
+    observation: Option<Arc<Observation>>,
 }
 
 impl Context {
     /// The context of one kind in one scope.
     pub fn new(surroundings: Surroundings, scope: Scope, traits: &'static Traits) -> Self {
-        Self { surroundings, scope, traits, look: None }
+        Self { surroundings, scope, traits, observation: None }
     }
 
-    /// The same context as a part of one look, whose reads are shared. For observations that nothing is changed in.
-    pub fn within(self, look: &Arc<Shared>) -> Self {
-        Self { look: Some(look.clone()), ..self }
+    /// The same context as a part of an observation, whose reads are shared.
+    pub fn within(self, observation: &Arc<Observation>) -> Self {
+        Self { observation: Some(observation.clone()), ..self }
     }
 
     /// The clients of the scope. Global services are spoken to in us-east-1, where Route 53 and IAM sign.
@@ -130,8 +130,8 @@ impl Context {
         }
     }
 
-    /// Reads what several kinds or resources need only once per look: `read` names the operation and its parameters, as far as
-    /// they differ. Outside of a look, where something is being changed, everything is read anew.
+    /// Reads what several kinds or resources need only once per observation: `read` names the operation and its parameters, as far as
+    /// they differ. Outside of one, where something is being changed, everything is read anew.
     ///
     /// # Errors
     /// What the read returns; everybody who shares it gets the same answer.
@@ -140,21 +140,23 @@ impl Context {
         T: Send + Sync + 'static,
         Fut: Future<Output = Result<T>>,
     {
-        match &self.look {
-            Some(look) => look.shared(self.region(), read, send).await,
+        match &self.observation {
+            Some(observation) => observation.shared(self.region(), read, send).await,
             None => send().await.map(Arc::new),
         }
     }
 
-    /// The tags of an object, when the index of the tagging service confirms the recorded ones; see [`super::look`].
+    /// The tags of an object, when the index of the tagging service confirms the recorded ones; see [`observation`].
     /// `None` means that its own service has to be asked.
     ///
     /// # Errors
     /// AWS's refusal, or a lost answer; see [`Error`].
     pub async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
-        let Some(look) = self.look.as_ref().filter(|look| look.has_records()) else { return Ok(None) };
-        let index: Arc<Index> = self.shared("tag:GetResources", || super::look::index(self)).await?;
-        Ok(look.confirmed(&index, arn).cloned())
+        let Some(observation) = self.observation.as_ref().filter(|observation| observation.has_records()) else {
+            return Ok(None);
+        };
+        let index: Arc<Index> = self.shared("tag:GetResources", || observation::index(self)).await?;
+        Ok(observation.confirmed(&index, arn).cloned())
     }
 
     /// Looks at each item on its own, several at a time, keeping the order: for services without a call for many.

@@ -1,9 +1,10 @@
 //! What all kinds of EC2 share: finding objects by id or tags, tags in and out, and who is in the way of a deletion.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use aws_sdk_ec2::types::{
-    Filter, NetworkInterface, NetworkInterfaceType, ResourceType, Tag, TagSpecification, UnsuccessfulItem,
+    Filter, NetworkInterface, NetworkInterfaceType, ResourceType, RouteTable, Tag, TagSpecification, UnsuccessfulItem,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -35,6 +36,20 @@ where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     Fut: Future<Output = std::result::Result<Vec<T>, SdkError<E, HttpResponse>>>,
 {
+    let mut found = Vec::new();
+    for filter in filters(context, id_filter, wanted, id) {
+        found.extend(context.call(operation, || send(filter.clone())).await?);
+    }
+    Ok(found)
+}
+
+/// The filters that find the wanted objects: by their ids, and, when some have no record, by the deployment's tag.
+pub(super) fn filters<K: Kind>(
+    context: &Context,
+    id_filter: &str,
+    wanted: &[Wanted<K>],
+    id: impl Fn(&K::Outputs) -> &str,
+) -> Vec<Filter> {
     let ids: Vec<String> =
         wanted.iter().filter_map(|wanted| wanted.outputs.as_ref()).map(|o| id(o).to_owned()).collect();
     let mut filters = Vec::new();
@@ -42,13 +57,28 @@ where
         filters.push(filter(&format!("tag:{}", tags::DEPLOYMENT), context.suffix()));
     }
     if !ids.is_empty() {
-        filters.push(Filter::builder().name(id_filter).set_values(Some(ids)).build());
+        filters.push(one_of(id_filter, ids));
     }
-    let mut found = Vec::new();
-    for filter in filters {
-        found.extend(context.call(operation, || send(filter.clone())).await?);
-    }
-    Ok(found)
+    filters
+}
+
+/// The route tables that a filter admits, read once per observation: tables and their routes are asked for by the same ids.
+pub(super) async fn route_tables(context: &Context, filter: Filter) -> Result<Arc<Vec<RouteTable>>> {
+    let clients = context.clients();
+    let read = || {
+        context.call("ec2:DescribeRouteTables", || {
+            let tables = clients.ec2().describe_route_tables().filters(filter.clone());
+            tables.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
+        })
+    };
+    context.shared(&format!("ec2:DescribeRouteTables {filter:?}"), read).await
+}
+
+/// A filter for some values, in one order, so that equal filters are equal texts.
+pub(super) fn one_of(name: &str, mut values: Vec<String>) -> Filter {
+    values.sort_unstable();
+    values.dedup();
+    Filter::builder().name(name).set_values(Some(values)).build()
 }
 
 /// A filter for one value.

@@ -4,10 +4,10 @@
 //! `route.update` (the target changes in one step), `route.ignore` (routes that AWS makes are never touched), `route.gone`.
 //! Replacement: `table`, `destination`. Slow: nothing.
 
-use aws_sdk_ec2::types::{Filter, Route as AwsRoute, RouteOrigin};
+use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted, ec2};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -79,20 +79,11 @@ impl Kind for Route {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let identities: Vec<Option<RouteOutputs>> = wanted.iter().map(identity).collect();
-        let mut tables: Vec<String> = identities.iter().flatten().map(|identity| (&identity.table).into()).collect();
-        tables.sort_unstable();
-        tables.dedup();
+        let tables: Vec<String> = identities.iter().flatten().map(|identity| (&identity.table).into()).collect();
         if tables.is_empty() {
             return Ok(wanted.iter().map(|_| None).collect());
         }
-        let clients = context.clients();
-        let filter = Filter::builder().name("route-table-id").set_values(Some(tables)).build();
-        let found = context
-            .call("ec2:DescribeRouteTables", || {
-                let tables = clients.ec2().describe_route_tables().filters(filter.clone());
-                tables.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-            })
-            .await?;
+        let found = ec2::route_tables(context, ec2::one_of("route-table-id", tables)).await?;
         let object = |identity: Option<RouteOutputs>| {
             let outputs = identity?;
             let table = found.iter().find(|table| table.route_table_id() == Some(outputs.table.as_str()))?;

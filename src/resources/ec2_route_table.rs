@@ -55,18 +55,10 @@ impl Kind for RouteTable {
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let clients = context.clients();
-        let found = ec2::describe(
-            context,
-            "ec2:DescribeRouteTables",
-            "route-table-id",
-            wanted,
-            |outputs: &RouteTableOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_route_tables().filters(filter).into_paginator().items().send().collect(),
-        )
-        .await?;
+        let filters = ec2::filters(context, "route-table-id", wanted, |outputs| outputs.id.as_str());
+        let found = context.each(&filters, |filter| ec2::route_tables(context, filter.clone())).await?;
         let object = |wanted| {
-            let table = found.iter().find(|table| {
+            let table = found.iter().flat_map(|some| some.iter()).find(|table| {
                 let id = table.route_table_id();
                 ec2::is(context, wanted, |outputs: &RouteTableOutputs| id == Some(outputs.id.as_str()), table.tags())
             })?;

@@ -24,7 +24,7 @@ mod eventbridge;
 mod existing;
 mod globalaccelerator;
 mod kms;
-mod look;
+mod observation;
 mod page;
 mod rds;
 mod route53;
@@ -110,7 +110,7 @@ use crate::aws::{Error, Tags};
 
 pub use context::{Assets, Context, Observer, Surroundings, Task};
 pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
-pub use look::Look;
+pub use observation::Observation;
 pub use page::kinds_page;
 
 /// Every kind drctl knows, by name.

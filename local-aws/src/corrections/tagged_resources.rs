@@ -17,19 +17,46 @@ pub(super) struct TaggedResources;
 /// The keys and values of an object's tags.
 type Tags = Vec<(String, String)>;
 
-/// The lists of services that speak the query protocol: service, version, operation, the element that holds an ARN, and
-/// the page mark's name in answers and in requests.
-const LISTS: [(&str, &str, &str, &str, (&str, &str)); 7] = [
-    ("monitoring", "2010-08-01", "DescribeAlarms", "AlarmArn", ("NextToken", "NextToken")),
-    ("rds", "2014-10-31", "DescribeDBClusters", "DBClusterArn", ("Marker", "Marker")),
-    ("rds", "2014-10-31", "DescribeDBInstances", "DBInstanceArn", ("Marker", "Marker")),
-    ("rds", "2014-10-31", "DescribeDBSubnetGroups", "DBSubnetGroupArn", ("Marker", "Marker")),
-    ("rds", "2014-10-31", "DescribeDBClusterParameterGroups", "DBClusterParameterGroupArn", ("Marker", "Marker")),
-    (BALANCING, "2015-12-01", "DescribeLoadBalancers", "LoadBalancerArn", ("NextMarker", "Marker")),
-    (BALANCING, "2015-12-01", "DescribeTargetGroups", "TargetGroupArn", ("NextMarker", "Marker")),
-];
+/// A list of a service that speaks the query protocol.
+struct List {
+    service: &'static str,
+    version: &'static str,
+    operation: &'static str,
+    /// The element that holds an ARN.
+    element: &'static str,
+    page: Page,
+}
+
+/// How the mark of the next page is called in answers and in requests.
+type Page = (&'static str, &'static str);
+
+const ALARMS: Page = ("NextToken", "NextToken");
+const DATABASES: Page = ("Marker", "Marker");
+const BALANCERS: Page = ("NextMarker", "Marker");
 
 const BALANCING: &str = "elasticloadbalancing";
+
+const LISTS: [List; 7] = [
+    List::new("monitoring", "2010-08-01", "DescribeAlarms", "AlarmArn", ALARMS),
+    List::new("rds", "2014-10-31", "DescribeDBClusters", "DBClusterArn", DATABASES),
+    List::new("rds", "2014-10-31", "DescribeDBInstances", "DBInstanceArn", DATABASES),
+    List::new("rds", "2014-10-31", "DescribeDBSubnetGroups", "DBSubnetGroupArn", DATABASES),
+    List::new("rds", "2014-10-31", "DescribeDBClusterParameterGroups", "DBClusterParameterGroupArn", DATABASES),
+    List::new(BALANCING, "2015-12-01", "DescribeLoadBalancers", "LoadBalancerArn", BALANCERS),
+    List::new(BALANCING, "2015-12-01", "DescribeTargetGroups", "TargetGroupArn", BALANCERS),
+];
+
+impl List {
+    const fn new(
+        service: &'static str,
+        version: &'static str,
+        operation: &'static str,
+        element: &'static str,
+        page: Page,
+    ) -> Self {
+        Self { service, version, operation, element, page }
+    }
+}
 
 #[async_trait]
 impl Correction for TaggedResources {
@@ -59,19 +86,16 @@ impl Correction for TaggedResources {
 /// Every object of these services in the call's region.
 async fn tagged(call: &Call<'_>) -> Result<Vec<(String, Tags)>, Error> {
     let mut all = Vec::new();
-    for (service, version, operation, element, mark) in LISTS {
-        let arns = list(call, service, &[("Action", operation), ("Version", version)], element, mark).await?;
-        for arn in arns {
-            if service == BALANCING {
-                all.push((arn.clone(), query_tags(call, service, version, &arn).await?));
-                for arn in parts(call, version, operation, &arn).await? {
-                    let tags = query_tags(call, service, version, &arn).await?;
-                    all.push((arn, tags));
-                }
-            } else {
-                let tags = query_tags(call, service, version, &arn).await?;
-                all.push((arn, tags));
+    for List { service, version, operation, element, page } in LISTS {
+        let mut arns = list(call, service, &[("Action", operation), ("Version", version)], element, page).await?;
+        if operation == "DescribeLoadBalancers" {
+            for balancer in arns.clone() {
+                arns.extend(parts(call, version, &balancer).await?);
             }
+        }
+        for arn in arns {
+            let tags = query_tags(call, service, version, &arn).await?;
+            all.push((arn, tags));
         }
     }
     all.extend(certificates(call).await?);
@@ -80,16 +104,12 @@ async fn tagged(call: &Call<'_>) -> Result<Vec<(String, Tags)>, Error> {
 }
 
 /// The listeners of a load balancer and their rules.
-async fn parts(call: &Call<'_>, version: &str, operation: &str, arn: &str) -> Result<Vec<String>, Error> {
-    if operation != "DescribeLoadBalancers" {
-        return Ok(Vec::new());
-    }
-    let mark = ("NextMarker", "Marker");
-    let ask = [("Action", "DescribeListeners"), ("Version", version), ("LoadBalancerArn", arn)];
-    let mut all = list(call, BALANCING, &ask, "ListenerArn", mark).await?;
+async fn parts(call: &Call<'_>, version: &str, balancer: &str) -> Result<Vec<String>, Error> {
+    let ask = [("Action", "DescribeListeners"), ("Version", version), ("LoadBalancerArn", balancer)];
+    let mut all = list(call, BALANCING, &ask, "ListenerArn", BALANCERS).await?;
     for listener in all.clone() {
         let ask = [("Action", "DescribeRules"), ("Version", version), ("ListenerArn", &listener)];
-        all.extend(list(call, BALANCING, &ask, "RuleArn", mark).await?);
+        all.extend(list(call, BALANCING, &ask, "RuleArn", BALANCERS).await?);
     }
     Ok(all)
 }
@@ -100,7 +120,7 @@ async fn list(
     service: &str,
     parameters: &[(&str, &str)],
     element: &str,
-    (answered, asked): (&str, &str),
+    (answered, asked): Page,
 ) -> Result<Vec<String>, Error> {
     let (mut found, mut next) = (Vec::new(), None::<String>);
     loop {

@@ -1,10 +1,10 @@
-//! One look at AWS: what several kinds read is read once, and tags come from one index where it confirms them.
+//! One observation of AWS: what several kinds read is read once, and tags come from one index where it confirms them.
 //!
 //! The tagging service tells the tags of all objects of a region at once, while most services tell those of one object per
 //! call. But it lags minutes behind, and also lists what is gone (`x.discover-by-tag`, `x.batch.tagging-api`).
 //!
 //! Invariants:
-//! 1. A look lives as long as one observation, in which nothing is changed; work that changes something has none.
+//! 1. Nothing is changed while an observation lasts; work that changes something has none and reads everything anew.
 //! 2. The index only confirms: its word counts where it shows every recorded tag of a settled record with its value. For
 //!    anything else, be it missing or different, the object's own service is asked. So a tag that drctl has just changed is
 //!    never read from an index that is late; one that somebody else changes is seen once the index has it.
@@ -30,16 +30,19 @@ const PAGE: i32 = 100;
 /// The tags of the deployment's objects of one region by ARN, as far as the tagging service knows them.
 pub(super) type Index = HashMap<String, Tags>;
 
+/// A read by region, operation and parameters; whoever asks first sends it.
+type Answers = HashMap<(String, String), Arc<OnceCell<Answer>>>;
+
 type Answer = Result<Arc<dyn Any + Send + Sync>>;
 
-/// What is read in one look.
-pub struct Look {
+/// What is read in one observation.
+pub struct Observation {
     recorded: HashMap<String, Tags>,
-    answers: Mutex<HashMap<(String, String), Arc<OnceCell<Answer>>>>,
+    answers: Mutex<Answers>,
 }
 
-impl Look {
-    /// A look that has read nothing yet. `recorded` are the tags of settled records: what the objects have unless somebody
+impl Observation {
+    /// An observation that has read nothing yet. `recorded` are the tags of settled records: what the objects have unless somebody
     /// changed them.
     pub fn new<'a>(recorded: impl IntoIterator<Item = (&'a Address, Tags)>) -> Arc<Self> {
         let recorded = recorded.into_iter().map(|(address, tags)| (address.to_string(), tags)).collect();
@@ -71,9 +74,9 @@ impl Look {
     }
 }
 
-impl fmt::Debug for Look {
+impl fmt::Debug for Observation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Look").field("recorded", &self.recorded.len()).finish_non_exhaustive()
+        formatter.debug_struct("Observation").field("recorded", &self.recorded.len()).finish_non_exhaustive()
     }
 }
 
@@ -119,32 +122,35 @@ mod tests {
         let address = Address::new(Scope::global(), "sns_topic", "alerts");
         let ours = address.to_string();
         let recorded = some(&[(tags::ADDRESS, &ours), ("team", "a")]);
-        let look = Look::new([(&address, recorded)]);
+        let observation = Observation::new([(&address, recorded)]);
         let confirmed = |tags: &[(&str, &str)]| {
             let index = Index::from([("arn:t".to_owned(), some(tags))]);
-            look.confirmed(&index, "arn:t").cloned()
+            observation.confirmed(&index, "arn:t").cloned()
         };
         let with_a_foreign_one = [(tags::ADDRESS, ours.as_str()), ("team", "a"), ("theirs", "z")];
         assert_eq!(confirmed(&with_a_foreign_one), Some(some(&with_a_foreign_one)));
         assert_eq!(confirmed(&[(tags::ADDRESS, &ours), ("team", "b")]), None, "a different value");
         assert_eq!(confirmed(&[(tags::ADDRESS, &ours)]), None, "a missing tag");
         assert_eq!(confirmed(&[(tags::ADDRESS, "global/sns_topic/other"), ("team", "a")]), None, "no record");
-        assert_eq!(look.confirmed(&Index::new(), "arn:t"), None, "not indexed yet");
+        assert_eq!(observation.confirmed(&Index::new(), "arn:t"), None, "not indexed yet");
     }
 
-    /// Reads that are the same are sent once per look and region, also when they fail.
+    /// Reads that are the same are sent once per observation and region, also when they fail.
     #[tokio::test]
     async fn what_was_read_is_not_read_again() {
-        let look = Look::new([]);
+        let observation = Observation::new([]);
         let sent = AtomicU32::new(0);
         let read = async |region: &str, read: &str| {
-            look.shared(region, read, async || Ok(sent.fetch_add(1, Ordering::Relaxed))).await.map(|answer| *answer)
+            observation
+                .shared(region, read, async || Ok(sent.fetch_add(1, Ordering::Relaxed)))
+                .await
+                .map(|answer| *answer)
         };
         let both = tokio::join!(read("us-east-1", "a"), read("us-east-1", "a"));
         assert_eq!((both.0.unwrap(), both.1.unwrap()), (0, 0));
         assert_eq!(read("us-east-2", "a").await.unwrap(), 1);
         assert_eq!(read("us-east-1", "b").await.unwrap(), 2);
-        let failed = look.shared::<u32, _>("us-east-1", "c", async || Err(Error::Failed("no".into()))).await;
+        let failed = observation.shared::<u32, _>("us-east-1", "c", async || Err(Error::Failed("no".into()))).await;
         assert!(failed.is_err());
         assert!(read("us-east-1", "c").await.is_err());
     }
