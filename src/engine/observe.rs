@@ -13,13 +13,8 @@ use serde_json::Value;
 
 use crate::address::{Address, Scope};
 use crate::aws::{Error, Tags};
-<<<<<<< HEAD
 use crate::reference::{is_known, resolve};
-use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Look, Surroundings};
-=======
-use crate::reference::resolve;
 use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
->>>>>>> calls
 use crate::state::{Records, Status};
 use crate::topology::Topology;
 
