@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Flags;
-use super::session::{Cloud, LoadedPlan, Session, run_failure, state_failure};
 use clap::Args;
 
+use super::Flags;
+use super::session::{Cloud, LoadedPlan, Session, run_failure, state_failure};
 use crate::changes::ChangeSet;
 use crate::engine::executor::RunReport;
 use crate::engine::operations::operations;
