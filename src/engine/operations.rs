@@ -86,7 +86,7 @@ impl List {
             address: change.address.clone(),
             action,
             expected: if replaced { change.expected / 2 } else { change.expected },
-            lock_group: lock_group(change),
+            lock_group: lock_group(change, action),
             class: None,
             after: Vec::new(),
         });
@@ -144,9 +144,13 @@ fn still_refers(change: &Change, reference: &Address) -> bool {
     change.desired.as_ref().is_some_and(|resource| resource.references.contains(reference))
 }
 
-fn lock_group(change: &Change) -> Option<String> {
+/// What is deleted is locked by what is on record, which the plan may have moved away from since.
+fn lock_group(change: &Change, action: Action) -> Option<String> {
     let desired = change.desired.as_ref().and_then(|resource| resource.lock_group.as_ref()).map(ToString::to_string);
-    desired.or_else(|| change.record.as_ref().and_then(|record| record.lock_group.clone()))
+    match (action, &change.record) {
+        (Action::Delete, Some(record)) => record.lock_group.clone(),
+        _ => desired,
+    }
 }
 
 /// Keeps all edges when they have no circle, else each that closes none with those that matter more.
