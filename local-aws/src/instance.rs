@@ -26,6 +26,8 @@ pub(crate) struct Instance {
     pub(crate) emulator_pid: u32,
     /// The port of the emulator on 127.0.0.1.
     pub(crate) emulator_port: u16,
+    /// The port of the name server on 127.0.0.1.
+    pub(crate) dns_port: u16,
     /// Since when it is ready (RFC 3339, UTC).
     pub(crate) started: String,
 }
@@ -40,8 +42,10 @@ impl Instance {
     pub(crate) fn shell_lines(&self) -> String {
         format!(
             "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID=test\nexport AWS_SECRET_ACCESS_KEY=test\n\
-             export AWS_EC2_METADATA_DISABLED=true\nunset AWS_PROFILE AWS_SESSION_TOKEN\n",
-            self.endpoint()
+             export AWS_EC2_METADATA_DISABLED=true\nexport DRCTL_DNS_SERVER=127.0.0.1:{}\n\
+             unset AWS_PROFILE AWS_SESSION_TOKEN\n",
+            self.endpoint(),
+            self.dns_port
         )
     }
 
@@ -116,7 +120,8 @@ mod tests {
     fn a_record_whose_process_does_not_answer_is_no_instance() {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let instance = Instance { pid: 1, port, emulator_pid: 2, emulator_port: 3, started: "now".to_owned() };
+        let instance =
+            Instance { pid: 1, port, emulator_pid: 2, emulator_port: 3, dns_port: 4, started: "now".to_owned() };
         instance.record(folder.path()).unwrap();
         assert_eq!(Instance::running(folder.path()), None);
     }

@@ -13,6 +13,7 @@ mod admin;
 mod calls;
 mod cli;
 mod corrections;
+mod dns;
 mod emulator;
 mod environment;
 mod error;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::accelerator::Accelerators;
 use crate::cli::{self, Settings};
+use crate::dns::NameServer;
 use crate::emulator::{Emulator, Process};
 use crate::environment;
 use crate::error::Error;
@@ -46,9 +47,11 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    let name_server = NameServer::start(Emulator::new(emulator.port)).await?;
     let instance = Instance {
         pid: std::process::id(),
         port,
+        dns_port: name_server.port()?,
         emulator_pid: emulator.pid().unwrap_or_default(),
         emulator_port: emulator.port,
         started: jiff::Timestamp::now().to_string(),
@@ -65,6 +68,7 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
 
     let outcome = tokio::select! {
         served = server.into_future() => served.map_err(Error::from),
+        failed = name_server.serve() => Err(failed),
         ended = emulator.ended() => Err(ended),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),

@@ -30,7 +30,8 @@ impl Plan {
             checked.map_err(|error| state_failure(&error))?;
         }
         let facts = &snapshot.deployment.facts;
-        let (topology, _) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;
+        let (topology, mut facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;
+        session.check_domain(&suffix, &plan.plan, &cloud, &snapshot.records, &mut facts).await?;
         let looked =
             screen.watch(async |events| session.observe(&cloud, &snapshot.records, Some(&topology), &events).await);
         let objects = looked.await?;

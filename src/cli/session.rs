@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Flags;
@@ -20,9 +21,11 @@ use crate::engine::shutdown::Shutdown;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::{self, Plan, Suffix};
+use crate::preflight::dns::Hosted;
+use crate::preflight::domain;
 use crate::resources::{Kinds, Surroundings};
-use crate::state::{self, Folder, Holder, Medium, Records, Snapshot, StateError, Store};
-use crate::topology::{self, Inputs, Topology};
+use crate::state::{self, Folder, Holder, Medium, Record, Records, Snapshot, StateError, Store};
+use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
 
 /// The plan file that is used when none is named and it is there.
@@ -205,10 +208,37 @@ impl<'a> Session<'a> {
             suffix,
             account: &cloud.identity.account,
             engine_version: facts.get(preflight::ENGINE_VERSION).and_then(Value::as_str),
+            parent_zone: facts.get(domain::PARENT_ZONE).and_then(Value::as_str),
             code,
         });
         Ok((topology, facts))
     }
+
+    /// Checks that the deployment's names can be found and its certificates issued; what was found right becomes a fact.
+    pub(super) async fn check_domain(
+        &self,
+        suffix: &Suffix,
+        plan: &Plan,
+        cloud: &Cloud,
+        records: &Records,
+        facts: &mut BTreeMap<String, Value>,
+    ) -> Outcome {
+        let zone = Names::new(suffix.as_str(), &cloud.identity.account, plan.domain.as_str()).zone();
+        let own = records.values().find_map(|record| hosted(&zone, record));
+        for doubt in domain::check(&cloud.surroundings.aws, plan, &zone, own, facts).await? {
+            self.screen.note(&format!("note: {doubt}; going on, because certificates may be issued all the same"));
+        }
+        Ok(())
+    }
+}
+
+/// The deployment's own zone, if this is its record.
+fn hosted(zone: &str, record: &Record) -> Option<Hosted> {
+    if record.spec.get("name")?.as_str()? != zone {
+        return None;
+    }
+    let name_servers = Vec::<String>::deserialize(record.outputs.get("name_servers")?).ok()?;
+    Some(Hosted { name: zone.to_owned(), name_servers })
 }
 
 /// A failure of the state, with its hints and exit code.

@@ -51,7 +51,8 @@ impl Up {
         code: &BTreeMap<String, String>,
         store: &Arc<Store>,
     ) -> Outcome {
-        let (topology, facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
+        let (topology, mut facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
+        session.check_domain(suffix, &plan.plan, cloud, &store.records(), &mut facts).await?;
         let goal = Goal { topology: &topology, facts: &facts, plan_digest: &plan.digest };
         let failed = |error| run_failure(error, cloud, store);
         let prepared =

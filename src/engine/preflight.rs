@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::aws::{Aws, Error};
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::{Plan, Side};
+use crate::preflight::domain;
 use crate::resources::rds_global_cluster;
 
 /// The fact that holds the exact version of Aurora.
@@ -58,6 +59,11 @@ pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> O
     if facts.get(ZONES) != Some(&zones) {
         check_zones(aws, plan).await?;
         facts.insert(ZONES.to_owned(), zones);
+    }
+    if !facts.contains_key(domain::PARENT_ZONE)
+        && let Some(id) = domain::parent_zone(aws, plan).await?
+    {
+        facts.insert(domain::PARENT_ZONE.to_owned(), id.into());
     }
     if plan.database.aurora.enabled && !facts.contains_key(ENGINE_VERSION) {
         let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];

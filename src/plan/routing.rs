@@ -13,8 +13,8 @@ pub struct Routing {
     /// Left out, drctl makes the zone `dr-payments-{suffix}.{domain}` (0.50 USD a month).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosted_zone: Option<HostedZoneId>,
-    /// The id of the hosted zone of `domain`, in the same account; drctl then delegates its own zone there. Left out,
-    /// somebody must put the zone's name servers into the parent zone by hand.
+    /// The id of the hosted zone of `domain`, in the same account, where drctl delegates its own zone. Left out, drctl looks
+    /// for it by its name; without one, nothing is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_zone: Option<HostedZoneId>,
     /// The HTTPS checks that decide which region DNS names.

@@ -1,26 +1,31 @@
 //! Whether the world can find the names of a deployment.
 //!
-//! ACM issues a certificate only when it can look a record up in public DNS; in a zone that nobody delegates it waits for ever
-//! (`acm.wait.dns`, `r53.zone.delegation`). So the delegation is looked at before anything is made: [`expect`] says what public
-//! DNS has to answer, [`look_up`] asks, [`judge`] compares.
+//! ACM issues a certificate only when it can look a record up in public DNS, and when no CAA record keeps it from issuing; in a zone
+//! that nobody delegates it waits for ever (`acm.wait.dns`, `r53.zone.delegation`). So both are looked at before anything is made:
+//! [`expect`] says what public DNS has to answer, [`Resolver`] asks, [`judge`] and [`judge_issuers`] compare.
 //!
 //! Invariants:
-//! 1. Only `look_up` contacts anybody, and it gives up within seconds.
+//! 1. Only a `Resolver` contacts anybody, and it gives up within seconds.
 //! 2. No answer is not a wrong answer: the two are told apart, because only one of them is the user's to mend.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::future::join_all;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfigGroup, ResolverConfig, ResolverOpts};
 use hickory_resolver::name_server::TokioConnectionProvider;
+use hickory_resolver::proto::rr::{RData, RecordType};
 
 /// The environment variable that names the DNS server to ask, as `address:port`, instead of the system's.
 pub const SERVER_VARIABLE: &str = "DRCTL_DNS_SERVER";
 
 /// How long one try may take; there are two.
 const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The names by which CAA records let Amazon issue certificates; any one of them is enough.
+const AMAZON: [&str; 4] = ["amazon.com", "amazontrust.com", "awstrust.com", "amazonaws.com"];
 
 /// A hosted zone as Route 53 has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +56,29 @@ pub enum Answer {
     Silence(String),
 }
 
+/// What public DNS says about who may issue certificates for a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Issuers {
+    /// Nothing, or nothing about issuing: everybody may.
+    Anybody,
+    /// Only these, says the name.
+    Only {
+        /// The name that has the records: the one looked up, or one above it.
+        name: String,
+        /// The authorities.
+        issuers: BTreeSet<String>,
+    },
+    /// DNS did not answer; the text says why.
+    Silence(String),
+}
+
 /// Why the certificates of a deployment would never be issued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DnsError {
     /// The zone does not exist yet, and nobody would delegate it.
     #[error(
-        "the zone {zone} would be made, but nothing delegates it, so its certificates would never be issued; name the hosted \
-         zone of the domain above it as routing.parent_zone, or an existing public zone as routing.hosted_zone, or set \
+        "the zone {zone} would be made, but nothing delegates it, so its certificates would never be issued; set `domain` to \
+         one whose hosted zone is in this account, or name an existing public zone as routing.hosted_zone, or set \
          api.custom_domain.enabled = false"
     )]
     NoParent {
@@ -88,6 +109,33 @@ pub enum DnsError {
         found: BTreeSet<String>,
         /// The name servers of the hosted zone.
         expected: BTreeSet<String>,
+    },
+    /// A CAA record lets only others issue certificates.
+    #[error(
+        "the CAA records of {name} let only {} issue certificates, so Amazon would refuse to; add one: {name} CAA 0 issue \
+         \"amazon.com\"", list(.issuers)
+    )]
+    OtherIssuers {
+        /// The name that has the records.
+        name: String,
+        /// Who may.
+        issuers: BTreeSet<String>,
+    },
+    /// The zone that the plan names is not there.
+    #[error(
+        "there is no public hosted zone {id} in this account; `aws route53 list-hosted-zones` lists those there are"
+    )]
+    NoZone {
+        /// Its id.
+        id: String,
+    },
+    /// Several zones have the name of the domain.
+    #[error("several public hosted zones of this account are named {name}: {}; name the right one as routing.parent_zone", list(.ids))]
+    Ambiguous {
+        /// Their name.
+        name: String,
+        /// Their ids.
+        ids: BTreeSet<String>,
     },
     /// DNS did not answer.
     #[error(
@@ -142,34 +190,96 @@ pub fn judge(expected: &Expectation, answer: Answer) -> Result<(), DnsError> {
     }
 }
 
-/// Asks for the name servers of a name: the system's DNS servers, or the one that `server` (the value of
-/// [`SERVER_VARIABLE`]) names.
+/// Compares who may issue certificates with who has to.
 ///
 /// # Errors
-/// [`DnsError::BadServer`] when `server` is no address with a port. That nobody answers is an [`Answer`].
-pub async fn look_up(name: &str, server: Option<&str>) -> Result<Answer, DnsError> {
-    let builder = match server {
-        Some(value) => {
-            let address: SocketAddr = value.parse().map_err(|_| DnsError::BadServer { value: value.to_owned() })?;
-            let group = NameServerConfigGroup::from_ips_clear(&[address.ip()], address.port(), true);
-            let config = ResolverConfig::from_parts(None, Vec::new(), group);
-            TokioResolver::builder_with_config(config, TokioConnectionProvider::default())
+/// When it is only others, or DNS did not answer.
+pub fn judge_issuers(name: &str, issuers: Issuers) -> Result<(), DnsError> {
+    match issuers {
+        Issuers::Anybody => Ok(()),
+        Issuers::Only { issuers, .. } if AMAZON.iter().any(|amazon| issuers.contains(*amazon)) => Ok(()),
+        Issuers::Only { name, issuers } => Err(DnsError::OtherIssuers { name, issuers }),
+        Issuers::Silence(cause) => Err(DnsError::Silent { name: plain(name), cause }),
+    }
+}
+
+/// Asks public DNS.
+pub struct Resolver(Result<TokioResolver, String>);
+
+impl Resolver {
+    /// Asks the system's DNS servers, or the one that `server` (the value of [`SERVER_VARIABLE`]) names.
+    ///
+    /// # Errors
+    /// [`DnsError::BadServer`] when `server` is no address with a port.
+    pub fn new(server: Option<&str>) -> Result<Self, DnsError> {
+        let builder = match server {
+            Some(value) => {
+                let address: SocketAddr = value.parse().map_err(|_| DnsError::BadServer { value: value.to_owned() })?;
+                let group = NameServerConfigGroup::from_ips_clear(&[address.ip()], address.port(), true);
+                let config = ResolverConfig::from_parts(None, Vec::new(), group);
+                Ok(TokioResolver::builder_with_config(config, TokioConnectionProvider::default()))
+            }
+            None => TokioResolver::builder_tokio().map_err(|error| error.to_string()),
+        };
+        let mut options = ResolverOpts::default();
+        options.timeout = TIMEOUT;
+        options.attempts = 1;
+        Ok(Self(builder.map(|builder| builder.with_options(options).build())))
+    }
+
+    /// The name servers of a name.
+    pub async fn name_servers(&self, name: &str) -> Answer {
+        match self.records(name, RecordType::NS).await {
+            Ok(records) => {
+                let servers = records.iter().filter_map(RData::as_ns).map(|server| plain(&server.0.to_string()));
+                let servers: BTreeSet<String> = servers.collect();
+                if servers.is_empty() { Answer::Nobody } else { Answer::Servers(servers) }
+            }
+            Err(cause) => Answer::Silence(cause),
         }
-        None => match TokioResolver::builder_tokio() {
-            Ok(builder) => builder,
-            Err(error) => return Ok(Answer::Silence(error.to_string())),
-        },
-    };
-    let mut options = ResolverOpts::default();
-    options.timeout = TIMEOUT;
-    options.attempts = 1;
-    let resolver = builder.with_options(options).build();
-    // The final dot keeps the system's search domains out.
-    Ok(match resolver.ns_lookup(format!("{}.", plain(name))).await {
-        Ok(found) => Answer::Servers(found.iter().map(|server| plain(&server.0.to_string())).collect()),
-        Err(error) if error.is_no_records_found() || error.is_nx_domain() => Answer::Nobody,
-        Err(error) => Answer::Silence(error.to_string()),
-    })
+    }
+
+    /// Who may issue certificates for names below this one: the CAA records of the name, or of the nearest one above it that has any.
+    pub async fn issuers(&self, name: &str) -> Issuers {
+        let name = plain(name);
+        let above = std::iter::successors(Some(name.as_str()), |name| name.split_once('.').map(|(_, rest)| rest));
+        let names: Vec<&str> = above.filter(|name| name.contains('.')).collect();
+        let answers = join_all(names.iter().map(|name| self.records(name, RecordType::CAA))).await;
+        for (name, answer) in names.into_iter().zip(answers) {
+            let records = match answer {
+                Ok(records) => records,
+                Err(cause) => return Issuers::Silence(cause),
+            };
+            let caa: Vec<_> = records.iter().filter_map(RData::as_caa).collect();
+            if caa.is_empty() {
+                continue;
+            }
+            // An empty value forbids everybody; it counts as an authority without a name.
+            let issuer = |name: Option<String>| name.as_deref().map(plain).unwrap_or_else(|| "nobody".to_owned());
+            let issuing = caa.iter().filter(|caa| caa.tag().is_issue());
+            let issuers: BTreeSet<String> = issuing
+                .filter_map(|caa| caa.value_as_issue().ok())
+                .map(|(authority, _)| issuer(authority.map(|authority| authority.to_string())))
+                .collect();
+            return if issuers.is_empty() {
+                Issuers::Anybody
+            } else {
+                Issuers::Only { name: name.to_owned(), issuers }
+            };
+        }
+        Issuers::Anybody
+    }
+
+    /// The records of one type that a name has; none when there is no such name. The error says why nobody answered.
+    async fn records(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, String> {
+        let resolver = self.0.as_ref().map_err(Clone::clone)?;
+        // The final dot keeps the system's search domains out.
+        match resolver.lookup(format!("{}.", plain(name)), kind).await {
+            Ok(found) => Ok(found.iter().cloned().collect()),
+            Err(error) if error.is_no_records_found() || error.is_nx_domain() => Ok(Vec::new()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }
 
 fn plain(name: &str) -> String {
@@ -220,9 +330,24 @@ mod tests {
         assert!(matches!(silence, DnsError::Silent { .. }), "{silence}");
     }
 
-    #[tokio::test]
-    async fn a_server_without_a_port_is_refused_before_anybody_is_asked() {
-        let error = look_up("example.com", Some("localhost")).await.unwrap_err();
-        assert_eq!(error, DnsError::BadServer { value: "localhost".into() });
+    #[test]
+    fn only_records_that_leave_amazon_out_are_refused() {
+        let only = |issuers: &[&str]| {
+            let issuers = issuers.iter().map(|issuer| (*issuer).to_owned()).collect();
+            judge_issuers("dr.example.com", Issuers::Only { name: "example.com".into(), issuers })
+        };
+        assert_eq!(judge_issuers("dr.example.com", Issuers::Anybody), Ok(()));
+        assert_eq!(only(&["letsencrypt.org", "amazontrust.com"]), Ok(()));
+        let error = only(&["letsencrypt.org"]).unwrap_err().to_string();
+        assert!(
+            error.contains("letsencrypt.org") && error.contains("example.com CAA 0 issue \"amazon.com\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_server_without_a_port_is_refused_before_anybody_is_asked() {
+        let error = Resolver::new(Some("localhost")).err();
+        assert_eq!(error, Some(DnsError::BadServer { value: "localhost".into() }));
     }
 }

@@ -3,3 +3,4 @@
 //! Checks only look. Each has a pure part that judges what was found.
 
 pub mod dns;
+pub mod domain;

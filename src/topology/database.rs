@@ -244,6 +244,7 @@ mod tests {
             suffix: &"dev".parse().unwrap(),
             account: "123456789012",
             engine_version: Some("14.15"),
+            parent_zone: None,
             code: &BTreeMap::new(),
         };
         let needs = Sides::build(|_| Needs {

@@ -114,6 +114,8 @@ pub struct Inputs<'a> {
     pub account: &'a str,
     /// The exact version of Aurora that both regions offer for global databases; `None` only when the plan has no Aurora.
     pub engine_version: Option<&'a str>,
+    /// The hosted zone of the plan's domain, where it was found in the account; what the plan names comes first.
+    pub parent_zone: Option<&'a str>,
     /// The digest of each function's zipped sources, by the function's name in the plan.
     pub code: &'a BTreeMap<String, String>,
 }

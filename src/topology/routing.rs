@@ -118,8 +118,9 @@ pub(super) fn zone(builder: &mut Builder<'_>, certificates: Option<&Sides<Handle
 fn own_zone(builder: &mut Builder<'_>) -> Ref<HostedZoneId> {
     let name = builder.names().zone();
     let zone = builder.add::<Zone>(Scope::global(), "main", ZoneSpec { name: name.clone() });
-    if let Some(parent) = &builder.plan().routing.parent_zone {
-        let parent = Ref::Known(parent.as_str().into());
+    let named = builder.plan().routing.parent_zone.as_ref().map(|id| id.as_str());
+    if let Some(parent) = named.or(builder.inputs().parent_zone) {
+        let parent = Ref::Known(parent.into());
         let target = RecordTarget::NameServers { ttl: TTL, name_servers: zone.name_servers() };
         record(builder, "delegation", &parent, name.into(), "NS", target);
     }
@@ -390,8 +391,14 @@ mod tests {
         change(&mut plan);
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let mut builder =
-            Builder::new(Inputs { plan: &plan, suffix: &suffix, account: "1", engine_version: None, code: &code });
+        let mut builder = Builder::new(Inputs {
+            plan: &plan,
+            suffix: &suffix,
+            account: "1",
+            engine_version: None,
+            parent_zone: None,
+            code: &code,
+        });
         builder.stack = Stack::Routing;
         fn handle<K: Kind>(scope: Scope, name: &str) -> Handle<K> {
             Handle::new(Address::new(scope, K::TRAITS.name, name))

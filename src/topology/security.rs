@@ -374,7 +374,14 @@ mod tests {
     fn topology(plan: &Plan) -> Topology {
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let inputs = Inputs { plan, suffix: &suffix, account: "123456789012", engine_version: None, code: &code };
+        let inputs = Inputs {
+            plan,
+            suffix: &suffix,
+            account: "123456789012",
+            engine_version: None,
+            parent_zone: None,
+            code: &code,
+        };
         let mut builder = Builder::new(inputs);
         build(&mut builder);
         builder.topology

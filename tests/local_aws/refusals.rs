@@ -1,6 +1,6 @@
 //! What drctl refuses, with its exit code, and that nothing is lost or half-written.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::harness::{LocalAws, Run};
 
@@ -34,7 +34,7 @@ fn refusals_change_nothing_and_say_what_to_do() {
     assert!(aws.calls(true).is_empty());
     assert!(!workspace.path("state/dev.json").exists(), "a refused first run leaves no state");
 
-    // A state folder that cannot be written.
+    // A state folder that is a file.
     let state = workspace.path("state");
     std::fs::create_dir_all(&state).expect("the folder can be made");
     std::fs::write(state.join("file"), "").expect("the file can be written");
@@ -42,6 +42,103 @@ fn refusals_change_nothing_and_say_what_to_do() {
         .drctl(&["up", "--suffix", "qa", "--plan", "plans/minimal.toml", "--state-dir", "state/file"])
         .expect(1)
         .shows(&["state/file"]);
+}
+
+/// Changes a record of the account's own domain.
+fn change_domain(aws: &LocalAws, action: &str, kind: &str, value: &str) {
+    aws.python(&format!(
+        r#"
+route53 = boto3.client("route53", region_name="us-east-1")
+zone = [z["Id"] for z in route53.list_hosted_zones()["HostedZones"] if z["Name"] == "example.com."][0]
+record = {{"Name": "example.com.", "Type": {kind:?}, "TTL": 60, "ResourceRecords": [{{"Value": {value:?}}}]}}
+route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={{"Changes": [{{"Action": {action:?}, "ResourceRecordSet": record}}]}})
+result = None
+"#
+    ));
+}
+
+/// A certificate that would never be issued is found before anything is made, and each reason has its own way out.
+#[test]
+fn a_domain_that_the_world_does_not_find_is_refused_before_anything_is_made() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+    let refused = |texts: &[&str]| {
+        aws.forget_calls();
+        workspace.drctl(&up).expect(6).shows(texts).shows(&["nothing was changed"]);
+        assert!(aws.calls(true).is_empty());
+    };
+
+    // Nobody would delegate the zone.
+    let plan = std::fs::read_to_string(workspace.path("plans/minimal.toml")).expect("the plan can be read");
+    std::fs::write(workspace.path("plans/minimal.toml"), format!("domain = \"example.org\"\n{plan}"))
+        .expect("the plan can be written");
+    refused(&["dr-payments-dev.example.org", "nothing delegates it", "routing.hosted_zone"]);
+    workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(6);
+    std::fs::write(workspace.path("plans/minimal.toml"), plan).expect("the plan can be written");
+
+    // Only somebody else may issue certificates.
+    change_domain(&aws, "UPSERT", "CAA", "0 issue \"letsencrypt.org\"");
+    refused(&["letsencrypt.org", "example.com CAA 0 issue \"amazon.com\""]);
+    change_domain(&aws, "DELETE", "CAA", "0 issue \"letsencrypt.org\"");
+
+    // The world is led to other servers than the zone has.
+    change_domain(&aws, "UPSERT", "NS", "ns.registrar.net.");
+    refused(&["delegated elsewhere", "ns.registrar.net"]);
+
+    // A server that does not answer is no reason to stop: certificates may be issued all the same.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let server = silent.local_addr().expect("a bound socket has an address").to_string();
+    workspace.drctl_with(&up[..5], &[("DRCTL_DNS_SERVER", &server)]).expect(0).shows(&["could not be asked"]);
+}
+
+/// Invariants 3 and 6: a disk that is full stops the run before anything that cannot be recorded is made, and the next run goes on.
+#[test]
+fn a_full_disk_stops_the_run_and_loses_nothing() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    // A limit on the size of files is what a full disk looks like to one process: the journal ends at so many kilobytes.
+    let script = "trap '' XFSZ; ulimit -f 24; exec \"$0\" \"$@\"";
+    let run = |arguments: &[&str]| {
+        let drctl = workspace.command(arguments);
+        let mut limited = std::process::Command::new("bash");
+        limited.args(["-c", script]).arg(drctl.get_program()).args(arguments).current_dir(workspace.path("."));
+        limited.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Run::of(limited.output().expect("bash can be run"), arguments)
+    };
+    let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+    run(&up).expect(1).shows(&["state/dev.journal", "File too large"]);
+    workspace.drctl(&up).expect(0);
+    workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"]).expect(0);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(crate::story::census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// A state folder that may not be written to is told before anything is made.
+#[test]
+fn a_state_folder_that_cannot_be_written_is_told_before_anything_is_made() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    let state = workspace.path("state");
+    std::fs::create_dir_all(&state).expect("the folder can be made");
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o500)).expect("the mode can be set");
+    let arguments = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+    let drctl = workspace.command(&arguments);
+    // The superuser may write everywhere, unless it gives that up.
+    let is_superuser = std::fs::metadata(&state).expect("the folder is there").uid() == 0;
+    let mut command = match is_superuser {
+        true => {
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--bounding-set=-dac_override", "--"]).arg(drctl.get_program());
+            command
+        }
+        false => std::process::Command::new(drctl.get_program()),
+    };
+    command.args(arguments).current_dir(workspace.path("."));
+    command.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("drctl can be run");
+    Run::of(output, &arguments).expect(1).shows(&["state/", "Permission denied"]);
+    assert!(aws.calls(true).is_empty());
     std::fs::set_permissions(&state, PermissionsExt::from_mode(0o700)).expect("the mode can be set");
 }
 

@@ -53,12 +53,14 @@ for one in boto3.client("rds", region_name="us-east-1").describe_global_clusters
 for one in boto3.client("s3", region_name="us-east-1").list_buckets()["Buckets"]: note("bucket", one["Name"])
 for one in boto3.client("iam", region_name="us-east-1").list_roles()["Roles"]: note("role", one["RoleName"])
 for one in boto3.client("route53", region_name="us-east-1").list_hosted_zones()["HostedZones"]: note("zone", one["Name"])
+for zone in boto3.client("route53", region_name="us-east-1").list_hosted_zones()["HostedZones"]:
+    for one in boto3.client("route53", region_name="us-east-1").list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]: note("record", one["Name"])
 for one in boto3.client("route53", region_name="us-east-1").list_health_checks()["HealthChecks"]: note("health check", one["HealthCheckConfig"])
 for one in boto3.client("globalaccelerator", region_name="us-west-2").list_accelerators()["Accelerators"]: note("accelerator", one["Name"])
 result = found
 "#;
 
-fn census(aws: &LocalAws, suffix: &str) -> Vec<String> {
+pub(crate) fn census(aws: &LocalAws, suffix: &str) -> Vec<String> {
     let found = aws.python(&format!("SUFFIX = {suffix:?}\nSUFFIX_MARK = '-' + SUFFIX\n{CENSUS}"));
     serde_json::from_value(found).expect("a list of texts")
 }
@@ -170,7 +172,7 @@ fn changes_and_drift_are_named_exactly_and_made_exactly() {
     workspace.drctl(&["up", "--suffix", "dev"]).expect(6).shows(&["--allow-data-loss"]);
     workspace.edit(plan, "cidr = \"10.9.0.0/16\"", "cidr = \"10.1.0.0/16\"");
 
-    // Point 5: drift of four kinds.
+    // Point 5: drift of five kinds.
     aws.python(
         r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
@@ -187,6 +189,8 @@ cloudwatch.delete_alarms(AlarmNames=[alarm])
 s3 = boto3.client("s3", region_name="us-east-1")
 bucket = [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].endswith("us-east-1-dev")][0]
 s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "x", "Value": "y"}]})
+other = [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].endswith("us-east-2-dev")][0]
+boto3.client("s3", region_name="us-east-2").put_bucket_versioning(Bucket=other, VersioningConfiguration={"Status": "Suspended"})
 result = None
 "#,
     );
@@ -194,7 +198,9 @@ result = None
         "somebody-elses",
         "ec2_security_group_rule",
         "cloudwatch_alarm",
-        "s3_bucket",
+        "us-east-1/s3_bucket",
+        "us-east-2/s3_bucket",
+        "versioning",
     ]);
     workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["somebody-elses"]);
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);

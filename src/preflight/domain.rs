@@ -1,0 +1,133 @@
+//! Finds the hosted zones that a deployment's names hang from, and has them compared with public DNS.
+//!
+//! Invariants:
+//! 1. What the plan names is taken as it is named; only what it leaves out is looked for.
+//! 2. Nothing is looked at twice: a name that was found right once is a fact of the deployment ([`DELEGATED`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::dns::{self, DnsError, Expectation, Hosted, Resolver};
+use crate::aws::{Aws, Error};
+use crate::error::{Failure, Kind, Outcome};
+use crate::plan::Plan;
+
+/// The fact that holds the id of the hosted zone of the plan's domain, where it was found in the account.
+pub const PARENT_ZONE: &str = "parent_zone";
+
+/// The fact that holds the name whose delegation was found right.
+pub const DELEGATED: &str = "delegated";
+
+/// The id of the hosted zone of the plan's domain, when the deployment makes a zone below it and the plan does not name it; `None` when
+/// the account has no such zone, or none is needed.
+///
+/// # Errors
+/// When Route 53 cannot be asked, or several zones have the name.
+pub async fn parent_zone(aws: &Aws, plan: &Plan) -> Outcome<Option<String>> {
+    let routing = &plan.routing;
+    if !plan.api.custom_domain.enabled || routing.hosted_zone.is_some() || routing.parent_zone.is_some() {
+        return Ok(None);
+    }
+    let name = plan.domain.as_str();
+    let operation = "route53:ListHostedZonesByName";
+    let clients = aws.region("us-east-1");
+    let answer = clients.route53().list_hosted_zones_by_name().dns_name(name).send().await;
+    let answer = answer.map_err(|error| failed(name, &Error::from_sdk(operation, error)))?;
+    let public = answer.hosted_zones().iter().filter(|zone| {
+        let is_private = zone.config().is_some_and(|config| config.private_zone());
+        !is_private && zone.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+    });
+    let mut ids: BTreeSet<String> = public.map(|zone| bare(zone.id())).collect();
+    match ids.len() {
+        0 | 1 => Ok(ids.pop_first()),
+        _ => Err(refused(&DnsError::Ambiguous { name: name.to_owned(), ids })),
+    }
+}
+
+/// Checks that public DNS finds the names of a deployment and lets Amazon issue certificates for them. `zone` is the name of the
+/// deployment's own zone, `own` that zone when it is on record already.
+///
+/// Adds what was found right to the facts; returns what could not be found out, which is no reason not to go on.
+///
+/// # Errors
+/// When something is wrong that would keep the certificates from being issued; nothing was changed.
+pub async fn check(
+    aws: &Aws,
+    plan: &Plan,
+    zone: &str,
+    own: Option<Hosted>,
+    facts: &mut BTreeMap<String, Value>,
+) -> Outcome<Vec<DnsError>> {
+    if !plan.api.custom_domain.enabled {
+        return Ok(Vec::new());
+    }
+    let expected = expectation(aws, plan, zone, own, facts).await?;
+    let fact = Value::from(expected.name.as_str());
+    if facts.get(DELEGATED) == Some(&fact) {
+        return Ok(Vec::new());
+    }
+    let server = std::env::var(dns::SERVER_VARIABLE).ok();
+    let resolver = Resolver::new(server.as_deref()).map_err(|error| refused(&error))?;
+    let (servers, issuers) = tokio::join!(resolver.name_servers(&expected.name), resolver.issuers(&expected.name));
+    let results = [dns::judge(&expected, servers), dns::judge_issuers(&expected.name, issuers)];
+    let mut silent: Vec<DnsError> = Vec::new();
+    for error in results.into_iter().filter_map(Result::err) {
+        match error {
+            DnsError::Silent { .. } => silent.push(error),
+            error => return Err(refused(&error)),
+        }
+    }
+    if silent.is_empty() {
+        facts.insert(DELEGATED.to_owned(), fact);
+    }
+    // Both questions go to the same servers.
+    silent.truncate(1);
+    Ok(silent)
+}
+
+async fn expectation(
+    aws: &Aws,
+    plan: &Plan,
+    zone: &str,
+    own: Option<Hosted>,
+    facts: &BTreeMap<String, Value>,
+) -> Outcome<Expectation> {
+    let routing = &plan.routing;
+    let found = facts.get(PARENT_ZONE).and_then(Value::as_str);
+    let parent = routing.parent_zone.as_ref().map(|id| id.as_str()).or(found);
+    let expected = match (&routing.hosted_zone, parent) {
+        (Some(id), _) => dns::expect(zone, Some(&hosted(aws, id.as_str()).await?), None),
+        (None, Some(id)) => dns::expect(zone, own.as_ref(), Some(&hosted(aws, id).await?)),
+        (None, None) => dns::expect(zone, own.as_ref(), None),
+    };
+    expected.map_err(|error| refused(&error))
+}
+
+/// The hosted zone of an id.
+async fn hosted(aws: &Aws, id: &str) -> Outcome<Hosted> {
+    let operation = "route53:GetHostedZone";
+    let clients = aws.region("us-east-1");
+    let answer = clients.route53().get_hosted_zone().id(id).send().await;
+    let answer = match answer.map_err(|error| Error::from_sdk(operation, error)) {
+        Err(error) if error.is_gone() => return Err(refused(&DnsError::NoZone { id: id.to_owned() })),
+        answer => answer.map_err(|error| failed(id, &error))?,
+    };
+    let name = answer.hosted_zone().map(|zone| zone.name().to_owned()).unwrap_or_default();
+    // A private zone has no name servers: public DNS never leads to it.
+    let Some(set) = answer.delegation_set() else { return Err(refused(&DnsError::NoZone { id: id.to_owned() })) };
+    Ok(Hosted { name, name_servers: set.name_servers().to_vec() })
+}
+
+fn bare(id: &str) -> String {
+    id.rsplit('/').next().unwrap_or(id).to_owned()
+}
+
+fn failed(what: &str, error: &Error) -> Failure {
+    Failure::new(Kind::of(error), format!("cannot look at the hosted zone of {what}")).because(error)
+}
+
+fn refused(error: &DnsError) -> Failure {
+    Failure::new(Kind::Preflight, "the certificates of this deployment would never be issued; nothing was changed")
+        .because(error)
+}
