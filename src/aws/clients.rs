@@ -12,6 +12,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
+use super::merge::Merger;
 use super::transport::{NameOperation, Transport};
 
 /// How to reach AWS: what the command line says beside the SDK's own environment.
@@ -29,7 +30,11 @@ pub struct Aws {
     config: SdkConfig,
     transport: Transport,
     regions: Arc<Mutex<HashMap<String, Arc<Clients>>>>,
+    record_changes: Arc<RecordChanges>,
 }
+
+/// Changes to the records of hosted zones: the zone's id is the lane.
+pub type RecordChanges = Merger<aws_sdk_route53::types::Change, aws_sdk_route53::types::ChangeInfo>;
 
 impl Aws {
     /// Loads configuration and prepares the transport. Contacts nobody.
@@ -56,7 +61,8 @@ impl Aws {
         if let Some(url) = &connection.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        Self { config: loader.load().await, transport, regions: Arc::default() }
+        let config = loader.load().await;
+        Self { config, transport, regions: Arc::default(), record_changes: Arc::default() }
     }
 
     /// The clients of one region.
@@ -74,6 +80,11 @@ impl Aws {
     /// The transport all requests pass.
     pub fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// The changes to records of hosted zones that wait to be sent.
+    pub fn record_changes(&self) -> &RecordChanges {
+        &self.record_changes
     }
 
     /// Where credentials come from.

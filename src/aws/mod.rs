@@ -9,6 +9,7 @@
 
 pub mod clients;
 pub mod error;
+pub mod merge;
 pub mod policy;
 pub mod tags;
 pub mod throttle;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::observation::{self, Index, Observation};
 use super::{Retry, Traits};
 use crate::address::{Address, Scope};
+use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
 use crate::aws::wait::{self, Look, Patience};
 use crate::aws::{Aws, Clients, Error, TagChanges, Tags, tags};
@@ -76,6 +77,11 @@ impl Context {
     /// The clients of another region, for the few objects that span regions.
     pub fn clients_in(&self, region: &str) -> Arc<Clients> {
         self.surroundings.aws.region(region)
+    }
+
+    /// The changes to records of hosted zones that wait to be sent.
+    pub fn record_changes(&self) -> &RecordChanges {
+        self.surroundings.aws.record_changes()
     }
 
     /// The scope.

@@ -2,8 +2,8 @@
 //!
 //! Facts: `r53.record.change` (upsert creates and changes; a deletion repeats every field exactly, so it is read first),
 //! `r53.record.read` (lower case, trailing dot, an escaped asterisk), `r53.record.delete`, `r53.record.failover` (set identifiers),
-//! `r53.record.apigw-alias`, `r53.change.wait`, `r53.prior-request` (one change of a zone at a time), `r53.rate` (a zone is
-//! listed once for all its records).
+//! `r53.record.apigw-alias`, `r53.change.wait`, `r53.prior-request` (one request of a zone at a time, so those that would wait go
+//! together: `aws::merge`), `r53.rate` (a zone is listed once for all its records).
 //! Replacement: `zone`, `name`, `type`, `set_identifier`. Slow: an alias or a delegation, until all of Route 53's servers answer it.
 //!
 //! An alias is waited for because callers use it the moment the run is done; a delegation, because a name that is looked up too
@@ -106,7 +106,7 @@ impl Kind for Record {
         data_bearing: false,
         adoption: Adoption::ByName,
         immutable: &["zone", "name", "type", "set_identifier"],
-        locked_by: Some("zone"),
+        locked_by: None,
         expected: Expected::seconds(45, 45, 5),
         permissions: Permissions {
             read: &["route53:ListResourceRecordSets"],
@@ -215,15 +215,19 @@ async fn change(
     let clients = task.clients();
     let operation = "route53:ChangeResourceRecordSets";
     let change = Change::builder().action(action).resource_record_set(record).build();
-    let batch = change.and_then(|change| ChangeBatch::builder().changes(change).build());
-    let batch = batch.expect("action, record and changes are given");
-    let answer = task
-        .call(operation, || {
-            let request = clients.route53().change_resource_record_sets().hosted_zone_id(spec.zone.known());
-            request.change_batch(batch.clone()).send()
-        })
-        .await?;
-    answer.change_info().cloned().ok_or_else(|| Error::incomplete(operation, "change"))
+    let change = change.expect("action and record are given");
+    let zone = spec.zone.known();
+    let send = async |changes: Vec<Change>| {
+        let batch = ChangeBatch::builder().set_changes(Some(changes)).build().expect("there are changes");
+        let answer = task
+            .call(operation, || {
+                let request = clients.route53().change_resource_record_sets().hosted_zone_id(zone);
+                request.change_batch(batch.clone()).send()
+            })
+            .await?;
+        answer.change_info().cloned().ok_or_else(|| Error::incomplete(operation, "change"))
+    };
+    task.record_changes().submit(zone.as_str(), operation, change, send).await
 }
 
 /// Waits until all of Route 53's servers know a change.
