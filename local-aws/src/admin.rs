@@ -11,6 +11,8 @@ use crate::calls::{Call, Filter, Summary};
 use crate::corrections::Description;
 use crate::instance::Instance;
 use crate::proxy::Proxy;
+use crate::scenarios::{Scenarios, Settings};
+use serde::Serialize;
 
 /// Routes for the log of calls and for the health of the local AWS.
 pub(crate) fn routes() -> Router<Arc<Proxy>> {
@@ -18,6 +20,7 @@ pub(crate) fn routes() -> Router<Arc<Proxy>> {
         .route("/_local-aws/calls", get(list).delete(clear))
         .route("/_local-aws/summary", get(summary))
         .route("/_local-aws/corrections", get(corrections))
+        .route("/_local-aws/scenarios", get(scenarios).put(switch))
         .route("/_local-aws/health", get(health))
         // What is misspelt here must not reach the emulator as a bucket's name.
         .route("/_local-aws/{*other}", any(StatusCode::NOT_FOUND))
@@ -38,6 +41,26 @@ async fn clear(State(proxy): State<Arc<Proxy>>) -> StatusCode {
 
 async fn corrections(State(proxy): State<Arc<Proxy>>) -> Json<Vec<Description>> {
     Json(proxy.corrections.list())
+}
+
+/// What is switched on, and what there is.
+#[derive(Serialize)]
+struct Switches {
+    #[serde(flatten)]
+    on: Settings,
+    known: Vec<&'static str>,
+}
+
+async fn scenarios(State(proxy): State<Arc<Proxy>>) -> Json<Switches> {
+    Json(Switches { on: proxy.scenarios.settings(), known: Scenarios::names() })
+}
+
+async fn switch(
+    State(proxy): State<Arc<Proxy>>,
+    Json(settings): Json<Settings>,
+) -> Result<StatusCode, (StatusCode, String)> {
+    let switched = proxy.scenarios.switch(settings);
+    switched.map(|()| StatusCode::NO_CONTENT).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 async fn health(State(proxy): State<Arc<Proxy>>) -> Json<Instance> {

@@ -2,8 +2,9 @@
 //! way in and out, and logs them all.
 //!
 //! Invariants:
-//! 1. What is neither Global Accelerator's nor concerned by a correction passes byte for byte.
-//! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it.
+//! 1. What is neither Global Accelerator's nor concerned by a correction or a scenario passes byte for byte.
+//! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it; a call whose
+//!    connection was cut has the status 0.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,6 +26,11 @@ use crate::error::Error;
 use crate::instance::Instance;
 use crate::message::{Request, Response, XmlExt};
 use crate::operation::Operation;
+use crate::scenarios::{Outcome, Scenarios};
+
+/// Marks an answer that the client must never get: its connection is closed instead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut;
 
 /// Everything that serves calls.
 pub(crate) struct Proxy {
@@ -34,14 +40,21 @@ pub(crate) struct Proxy {
     pub(crate) log: Log,
     /// What is corrected.
     pub(crate) corrections: Corrections,
+    /// What is switched on of the real AWS's behaviour.
+    pub(crate) scenarios: Scenarios,
     emulator: Emulator,
     accelerators: Accelerators,
 }
 
 impl Proxy {
     /// A proxy before `emulator`.
-    pub(crate) fn new(instance: Instance, emulator: Emulator, accelerators: Accelerators) -> Self {
-        Self { instance, log: Log::default(), corrections: Corrections::new(), emulator, accelerators }
+    pub(crate) fn new(
+        instance: Instance,
+        emulator: Emulator,
+        accelerators: Accelerators,
+        scenarios: Scenarios,
+    ) -> Self {
+        Self { instance, log: Log::default(), corrections: Corrections::new(), scenarios, emulator, accelerators }
     }
 
     /// The routes to serve.
@@ -49,12 +62,16 @@ impl Proxy {
         admin::routes().fallback(handle).with_state(Arc::new(self))
     }
 
-    async fn answer(&self, operation: &Operation, request: Request) -> Result<Response, Error> {
-        if operation.service == "globalaccelerator" {
-            return self.accelerators.answer(operation, &request, &self.emulator).await;
+    async fn answer(&self, operation: &Operation, request: &Request) -> Result<Outcome, Error> {
+        let call = Call { operation, original: request, emulator: &self.emulator, accelerators: &self.accelerators };
+        self.scenarios.apply(&call, async |call| self.take_effect(call).await).await
+    }
+
+    async fn take_effect(&self, call: &Call<'_>) -> Result<Response, Error> {
+        if call.operation.service == "globalaccelerator" {
+            return self.accelerators.answer(call.operation, call.original, &self.emulator).await;
         }
-        let call = Call { operation, original: &request, emulator: &self.emulator, accelerators: &self.accelerators };
-        self.corrections.apply(&call).await
+        self.corrections.apply(call).await
     }
 }
 
@@ -70,12 +87,24 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Bo
     let operation = Operation::of(&request);
 
     let started = Instant::now();
-    let answer = proxy.answer(&operation, request).await;
+    let answer = match is_emulators_own {
+        true => proxy.emulator.send(&request).await.map(Outcome::Answer),
+        false => proxy.answer(&operation, &request).await,
+    };
     let duration = started.elapsed();
-    let response = answer.unwrap_or_else(|error| {
-        let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
-        Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document)
-    });
+    let response = match answer {
+        Ok(Outcome::Answer(response)) => response,
+        Ok(Outcome::Cut) => {
+            proxy.log.add(&operation, 0, Some("Cut".to_owned()), duration);
+            let mut nothing = axum::response::Response::default();
+            nothing.extensions_mut().insert(Cut);
+            return nothing;
+        }
+        Err(error) => {
+            let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
+            Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document)
+        }
+    };
 
     if !is_emulators_own {
         proxy.log.add(&operation, response.status.as_u16(), error_code(&response), duration);
