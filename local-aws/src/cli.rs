@@ -90,7 +90,12 @@ impl Settings {
 
     /// The scenarios that are switched on from the start.
     pub(crate) fn scenarios(&self) -> scenarios::Settings {
-        scenarios::Settings { names: self.scenarios.clone(), seed: self.seed, time_scale: self.time_scale }
+        scenarios::Settings {
+            names: self.scenarios.clone(),
+            seed: self.seed,
+            time_scale: self.time_scale,
+            ..scenarios::Settings::default()
+        }
     }
 }
 

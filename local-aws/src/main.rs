@@ -17,6 +17,7 @@ mod corrections;
 mod emulator;
 mod environment;
 mod error;
+mod freeze;
 mod instance;
 mod message;
 mod operation;

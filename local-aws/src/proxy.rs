@@ -5,6 +5,7 @@
 //! 1. What is neither Global Accelerator's nor concerned by a correction or a scenario passes byte for byte.
 //! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it; a call whose
 //!    connection was cut has the status 0.
+//! 3. A client that goes away does not take back its call, which takes effect and is logged all the same.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,10 +20,11 @@ use serde_json::Value;
 
 use crate::accelerator::Accelerators;
 use crate::admin;
-use crate::calls::Log;
+use crate::calls::{Ending, Log};
 use crate::corrections::{Call, Corrections};
 use crate::emulator::Emulator;
 use crate::error::Error;
+use crate::freeze::{Freeze, Gate};
 use crate::instance::Instance;
 use crate::message::{Request, Response, XmlExt};
 use crate::operation::Operation;
@@ -42,6 +44,8 @@ pub(crate) struct Proxy {
     pub(crate) corrections: Corrections,
     /// What is switched on of the real AWS's behaviour.
     pub(crate) scenarios: Scenarios,
+    /// Where everything stands still.
+    pub(crate) freeze: Freeze,
     emulator: Emulator,
     accelerators: Accelerators,
 }
@@ -54,7 +58,8 @@ impl Proxy {
         accelerators: Accelerators,
         scenarios: Scenarios,
     ) -> Self {
-        Self { instance, log: Log::default(), corrections: Corrections::new(), scenarios, emulator, accelerators }
+        let (log, corrections, freeze) = (Log::default(), Corrections::new(), Freeze::new());
+        Self { instance, log, corrections, scenarios, freeze, emulator, accelerators }
     }
 
     /// The routes to serve.
@@ -62,7 +67,24 @@ impl Proxy {
         admin::routes().fallback(handle).with_state(Arc::new(self))
     }
 
-    async fn answer(&self, operation: &Operation, request: &Request) -> Result<Outcome, Error> {
+    /// The outcome of a call, and the scenario that decided it, if one did.
+    async fn answer(&self, operation: &Operation, request: &Request) -> Result<(Outcome, Option<&'static str>), Error> {
+        match self.freeze.gate(operation, request) {
+            Gate::Open => self.pass(operation, request).await,
+            Gate::Closed(held) => {
+                self.freeze.lifted(held).await;
+                Ok((Outcome::Cut, None))
+            }
+            Gate::ClosedAfter(held) => {
+                self.pass(operation, request).await?;
+                self.freeze.took_effect(held);
+                self.freeze.lifted(held).await;
+                Ok((Outcome::Cut, None))
+            }
+        }
+    }
+
+    async fn pass(&self, operation: &Operation, request: &Request) -> Result<(Outcome, Option<&'static str>), Error> {
         let call = Call { operation, original: request, emulator: &self.emulator, accelerators: &self.accelerators };
         self.scenarios.apply(&call, async |call| self.take_effect(call).await).await
     }
@@ -76,6 +98,12 @@ impl Proxy {
 }
 
 async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Body>) -> axum::response::Response {
+    // A task of its own goes on when the client goes away.
+    let answered = tokio::spawn(answered(proxy, request)).await;
+    answered.unwrap_or_else(|fault| (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response())
+}
+
+async fn answered(proxy: Arc<Proxy>, request: axum::http::Request<Body>) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
@@ -88,26 +116,28 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Bo
 
     let started = Instant::now();
     let answer = match is_emulators_own {
-        true => proxy.emulator.send(&request).await.map(Outcome::Answer),
+        true => proxy.emulator.send(&request).await.map(|answer| (Outcome::Answer(answer), None)),
         false => proxy.answer(&operation, &request).await,
     };
     let duration = started.elapsed();
-    let response = match answer {
-        Ok(Outcome::Answer(response)) => response,
-        Ok(Outcome::Cut) => {
-            proxy.log.add(&operation, 0, Some("Cut".to_owned()), duration);
+    let (response, scenario) = match answer {
+        Ok((Outcome::Answer(response), scenario)) => (response, scenario),
+        Ok((Outcome::Cut, scenario)) => {
+            let ending = Ending { status: 0, error: Some("Cut".to_owned()), scenario };
+            proxy.log.add(&operation, ending, duration);
             let mut nothing = axum::response::Response::default();
             nothing.extensions_mut().insert(Cut);
             return nothing;
         }
         Err(error) => {
             let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
-            Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document)
+            (Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document), None)
         }
     };
 
     if !is_emulators_own {
-        proxy.log.add(&operation, response.status.as_u16(), error_code(&response), duration);
+        let ending = Ending { status: response.status.as_u16(), error: error_code(&response), scenario };
+        proxy.log.add(&operation, ending, duration);
     }
     let mut outgoing = axum::response::Response::new(Body::from(response.body));
     *outgoing.status_mut() = response.status;
