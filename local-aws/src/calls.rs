@@ -32,10 +32,34 @@ pub(crate) struct Call {
     /// The error code of a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// The scenario that refused it, cut its connection or answered in AWS's place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scenario: Option<&'static str>,
     /// From the last byte of the request to the last byte of the answer, in milliseconds.
     pub(crate) duration_ms: f64,
     /// Whether the operation can change anything.
     pub(crate) mutating: bool,
+}
+
+/// How AWS says that calls come too fast.
+const THROTTLED: [&str; 5] =
+    ["RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException"];
+
+impl Call {
+    fn is_throttled(&self) -> bool {
+        self.error.as_deref().is_some_and(|code| THROTTLED.contains(&code))
+    }
+}
+
+/// How a call ended, as the client saw it.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    /// The HTTP status; 0 when the connection was cut.
+    pub(crate) status: u16,
+    /// The error code of a refusal.
+    pub(crate) error: Option<String>,
+    /// The scenario that decided it.
+    pub(crate) scenario: Option<&'static str>,
 }
 
 /// Which calls are asked for. Without a filter: all.
@@ -46,6 +70,7 @@ pub(crate) struct Filter {
     service: Option<String>,
     region: Option<String>,
     operation: Option<String>,
+    scenario: Option<String>,
     /// Only calls with a higher sequence number.
     since: Option<u64>,
     mutating: Option<bool>,
@@ -57,6 +82,7 @@ impl Filter {
             && self.service.as_ref().is_none_or(|service| *service == call.service)
             && self.region.as_ref().is_none_or(|region| *region == call.region)
             && self.operation.as_ref().is_none_or(|operation| *operation == call.operation)
+            && self.scenario.as_ref().is_none_or(|scenario| Some(scenario.as_str()) == call.scenario)
             && self.since.is_none_or(|since| call.seq > since)
             && self.mutating.is_none_or(|mutating| mutating == call.mutating)
     }
@@ -75,7 +101,7 @@ pub(crate) struct Count {
 }
 
 /// How often every operation was called.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     /// All API calls.
     calls: usize,
@@ -83,6 +109,8 @@ pub(crate) struct Summary {
     mutating: usize,
     /// API calls that were refused or failed.
     errors: usize,
+    /// Of these, those that AWS would take a little later.
+    throttled: usize,
     /// Calls of deployed REST APIs, which are in none of the other numbers.
     data_plane: usize,
     /// The number of the last call.
@@ -103,7 +131,7 @@ struct Entries {
 
 impl Log {
     /// Adds a call that was just answered.
-    pub(crate) fn add(&self, operation: &Operation, status: u16, error: Option<String>, duration: Duration) {
+    pub(crate) fn add(&self, operation: &Operation, ending: Ending, duration: Duration) {
         let mut entries = self.entries();
         entries.last_seq += 1;
         let call = Call {
@@ -113,8 +141,9 @@ impl Log {
             service: operation.service.clone(),
             region: operation.region.clone(),
             operation: operation.name.clone(),
-            status,
-            error,
+            status: ending.status,
+            error: ending.error,
+            scenario: ending.scenario,
             duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
             mutating: operation.is_mutating(),
         };
@@ -129,17 +158,17 @@ impl Log {
     /// Counts of the calls that the filter admits.
     pub(crate) fn summary(&self, filter: &Filter) -> Summary {
         let entries = self.entries();
-        let mut summary =
-            Summary { calls: 0, mutating: 0, errors: 0, data_plane: 0, last_seq: entries.last_seq, operations: vec![] };
+        let mut summary = Summary { last_seq: entries.last_seq, ..Summary::default() };
         let mut counts: BTreeMap<(&str, &str, &str), Count> = BTreeMap::new();
         for call in entries.calls.iter().filter(|call| filter.admits(call)) {
             if call.kind == Kind::DataPlane {
                 summary.data_plane += 1;
                 continue;
             }
-            let error = usize::from(call.status >= 400);
+            let error = usize::from(call.status >= 400 || call.status == 0);
             summary.calls += 1;
             summary.errors += error;
+            summary.throttled += usize::from(call.is_throttled());
             summary.mutating += usize::from(call.mutating);
             let count = counts.entry((&call.service, &call.operation, &call.region)).or_insert_with(|| Count {
                 service: call.service.clone(),
@@ -177,7 +206,7 @@ mod tests {
         let operation =
             Operation { kind, service: service.to_owned(), region: "eu-west-1".to_owned(), name: name.to_owned() };
         let error = (status >= 400).then(|| "Refused".to_owned());
-        log.add(&operation, status, error, Duration::from_micros(1500));
+        log.add(&operation, Ending { status, error, scenario: None }, Duration::from_micros(1500));
     }
 
     /// Invariant 1.
@@ -203,6 +232,24 @@ mod tests {
         assert_eq!(listed(Filter { mutating: Some(true), ..Filter::default() }), [2, 3]);
         assert_eq!(listed(Filter { since: Some(2), ..Filter::default() }), [3]);
         assert_eq!(listed(Filter { region: Some("us-east-1".into()), ..Filter::default() }), [0; 0]);
+    }
+
+    #[test]
+    fn throttled_calls_are_counted_and_the_scenario_that_refused_is_named() {
+        let log = Log::default();
+        let operation = Operation {
+            kind: Kind::Api,
+            service: "ec2".to_owned(),
+            region: "eu-west-1".to_owned(),
+            name: "CreateVpc".to_owned(),
+        };
+        for (error, scenario) in [("RequestLimitExceeded", "quotas"), ("VpcLimitExceeded", "hard-limits")] {
+            let ending = Ending { status: 503, error: Some(error.to_owned()), scenario: Some(scenario) };
+            log.add(&operation, ending, Duration::ZERO);
+        }
+        assert_eq!(log.summary(&Filter::default()).throttled, 1);
+        let quotas = Filter { scenario: Some("quotas".into()), ..Filter::default() };
+        assert_eq!(log.list(&quotas).iter().map(|call| call.seq).collect::<Vec<_>>(), [1]);
     }
 
     /// A call of a deployed REST API is no API call of the tool under test.

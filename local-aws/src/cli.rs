@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::environment;
 use crate::error::Error;
 use crate::instance::{self, Instance};
+use crate::scenarios;
 use crate::serve;
 
 /// Begins every line for the person at the terminal.
@@ -70,12 +71,31 @@ pub(crate) struct Settings {
     /// How long an accelerator is IN_PROGRESS after each change, in milliseconds.
     #[arg(long, default_value_t = 300, value_name = "MS")]
     accelerator_settle: u64,
+    /// A behaviour of the real AWS to add, by name; `all` for every one. May be repeated.
+    #[arg(long = "scenario", value_name = "NAME", value_delimiter = ',')]
+    scenarios: Vec<String>,
+    /// Decides everything that scenarios draw by lot.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seconds of AWS pass in one of ours, for scenarios that take time.
+    #[arg(long, default_value_t = 60.0, value_name = "FACTOR")]
+    time_scale: f64,
 }
 
 impl Settings {
     /// How long an accelerator is in progress after each change.
     pub(crate) fn settle(&self) -> Duration {
         Duration::from_millis(self.accelerator_settle)
+    }
+
+    /// The scenarios that are switched on from the start.
+    pub(crate) fn scenarios(&self) -> scenarios::Settings {
+        scenarios::Settings {
+            names: self.scenarios.clone(),
+            seed: self.seed,
+            time_scale: self.time_scale,
+            ..scenarios::Settings::default()
+        }
     }
 }
 
@@ -117,6 +137,8 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
     let mut command = Command::new(program);
     command.arg("serve").arg("--dir").arg(&dir);
     command.arg("--accelerator-settle").arg(settings.accelerator_settle.to_string());
+    command.arg("--seed").arg(settings.seed.to_string()).arg("--time-scale").arg(settings.time_scale.to_string());
+    command.args(settings.scenarios.iter().flat_map(|name| ["--scenario", name]));
     if let Some(port) = settings.port {
         command.arg("--port").arg(port.to_string());
     }

@@ -90,6 +90,8 @@ impl Process {
             .env("SFTP_ENABLED", "0")
             .env("LOG_LEVEL", "WARNING")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // Functions inherit it, as they have it on AWS, and their SDKs name it in every call.
+            .env("AWS_EXECUTION_ENV", "AWS_Lambda_python")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)

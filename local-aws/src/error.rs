@@ -52,6 +52,9 @@ pub(crate) enum Error {
     /// Another process serves the same folder.
     #[error("another local AWS already runs in {0}")]
     Busy(PathBuf),
+    /// A scenario that does not exist.
+    #[error("{0}")]
+    Scenario(String),
     /// An address that is not one of a deployed REST API.
     #[error("{0} is no address of a REST API; https://ID.execute-api.REGION.amazonaws.com/STAGE is")]
     NoApi(String),

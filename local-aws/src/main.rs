@@ -1,7 +1,8 @@
 //! The local AWS that demonstrations and tests of drctl run against; never shipped.
 //!
 //! It starts a pinned emulator from a virtual environment it makes itself, and puts a proxy before it that adds Global
-//! Accelerator, corrects what the emulator gets wrong, and keeps a log of every call. See `README.md`.
+//! Accelerator, corrects what the emulator gets wrong, adds the real AWS's delays and refusals on demand, and keeps a log of
+//! every call. See `README.md`.
 //!
 //! Invariants:
 //! 1. Every listener is bound to 127.0.0.1.
@@ -17,10 +18,12 @@ mod dns;
 mod emulator;
 mod environment;
 mod error;
+mod freeze;
 mod instance;
 mod message;
 mod operation;
 mod proxy;
+mod scenarios;
 mod serve;
 
 use std::process::ExitCode;

@@ -33,6 +33,11 @@ impl Request {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Whether a function that the emulator runs sent it: its SDK says so, as on AWS.
+    pub(crate) fn is_of_a_function(&self) -> bool {
+        self.header("user-agent").is_some_and(|agent| agent.contains("exec-env/AWS_Lambda_"))
+    }
+
     /// The parameters of the query protocol.
     pub(crate) fn form(&self) -> Form {
         Form(form_urlencoded::parse(&self.body).into_owned().collect())

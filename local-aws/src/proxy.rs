@@ -2,8 +2,10 @@
 //! way in and out, and logs them all.
 //!
 //! Invariants:
-//! 1. What is neither Global Accelerator's nor concerned by a correction passes byte for byte.
-//! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it.
+//! 1. What is neither Global Accelerator's nor concerned by a correction or a scenario passes byte for byte.
+//! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it; a call whose
+//!    connection was cut has the status 0.
+//! 3. A client that goes away does not take back its call, which takes effect and is logged all the same.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,13 +20,19 @@ use serde_json::Value;
 
 use crate::accelerator::Accelerators;
 use crate::admin;
-use crate::calls::Log;
+use crate::calls::{Ending, Log};
 use crate::corrections::{Call, Corrections};
 use crate::emulator::Emulator;
 use crate::error::Error;
+use crate::freeze::{Freeze, Gate};
 use crate::instance::Instance;
 use crate::message::{Request, Response, XmlExt};
 use crate::operation::Operation;
+use crate::scenarios::{Outcome, Scenarios};
+
+/// Marks an answer that the client must never get: its connection is closed instead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut;
 
 /// Everything that serves calls.
 pub(crate) struct Proxy {
@@ -34,14 +42,24 @@ pub(crate) struct Proxy {
     pub(crate) log: Log,
     /// What is corrected.
     pub(crate) corrections: Corrections,
+    /// What is switched on of the real AWS's behaviour.
+    pub(crate) scenarios: Scenarios,
+    /// Where everything stands still.
+    pub(crate) freeze: Freeze,
     emulator: Emulator,
     accelerators: Accelerators,
 }
 
 impl Proxy {
     /// A proxy before `emulator`.
-    pub(crate) fn new(instance: Instance, emulator: Emulator, accelerators: Accelerators) -> Self {
-        Self { instance, log: Log::default(), corrections: Corrections::new(), emulator, accelerators }
+    pub(crate) fn new(
+        instance: Instance,
+        emulator: Emulator,
+        accelerators: Accelerators,
+        scenarios: Scenarios,
+    ) -> Self {
+        let (log, corrections, freeze) = (Log::default(), Corrections::new(), Freeze::new());
+        Self { instance, log, corrections, scenarios, freeze, emulator, accelerators }
     }
 
     /// The routes to serve.
@@ -49,16 +67,43 @@ impl Proxy {
         admin::routes().fallback(handle).with_state(Arc::new(self))
     }
 
-    async fn answer(&self, operation: &Operation, request: Request) -> Result<Response, Error> {
-        if operation.service == "globalaccelerator" {
-            return self.accelerators.answer(operation, &request, &self.emulator).await;
+    /// The outcome of a call, and the scenario that decided it, if one did.
+    async fn answer(&self, operation: &Operation, request: &Request) -> Result<(Outcome, Option<&'static str>), Error> {
+        match self.freeze.gate(operation, request) {
+            Gate::Open => self.pass(operation, request).await,
+            Gate::Closed(held) => {
+                self.freeze.lifted(held).await;
+                Ok((Outcome::Cut, None))
+            }
+            Gate::ClosedAfter(held) => {
+                self.pass(operation, request).await?;
+                self.freeze.took_effect(held);
+                self.freeze.lifted(held).await;
+                Ok((Outcome::Cut, None))
+            }
         }
-        let call = Call { operation, original: &request, emulator: &self.emulator, accelerators: &self.accelerators };
-        self.corrections.apply(&call).await
+    }
+
+    async fn pass(&self, operation: &Operation, request: &Request) -> Result<(Outcome, Option<&'static str>), Error> {
+        let call = Call { operation, original: request, emulator: &self.emulator, accelerators: &self.accelerators };
+        self.scenarios.apply(&call, async |call| self.take_effect(call).await).await
+    }
+
+    async fn take_effect(&self, call: &Call<'_>) -> Result<Response, Error> {
+        if call.operation.service == "globalaccelerator" {
+            return self.accelerators.answer(call.operation, call.original, &self.emulator).await;
+        }
+        self.corrections.apply(call).await
     }
 }
 
 async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Body>) -> axum::response::Response {
+    // A task of its own goes on when the client goes away.
+    let answered = tokio::spawn(answered(proxy, request)).await;
+    answered.unwrap_or_else(|fault| (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response())
+}
+
+async fn answered(proxy: Arc<Proxy>, request: axum::http::Request<Body>) -> axum::response::Response {
     let (parts, body) = request.into_parts();
     let body = match body.collect().await {
         Ok(body) => body.to_bytes(),
@@ -70,15 +115,29 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Bo
     let operation = Operation::of(&request);
 
     let started = Instant::now();
-    let answer = proxy.answer(&operation, request).await;
+    let answer = match is_emulators_own {
+        true => proxy.emulator.send(&request).await.map(|answer| (Outcome::Answer(answer), None)),
+        false => proxy.answer(&operation, &request).await,
+    };
     let duration = started.elapsed();
-    let response = answer.unwrap_or_else(|error| {
-        let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
-        Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document)
-    });
+    let (response, scenario) = match answer {
+        Ok((Outcome::Answer(response), scenario)) => (response, scenario),
+        Ok((Outcome::Cut, scenario)) => {
+            let ending = Ending { status: 0, error: Some("Cut".to_owned()), scenario };
+            proxy.log.add(&operation, ending, duration);
+            let mut nothing = axum::response::Response::default();
+            nothing.extensions_mut().insert(Cut);
+            return nothing;
+        }
+        Err(error) => {
+            let document = serde_json::json!({ "__type": "ServiceUnavailable", "message": error.to_string() });
+            (Response::json_document(StatusCode::SERVICE_UNAVAILABLE, &document), None)
+        }
+    };
 
     if !is_emulators_own {
-        proxy.log.add(&operation, response.status.as_u16(), error_code(&response), duration);
+        let ending = Ending { status: response.status.as_u16(), error: error_code(&response), scenario };
+        proxy.log.add(&operation, ending, duration);
     }
     let mut outgoing = axum::response::Response::new(Body::from(response.body));
     *outgoing.status_mut() = response.status;

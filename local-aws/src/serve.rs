@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -16,12 +19,15 @@ use crate::emulator::{Emulator, Process};
 use crate::environment;
 use crate::error::Error;
 use crate::instance::{self, Instance};
-use crate::proxy::Proxy;
+use crate::proxy::{Cut, Proxy};
+use crate::scenarios::Scenarios;
+use tower_service::Service;
 
 /// Serves in the foreground until it is told to end (SIGTERM, SIGINT) or the emulator ends. `ready` is told the
 /// instance once it answers.
 pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) -> Result<(), Error> {
     let folder = settings.dir.as_path();
+    let scenarios = Scenarios::new(settings.scenarios()).map_err(|error| Error::Scenario(error.to_string()))?;
     let mut lock = instance::lock(folder)?;
     if lock.is_none() {
         // `start` and `stop` look whether the folder is free by taking it for a moment.
@@ -57,18 +63,14 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
         started: jiff::Timestamp::now().to_string(),
     };
     let accelerators = Accelerators::new(settings.settle());
-    let proxy = Proxy::new(instance.clone(), Emulator::new(emulator.port), accelerators);
-    // Small answers must not wait for the acknowledgement of earlier ones.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let server = axum::serve(listener, proxy.router());
+    let proxy = Proxy::new(instance.clone(), Emulator::new(emulator.port), accelerators, scenarios);
+    let router = proxy.router();
     instance.record(folder)?;
     ready(&instance);
 
     let outcome = tokio::select! {
-        served = server.into_future() => served.map_err(Error::from),
         failed = name_server.serve() => Err(failed),
+        failed = accept(&listener, router) => Err(failed.into()),
         ended = emulator.ended() => Err(ended),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -76,6 +78,30 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
     emulator.stop().await;
     clean(folder);
     outcome
+}
+
+/// Serves connections until none can be accepted any more. Not `axum::serve`, which cannot close a connection without an answer.
+async fn accept(listener: &TcpListener, router: Router) -> std::io::Error {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => return error,
+        };
+        // Small answers must not wait for the acknowledgement of earlier ones.
+        let _ = stream.set_nodelay(true);
+        let router = router.clone();
+        let service = service_fn(move |request| {
+            let mut router = router.clone();
+            async move {
+                let answer = router.call(request).await.unwrap_or_else(|never| match never {});
+                if answer.extensions().get::<Cut>().is_some() { Err("the connection is cut") } else { Ok(answer) }
+            }
+        });
+        tokio::spawn(async move {
+            // A client that went away, or whose connection a scenario cut, concerns nobody else.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
 }
 
 fn clean(folder: &Path) {

@@ -3,13 +3,15 @@
 import io
 import json
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 import zipfile
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 ENDPOINT = sys.argv[1]
 HOME, AWAY = "eu-west-1", "eu-central-1"
@@ -21,8 +23,23 @@ def client(service, region=HOME):
     )
 
 
-def own(path, method="GET"):
-    with urllib.request.urlopen(urllib.request.Request(f"{ENDPOINT}/_local-aws/{path}", method=method)) as answer:
+def impatient(service):
+    """A client that sends every request once."""
+    return boto3.client(
+        service,
+        region_name=HOME,
+        endpoint_url=ENDPOINT,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def own(path, method="GET", document=None):
+    body = None if document is None else json.dumps(document).encode()
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"{ENDPOINT}/_local-aws/{path}", data=body, method=method, headers=headers)
+    with urllib.request.urlopen(request) as answer:
         body = answer.read()
         return json.loads(body) if body else None
 
@@ -233,8 +250,12 @@ def function_and_api():
     mapping = apis.get_base_path_mapping(domainName="a.example", basePath="(none)")
     assert mapping["stage"] == "next", mapping
 
+    # Neither the call of the API nor that of its function is one of the tool under test.
+    own("freeze", "PUT", {"call": 1})
     with urllib.request.urlopen(f"{ENDPOINT}/_aws/execute-api/{api}/prod/") as answer:
         assert answer.read() == b"from the function"
+    assert own("freeze")["seen"] == 0
+    own("freeze", "DELETE")
     # The function's own call came through the proxy.
     calls = own("calls?service=sqs&operation=CreateQueue")
     assert len(calls) == 1 and calls[0]["mutating"] and calls[0]["region"] == HOME, calls
@@ -263,7 +284,82 @@ def log():
         assert error.code == 404, error
 
 
+def refusals():
+    """A refusal by a scenario is understood in every protocol, and the log tells who refused."""
+    for service, operation, method, parameters, status, code in [
+        ("ec2", "CreateVpc", "create_vpc", {"CidrBlock": "10.9.0.0/16"}, 400, "VpcLimitExceeded"),
+        ("sns", "CreateTopic", "create_topic", {"Name": "t"}, 403, "TopicLimitExceeded"),
+        ("dynamodb", "DeleteTable", "delete_table", {"TableName": "none"}, 400, "LimitExceededException"),
+        ("sqs", "CreateQueue", "create_queue", {"QueueName": "q"}, 400, "LimitExceededException"),
+        ("apigateway", "CreateRestApi", "create_rest_api", {"name": "a"}, 429, "LimitExceededException"),
+        ("route53", "CreateHostedZone", "create_hosted_zone", {"Name": "z.example", "CallerReference": "z"}, 400, "TooManyHostedZones"),
+        ("s3", "CreateBucket", "create_bucket", {"Bucket": "one-too-many"}, 400, "TooManyBuckets"),
+        ("cloudwatch", "DeleteAlarms", "delete_alarms", {"AlarmNames": ["a"]}, 400, "LimitExceeded"),
+    ]:
+        signed = {"cloudwatch": "monitoring"}.get(service, service)
+        own("scenarios", "PUT", {"names": ["hard-limits"], "limit": f"{signed}:{operation}"})
+        try:
+            getattr(impatient(service), method)(**parameters)
+            raise AssertionError(f"{code} was expected")
+        except ClientError as error:
+            answer = error.response
+            assert answer["Error"]["Code"] == code, (service, answer)
+            assert answer["Error"]["Message"].startswith("The maximum number of resources"), (service, answer)
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == status, (service, answer)
+    refused_calls = own("calls?scenario=hard-limits")
+    assert len(refused_calls) == 8 and all(call["error"] for call in refused_calls), refused_calls
+
+
+def quotas():
+    own("scenarios", "PUT", {"names": ["quotas"]})
+    apis = impatient("apigateway")
+    refused("NotFoundException", apis.delete_rest_api, restApiId="none")
+    refused("TooManyRequestsException", apis.delete_rest_api, restApiId="none")
+    assert own("summary")["throttled"] == 1
+    own("scenarios", "PUT", {"names": []})
+    refused("NotFoundException", apis.delete_rest_api, restApiId="none")
+
+
+def vpcs():
+    return len(client("ec2").describe_vpcs()["Vpcs"])
+
+
+def cut(endings, method, **parameters):
+    try:
+        endings.append(getattr(impatient("ec2"), method)(**parameters))
+    except ConnectionClosedError as error:
+        endings.append(error)
+
+
+def freeze():
+    before = vpcs()
+    for after, made in [(False, 0), (True, 1)]:
+        own("freeze", "PUT", {"call": 2, "after": after})
+        assert not own("freeze")["frozen"]
+        client("ec2").create_internet_gateway()
+        endings = []
+        chosen = threading.Thread(target=cut, args=(endings, "create_vpc"), kwargs={"CidrBlock": "10.7.0.0/16"})
+        chosen.start()
+        state = own("freeze?wait=60")
+        expected = {"frozen": True, "call": 2, "after": after, "operation": "ec2:CreateVpc", "seen": 2}
+        assert state == expected, state
+        later = threading.Thread(target=cut, args=(endings, "describe_vpcs"))
+        later.start()
+        assert endings == [], "nothing is answered"
+        own("freeze", "DELETE")
+        chosen.join()
+        # The second may arrive when all is over, and is answered then.
+        later.join()
+        assert sum(isinstance(ending, ConnectionClosedError) for ending in endings) >= 1, endings
+        before += made
+        assert vpcs() == before, (after, before)
+        assert own("freeze") == {"frozen": False, "seen": 0}
+
+
 accelerator(*network())
 data()
 function_and_api()
 log()
+refusals()
+quotas()
+freeze()

@@ -13,6 +13,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::merge::Merger;
+use super::retry::Forbid;
 use super::transport::{NameOperation, Transport};
 
 /// How to reach AWS: what the command line says beside the SDK's own environment.
@@ -52,7 +53,8 @@ impl Aws {
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(5))
-                    .operation_attempt_timeout(Duration::from_secs(60))
+                    // Begins when a request is sent; the transport may hold one back for longer.
+                    .read_timeout(Duration::from_secs(60))
                     .build(),
             );
         if let Some(profile) = &connection.profile {
@@ -112,7 +114,8 @@ macro_rules! clients {
                 /// The client of the service.
                 pub fn $service(&self) -> &$sdk::Client {
                     self.$service.get_or_init(|| {
-                        let config = $sdk::config::Builder::from(&self.config).interceptor(NameOperation).build();
+                        let config = $sdk::config::Builder::from(&self.config);
+                        let config = config.interceptor(NameOperation).retry_classifier(Forbid).build();
                         $sdk::Client::from_conf(config)
                     })
                 }

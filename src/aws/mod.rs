@@ -5,12 +5,14 @@
 //! Invariants:
 //! 1. Every request passes [`transport::Transport`]; nothing else opens a connection to AWS.
 //! 2. After the first interrupt no changing request leaves the transport any more.
-//! 3. What is retried is listed: throttling and lost replies of reads by the SDK, everything else in a kind's own table.
+//! 3. What is retried is listed: throttling, and lost answers and server errors of reads, by the SDK as far as [`retry`] lets it;
+//!    everything else in a kind's own table.
 
 pub mod clients;
 pub mod error;
 pub mod merge;
 pub mod policy;
+mod retry;
 pub mod tags;
 pub mod throttle;
 pub mod transport;

@@ -5,8 +5,9 @@
 //!
 //! Invariants:
 //! 1. After [`Transport::stop_changes`] no changing request leaves any more; reads still do.
-//! 2. A changing request whose answer was lost is not sent again from here: only its kind knows how to find out what happened
-//!    (`x.idem.token-absent`).
+//! 2. A changing request whose answer was lost, in whatever way, is not sent again from here: only its kind knows how to find
+//!    out what happened (`x.idem.token-absent`).
+//! 3. Every answer carries the [`Operation`] that it answers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,10 +167,15 @@ impl HttpConnector for Connector {
                 "request"
             );
             match result {
-                Err(error) if !operation.reads() && (error.is_timeout() || error.is_io()) => {
+                Ok(mut answer) => {
+                    answer.add_extension(operation);
+                    Ok(answer)
+                }
+                // The SDK repeats what failed in any of its own words; these it does not know.
+                Err(error) if !operation.reads() => {
                     Err(ConnectorError::other(format!("the answer was lost: {}", error.into_source()).into(), None))
                 }
-                result => result,
+                Err(error) => Err(error),
             }
         })
     }
