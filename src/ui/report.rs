@@ -185,7 +185,7 @@ fn hints(error: &Error) -> Vec<String> {
 }
 
 fn is_quota(code: &str) -> bool {
-    ["LimitExceeded", "QuotaExceeded", "TooMany"].iter().any(|part| code.contains(part))
+    ["LimitExceeded", "QuotaExceeded", "StorageExceeded", "TooMany"].iter().any(|part| code.contains(part))
         && !code.starts_with("TooManyRequests")
         && !code.starts_with("RequestLimit")
 }

@@ -183,3 +183,13 @@ fn outputs_are_shown_only_when_they_can_be_relied_on() {
     assert_eq!(output_lines(&end.known_outputs()), "s3_bucket_us_east_1 = \"dr-payment-data\"");
     assert!(RunEnd { report: &bad, ..end }.known_outputs().is_empty());
 }
+
+#[test]
+fn a_full_quota_is_told_from_too_many_requests() {
+    for code in ["VpcLimitExceeded", "DBClusterQuotaExceededFault", "TooManyBuckets", "CodeStorageExceededException"] {
+        assert!(is_quota(code), "{code}");
+    }
+    for code in ["TooManyRequestsException", "RequestLimitExceeded", "Throttling"] {
+        assert!(!is_quota(code), "{code}");
+    }
+}
