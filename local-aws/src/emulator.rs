@@ -211,6 +211,14 @@ impl Emulator {
         Ok((response.status == StatusCode::OK).then_some(response.body))
     }
 
+    /// Reads from a REST service in the same way.
+    pub(crate) async fn rest(&self, service: &str, region: &str, path: &str) -> Result<Option<Response>, Error> {
+        let uri = path.parse().map_err(|_| Error::Call(format!("{path} is no path")))?;
+        let request = Request::new(Method::GET, uri, own_headers(service, region)?, Bytes::new());
+        let response = self.send(&request).await?;
+        Ok((response.status == StatusCode::OK).then_some(response))
+    }
+
     /// The same for a service that speaks JSON; `target` is the version and the operation, as `Logs_20140328.ListTagsForResource`.
     pub(crate) async fn json(
         &self,

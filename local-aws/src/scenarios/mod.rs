@@ -14,6 +14,11 @@
 
 mod clock;
 mod dice;
+mod durations;
+mod refusal;
+mod slow_states;
+mod tree;
+mod unready_roles;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -90,8 +95,8 @@ pub(crate) struct Given {
 }
 
 /// Every scenario there is, outermost first.
-fn make(_given: &Given) -> Vec<Box<dyn Scenario>> {
-    vec![]
+fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
+    vec![Box::new(unready_roles::UnreadyRoles::new(given)), Box::new(slow_states::SlowStates::new(given))]
 }
 
 /// The scenarios that are switched on.
