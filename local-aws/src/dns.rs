@@ -51,7 +51,7 @@ impl NameServer {
             "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{DOMAIN}</Name>\
              <CallerReference>{reference}</CallerReference></CreateHostedZoneRequest>"
         );
-        let made = emulator.rest("route53", Method::POST, "/2013-04-01/hostedzone", &body).await?;
+        let made = emulator.rest("route53", "us-east-1", Method::POST, "/2013-04-01/hostedzone", &body).await?;
         made.ok_or_else(|| Error::Call(format!("no hosted zone can be made for {DOMAIN}")))?;
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
         Ok(Self { socket, emulator })
@@ -180,8 +180,8 @@ fn record_set(element: &mut Element) -> RecordSet {
 }
 
 async fn get(emulator: &Emulator, path: &str) -> Result<Option<Element>, Error> {
-    let body = emulator.rest("route53", Method::GET, path, "").await?;
-    Ok(body.and_then(|body| Element::parse(body.as_ref()).ok()))
+    let answer = emulator.rest("route53", "us-east-1", Method::GET, path, "").await?;
+    Ok(answer.and_then(|answer| answer.xml()))
 }
 
 fn plain(name: &str) -> String {

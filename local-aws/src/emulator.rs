@@ -213,18 +213,19 @@ impl Emulator {
         Ok((response.status == StatusCode::OK).then_some(response.body))
     }
 
-    /// The same for a global service that speaks REST with XML.
+    /// The same for a service that speaks REST; the whole answer.
     pub(crate) async fn rest(
         &self,
         service: &str,
+        region: &str,
         method: Method,
         path: &str,
         body: &str,
-    ) -> Result<Option<Bytes>, Error> {
+    ) -> Result<Option<Response>, Error> {
         let uri: Uri = path.parse().map_err(|_| Error::Call(format!("{path} is no path")))?;
-        let headers = own_headers(service, "us-east-1")?;
+        let headers = own_headers(service, region)?;
         let response = self.send(&Request::new(method, uri, headers, body.to_owned().into())).await?;
-        Ok(response.status.is_success().then_some(response.body))
+        Ok(response.status.is_success().then_some(response))
     }
 
     /// The same for a service that speaks JSON; `target` is the version and the operation, as `Logs_20140328.ListTagsForResource`.

@@ -21,7 +21,7 @@ use super::{Retry, Traits};
 use crate::address::{Address, Scope};
 use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
-use crate::aws::wait::{self, Look, Patience};
+use crate::aws::wait::{self, Look, Pace, Patience};
 use crate::aws::{Aws, Clients, Error, TagChanges, Tags, tags};
 
 /// How many single looks a kind takes at the same time where AWS has no call for many.
@@ -116,7 +116,6 @@ impl Context {
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let start = Instant::now();
-        let mut pause = Duration::from_millis(500);
         loop {
             let error = match send().await {
                 Ok(answer) => return Ok(answer),
@@ -124,7 +123,9 @@ impl Context {
             };
             let passing = |retry: &&Retry| retry.matches(operation, &error);
             let Some(retry) = self.traits.retries.iter().find(passing) else { return Err(error) };
-            if start.elapsed() + pause > retry.deadline {
+            let waited = start.elapsed();
+            let pause = Pace::TRIES.pause(waited);
+            if waited + pause > retry.deadline {
                 return Err(error);
             }
             tracing::debug!(operation, %error, "passing refusal");
@@ -132,7 +133,6 @@ impl Context {
                 () = tokio::time::sleep(pause) => {}
                 () = self.surroundings.stop.cancelled() => return Err(Error::Interrupted),
             }
-            pause = (pause * 2).min(Duration::from_secs(10));
         }
     }
 

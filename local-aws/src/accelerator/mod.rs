@@ -81,6 +81,11 @@ impl Accelerators {
         })
     }
 
+    /// The next change takes this long instead.
+    pub(crate) fn settle_next(&self, span: Duration) {
+        self.with(|model| model.settle_next(span));
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
         work(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -128,18 +128,30 @@ pub(super) struct Listener {
 pub(super) struct Model {
     pub(super) accelerators: Vec<Accelerator>,
     settle: Duration,
+    /// How long the next change takes, when that differs.
+    settle_next: Option<Duration>,
     made: u32,
 }
 
 impl Model {
     /// No accelerators; each change takes `settle` to be deployed.
     pub(super) fn new(settle: Duration) -> Self {
-        Self { accelerators: Vec::new(), settle, made: 0 }
+        Self { accelerators: Vec::new(), settle, settle_next: None, made: 0 }
+    }
+
+    /// The next change takes this long instead.
+    pub(super) fn settle_next(&mut self, span: Duration) {
+        self.settle_next = Some(span);
+    }
+
+    /// How long the change that is being made takes.
+    pub(super) fn settle(&mut self) -> Duration {
+        self.settle_next.take().unwrap_or(self.settle)
     }
 
     /// Notes a change of the accelerator: it is in progress from now on.
     pub(super) fn touch(&mut self, accelerator: usize, now: Duration) {
-        let settle = self.settle;
+        let settle = self.settle();
         let accelerator = &mut self.accelerators[accelerator];
         accelerator.modified = now;
         accelerator.deployed = now + settle;
@@ -189,6 +201,7 @@ impl Model {
         if self.accelerators.len() >= MAX_ACCELERATORS {
             return Err(Fault::limit(format!("An account has at most {MAX_ACCELERATORS} accelerators.")));
         }
+        let settle = self.settle();
         self.made += 1;
         let [high, low] = [self.made / 250, self.made % 250 + 1];
         self.accelerators.push(Accelerator {
@@ -201,7 +214,7 @@ impl Model {
             ipv6_addresses: [format!("2600:9000:a400::{:x}", self.made), format!("2600:9000:a500::{:x}", self.made)],
             created: now,
             modified: now,
-            deployed: now + self.settle,
+            deployed: now + settle,
             attributes: Attributes::default(),
             tags: input.tags,
             listeners: Vec::new(),

@@ -23,9 +23,14 @@ impl Clock {
         self.start.elapsed().mul_f64(self.scale)
     }
 
+    /// A span of AWS's time in ours.
+    pub(crate) fn ours(&self, span: Duration) -> Duration {
+        span.div_f64(self.scale)
+    }
+
     /// Waits for a span of AWS's time.
     pub(crate) async fn sleep(&self, span: Duration) {
-        tokio::time::sleep(span.div_f64(self.scale)).await;
+        tokio::time::sleep(self.ours(span)).await;
     }
 }
 

@@ -14,10 +14,14 @@
 
 mod clock;
 mod dice;
+mod durations;
 mod faults;
 mod hard_limits;
 mod quotas;
 mod refusal;
+mod slow_states;
+mod tree;
+mod unready_roles;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -109,6 +113,8 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(faults::RepeatedReplies::new(given.clone())),
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
+        Box::new(unready_roles::UnreadyRoles::new(given)),
+        Box::new(slow_states::SlowStates::new(given)),
     ]
 }
 
