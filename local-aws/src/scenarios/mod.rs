@@ -16,6 +16,7 @@ mod clock;
 mod dice;
 mod lingering_interfaces;
 mod refusal;
+mod returning_log_groups;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -93,7 +94,10 @@ pub(crate) struct Given {
 
 /// Every scenario there is, outermost first.
 fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
-    vec![Box::new(lingering_interfaces::LingeringInterfaces::new(given))]
+    vec![
+        Box::new(lingering_interfaces::LingeringInterfaces::new(given)),
+        Box::new(returning_log_groups::ReturningLogGroups::new(given)),
+    ]
 }
 
 /// The scenarios that are switched on.
