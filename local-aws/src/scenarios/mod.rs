@@ -12,9 +12,14 @@
 //! 3. A scenario only ever makes AWS slower or stricter: what it lets through is the emulator's own answer, and what it refuses it
 //!    refuses in AWS's own words.
 
+mod ask;
 mod clock;
+mod deletion_windows;
+mod dependency_violations;
 mod dice;
+mod held_source_tables;
 mod lingering_interfaces;
+mod recovery_points;
 mod refusal;
 mod returning_log_groups;
 
@@ -31,7 +36,7 @@ use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
 
-/// The name that stands for every scenario.
+/// The name that stands for every scenario under which runs come to their ends.
 const ALL: &str = "all";
 
 /// How the client learns of an answer.
@@ -51,6 +56,11 @@ pub(crate) trait Scenario: Send + Sync {
     /// The name it is switched on by.
     fn name(&self) -> &'static str;
 
+    /// Tells whether it is switched on by `all`: not when no run can come to its end under it.
+    fn is_one_of_all(&self) -> bool {
+        true
+    }
+
     /// Tells whether it has anything to do with an operation.
     fn concerns(&self, operation: &Operation) -> bool;
 
@@ -69,7 +79,7 @@ pub(crate) trait Scenario: Send + Sync {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// The names of the scenarios; `all` stands for every one.
+    /// The names of the scenarios; `all` stands for every one under which runs come to their ends.
     pub(crate) names: Vec<String>,
     /// Decides everything that is drawn by lot.
     pub(crate) seed: u64,
@@ -95,7 +105,11 @@ pub(crate) struct Given {
 /// Every scenario there is, outermost first.
 fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
     vec![
+        Box::new(deletion_windows::DeletionWindows::new(given)),
+        Box::new(dependency_violations::DependencyViolations::default()),
+        Box::new(held_source_tables::HeldSourceTables::new(given)),
         Box::new(lingering_interfaces::LingeringInterfaces::new(given)),
+        Box::new(recovery_points::RecoveryPoints::new(given)),
         Box::new(returning_log_groups::ReturningLogGroups::new(given)),
     ]
 }
@@ -179,8 +193,13 @@ impl On {
             return Err(UnknownScenario { name: name.clone(), known });
         }
         let given = Given { clock: Clock::new(settings.time_scale), dice: Arc::new(Dice::new(settings.seed)) };
-        let is_on =
-            |scenario: &Box<dyn Scenario>| settings.names.iter().any(|name| name == ALL || name == scenario.name());
+        let is_on = |scenario: &Box<dyn Scenario>| {
+            let is_meant = |name: &String| match name.as_str() {
+                ALL => scenario.is_one_of_all(),
+                name => name == scenario.name(),
+            };
+            settings.names.iter().any(is_meant)
+        };
         let scenarios = make(&given).into_iter().filter(is_on).collect();
         Ok(Self { settings, scenarios })
     }

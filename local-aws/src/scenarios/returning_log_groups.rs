@@ -2,8 +2,8 @@
 //! minutes after their end. Whoever writes into a log group that is not there makes it, without tags or retention
 //! (`logs.delete.resurrection`, `flowlog.delete`).
 //!
-//! On AWS that takes a role that may make log groups; the scenario does not ask what the role may, and only whether it is still there.
-//! The late log arrives when somebody next asks about log groups, if it is due by then.
+//! On AWS that takes a role that may make log groups; the scenario does not ask what the role may, only whether it is still there.
+//! A late log that is due arrives when somebody next asks about log groups or deletes a role.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,8 +48,8 @@ struct Late(Vec<(Duration, Writer)>);
 
 impl Late {
     /// Those that have arrived, which are on their way no longer.
-    fn arrived(&mut self, now: Duration, region: &str) -> Vec<Writer> {
-        let is_due = |(due, writer): &mut (Duration, Writer)| *due <= now && writer.region == region;
+    fn arrived(&mut self, now: Duration) -> Vec<Writer> {
+        let is_due = |(due, _): &mut (Duration, Writer)| *due <= now;
         self.0.extract_if(.., is_due).map(|(_, writer)| writer).collect()
     }
 }
@@ -97,13 +97,13 @@ impl ReturningLogGroups {
 
     /// Lets the logs arrive that are due.
     async fn deliver(&self, call: &Call<'_>) -> Result<(), Error> {
-        let arrived = self.late().arrived(self.given.clock.now(), call.region());
+        let arrived = self.late().arrived(self.given.clock.now());
         for writer in arrived {
             let role = [("Action", "GetRole"), ("Version", "2010-05-08"), ("RoleName", &writer.role)];
             if call.emulator.query("iam", "us-east-1", &role).await?.is_some() {
                 let group = json!({ "logGroupName": writer.group });
                 // Where the group still is, the log just goes into it.
-                call.emulator.json("logs", call.region(), "Logs_20140328.CreateLogGroup", &group).await?;
+                call.emulator.json("logs", &writer.region, "Logs_20140328.CreateLogGroup", &group).await?;
             }
         }
         Ok(())
@@ -119,6 +119,7 @@ impl Scenario for ReturningLogGroups {
     fn concerns(&self, operation: &Operation) -> bool {
         match operation.service.as_str() {
             "ec2" => matches!(operation.name.as_str(), "CreateFlowLogs" | "DeleteFlowLogs"),
+            "iam" => operation.name == "DeleteRole",
             "lambda" => operation.name == "DeleteFunction",
             "logs" => LOOKING.contains(&operation.name.as_str()),
             _ => false,
@@ -128,7 +129,7 @@ impl Scenario for ReturningLogGroups {
     async fn before(&self, call: &Call<'_>, _: &mut Request) -> Result<Option<Outcome>, Error> {
         match call.operation.service.as_str() {
             "lambda" => self.learn_function(call).await?,
-            "logs" => self.deliver(call).await?,
+            "iam" | "logs" => self.deliver(call).await?,
             _ => {}
         }
         Ok(None)
@@ -165,13 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_log_arrives_once_in_its_own_region_when_it_is_due() {
-        let writer = |region: &str| Writer { region: region.to_owned(), group: "g".to_owned(), role: "r".to_owned() };
+    fn a_late_log_arrives_once_when_it_is_due() {
+        let writer =
+            |group: &str| Writer { region: "us-east-1".to_owned(), group: group.to_owned(), role: "r".to_owned() };
         let seconds = Duration::from_secs;
-        let mut late = Late(vec![(seconds(10), writer("us-east-1")), (seconds(20), writer("us-east-2"))]);
-        assert_eq!(late.arrived(seconds(9), "us-east-1"), []);
-        assert_eq!(late.arrived(seconds(30), "us-east-1"), [writer("us-east-1")]);
-        assert_eq!(late.arrived(seconds(30), "us-east-1"), []);
-        assert_eq!(late.arrived(seconds(30), "us-east-2"), [writer("us-east-2")]);
+        let mut late = Late(vec![(seconds(10), writer("a")), (seconds(20), writer("b"))]);
+        assert_eq!(late.arrived(seconds(9)), []);
+        assert_eq!(late.arrived(seconds(10)), [writer("a")]);
+        assert_eq!(late.arrived(seconds(30)), [writer("b")]);
+        assert_eq!(late.arrived(seconds(30)), []);
     }
 }

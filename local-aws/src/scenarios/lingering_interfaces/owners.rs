@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use xmltree::{Element, XMLNode};
+use xmltree::Element;
 
+use super::super::ask::{balancers, children, ec2, members, rds, text};
 use super::interface::{Interface, Owner};
 use crate::corrections::Call;
 use crate::error::Error;
@@ -41,14 +42,14 @@ pub(super) async fn interfaces(call: &Call<'_>, region: &str) -> Result<Vec<Inte
 /// The interfaces that somebody made himself.
 pub(super) async fn made_by_hand(call: &Call<'_>) -> Result<Vec<Interface>, Error> {
     let document = ec2(call, call.region(), "DescribeNetworkInterfaces").await?;
-    Ok(items(&document, "networkInterfaceSet")
+    Ok(children(&document, "networkInterfaceSet")
         .map(|item| Interface {
             id: text(item, "networkInterfaceId"),
             owner: Owner::Account,
             description: text(item, "description"),
             subnet: text(item, "subnetId"),
             vpc: text(item, "vpcId"),
-            groups: items(item, "groupSet").map(|group| text(group, "groupId")).collect(),
+            groups: children(item, "groupSet").map(|group| text(group, "groupId")).collect(),
             roles: Vec::new(),
         })
         .collect())
@@ -77,27 +78,7 @@ pub(super) async fn make_accelerator_groups(call: &Call<'_>) -> Result<(), Error
 
 async fn subnets(call: &Call<'_>, region: &str) -> Result<Subnets, Error> {
     let document = ec2(call, region, "DescribeSubnets").await?;
-    Ok(items(&document, "subnetSet").map(|subnet| (text(subnet, "subnetId"), text(subnet, "vpcId"))).collect())
-}
-
-async fn balancers(call: &Call<'_>, region: &str) -> Result<Vec<Element>, Error> {
-    let document = query(call, "elasticloadbalancing", "2015-12-01", region, "DescribeLoadBalancers").await?;
-    Ok(members(&document, "LoadBalancers"))
-}
-
-async fn ec2(call: &Call<'_>, region: &str, operation: &str) -> Result<Element, Error> {
-    query(call, "ec2", "2016-11-15", region, operation).await
-}
-
-async fn rds(call: &Call<'_>, region: &str, operation: &str) -> Result<Element, Error> {
-    query(call, "rds", "2014-10-31", region, operation).await
-}
-
-/// The answer of a call for everything; empty when there is none.
-async fn query(call: &Call<'_>, service: &str, version: &str, region: &str, operation: &str) -> Result<Element, Error> {
-    let answer = call.emulator.query(service, region, &[("Action", operation), ("Version", version)]).await?;
-    let document = answer.and_then(|body| Element::parse(body.as_ref()).ok());
-    Ok(document.unwrap_or_else(|| Element::new("none")))
+    Ok(children(&document, "subnetSet").map(|subnet| (text(subnet, "subnetId"), text(subnet, "vpcId"))).collect())
 }
 
 fn of_functions(functions: Option<&Value>, subnets: &Subnets) -> Vec<Interface> {
@@ -119,12 +100,7 @@ fn of_functions(functions: Option<&Value>, subnets: &Subnets) -> Vec<Interface> 
 
 fn of_balancers(balancers: &[Element], subnets: &Subnets) -> Vec<Interface> {
     let of = |balancer: &Element| {
-        let groups: Vec<String> = balancer
-            .get_child("SecurityGroups")
-            .into_iter()
-            .flat_map(|set| set.children.iter().filter_map(XMLNode::as_element))
-            .filter_map(|group| group.get_text().map(|text| text.trim().to_owned()))
-            .collect();
+        let groups = own_texts(balancer, "SecurityGroups");
         let arn = text(balancer, "LoadBalancerArn");
         let name = arn.split_once(":loadbalancer/").map_or("", |(_, name)| name).to_owned();
         let new = |(subnet, vpc)| Interface::new(Owner::LoadBalancer, &name, subnet, vpc, &groups);
@@ -148,13 +124,16 @@ fn of_accelerators(endpoints: &[String], balancers: &[Element], groups: &Element
 
 fn of_endpoints(document: &Element, subnets: &Subnets) -> Vec<Interface> {
     let of = |endpoint: &Element| {
-        let places_of: Vec<String> = item_texts(endpoint, "subnetIdSet");
-        let groups: Vec<String> = items(endpoint, "groupSet").map(|group| text(group, "groupId")).collect();
+        let places_of = own_texts(endpoint, "subnetIdSet");
+        let groups: Vec<String> = children(endpoint, "groupSet").map(|group| text(group, "groupId")).collect();
         let id = text(endpoint, "vpcEndpointId");
         let new = |(subnet, vpc)| Interface::new(Owner::Endpoint, &id, subnet, vpc, &groups);
         places(&places_of, subnets).map(new).collect::<Vec<_>>()
     };
-    items(document, "vpcEndpointSet").filter(|one| text(one, "vpcEndpointType") == "Interface").flat_map(of).collect()
+    children(document, "vpcEndpointSet")
+        .filter(|one| text(one, "vpcEndpointType") == "Interface")
+        .flat_map(of)
+        .collect()
 }
 
 fn of_gateways(document: &Element, subnets: &Subnets) -> Vec<Interface> {
@@ -163,7 +142,7 @@ fn of_gateways(document: &Element, subnets: &Subnets) -> Vec<Interface> {
         let new = |(subnet, vpc)| Interface::new(Owner::NatGateway, &text(gateway, "natGatewayId"), subnet, vpc, &[]);
         places(&[subnet], subnets).map(new).collect::<Vec<_>>()
     };
-    items(document, "natGatewaySet").filter(|one| text(one, "state") != "deleted").flat_map(of).collect()
+    children(document, "natGatewaySet").filter(|one| text(one, "state") != "deleted").flat_map(of).collect()
 }
 
 /// A cluster is where its instances are: each stands in one of its subnets.
@@ -189,7 +168,7 @@ fn of_databases(clusters: &Element, subnet_groups: &Element, subnets: &Subnets) 
 
 /// The group of Global Accelerator in a VPC.
 fn accelerator_group(groups: &Element, vpc: &str) -> Option<String> {
-    let mut groups = items(groups, "securityGroupInfo");
+    let mut groups = children(groups, "securityGroupInfo");
     let group = groups.find(|group| text(group, "groupName") == ACCELERATOR_GROUP && text(group, "vpcId") == vpc)?;
     group.text_of("groupId")
 }
@@ -205,28 +184,9 @@ fn places<'a>(ids: &[String], subnets: &'a Subnets) -> impl Iterator<Item = (&'a
     found.into_iter().map(|(subnet, vpc)| (subnet.as_str(), vpc.as_str()))
 }
 
-/// The entries of a list in an answer of EC2.
-fn items<'a>(element: &'a Element, list: &str) -> impl Iterator<Item = &'a Element> + use<'a> {
-    children(element, list)
-}
-
-/// The texts of a list in an answer of EC2.
-fn item_texts(element: &Element, list: &str) -> Vec<String> {
-    items(element, list).filter_map(|item| item.get_text()).map(|text| text.trim().to_owned()).collect()
-}
-
-/// The entries of a list in an answer of another service, which stands inside of a result.
-fn members(document: &Element, list: &str) -> Vec<Element> {
-    let results = document.children.iter().filter_map(XMLNode::as_element);
-    results.flat_map(|result| children(result, list)).cloned().collect()
-}
-
-fn children<'a>(element: &'a Element, list: &str) -> impl Iterator<Item = &'a Element> + use<'a> {
-    element.get_child(list).into_iter().flat_map(|list| &list.children).filter_map(XMLNode::as_element)
-}
-
-fn text(element: &Element, name: &str) -> String {
-    element.text_of(name).unwrap_or_default()
+/// The texts of a list.
+fn own_texts(element: &Element, list: &str) -> Vec<String> {
+    children(element, list).filter_map(Element::get_text).map(|text| text.trim().to_owned()).collect()
 }
 
 #[cfg(test)]
