@@ -243,6 +243,14 @@ impl Emulator {
         let response = self.send(&request).await?;
         Ok((response.status == StatusCode::OK).then(|| response.json_body()))
     }
+
+    /// The same for reading from a service with addresses of its own (REST) that answers JSON.
+    pub(crate) async fn get(&self, service: &str, region: &str, path: &str) -> Result<Option<Value>, Error> {
+        let uri = path.parse().map_err(|_| Error::Call(format!("{path} is no path")))?;
+        let request = Request::new(Method::GET, uri, own_headers(service, region)?, Bytes::new());
+        let response = self.send(&request).await?;
+        Ok((response.status == StatusCode::OK).then(|| response.json_body()))
+    }
 }
 
 /// The headers of a call on the proxy's own behalf, which say where it goes.

@@ -166,11 +166,13 @@ fn change(
             (Action::Create, Some(learned)) => learned,
             _ => Duration::from_secs(seconds.into()),
         },
+        is_unheld: false,
     }
 }
 
 fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, kinds: &Kinds) -> Change {
-    let seconds = kinds.get(address.kind()).map_or(5, |kind| kind.traits().expected.delete);
+    let kind = kinds.get(address.kind());
+    let seconds = kind.map_or(5, |kind| kind.traits().expected.delete);
     Change {
         address: address.clone(),
         stack: record.stack.clone(),
@@ -181,6 +183,7 @@ fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, 
         object,
         record: Some(record.clone()),
         expected: Duration::from_secs(seconds.into()),
+        is_unheld: kind.is_some_and(AnyKind::is_unheld),
     }
 }
 

@@ -103,6 +103,8 @@ pub struct Change {
     pub record: Option<Arc<Record>>,
     /// How long it will take, as far as known.
     pub expected: std::time::Duration,
+    /// Whether its deletion waits for none of the resources that refer to it.
+    pub is_unheld: bool,
 }
 
 /// What somebody else did to an object since drctl recorded it.

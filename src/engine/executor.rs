@@ -89,6 +89,36 @@ impl RunReport {
     }
 }
 
+impl RunReport {
+    /// Takes operations that had succeeded back as failed for one reason; the first of them stands for all.
+    pub(super) fn fail(&mut self, concerned: impl Fn(&Address) -> bool, error: Error) {
+        if let Some(at) = self.succeeded.iter().position(|operation| concerned(&operation.address)) {
+            self.failed.push((self.succeeded.remove(at), error));
+        }
+    }
+
+    /// Lets the end of operations that were carried out once more take the place of their first one.
+    pub(super) fn replace(&mut self, again: Self) {
+        let ended: Vec<Address> = again
+            .failed
+            .iter()
+            .map(|(operation, _)| operation)
+            .chain(again.deferred.iter().map(|(operation, ..)| operation))
+            .chain(again.skipped.iter().map(|(operation, _)| operation))
+            .chain(again.stopped.iter().chain(&again.not_started))
+            .map(|operation| operation.address.clone())
+            .collect();
+        self.succeeded.retain(|operation| !ended.contains(&operation.address));
+        self.failed.extend(again.failed);
+        self.deferred.extend(again.deferred);
+        self.skipped.extend(again.skipped);
+        self.stopped.extend(again.stopped);
+        self.not_started.extend(again.not_started);
+        self.faulty |= again.faulty;
+        self.elapsed += again.elapsed;
+    }
+}
+
 /// Carries out the operations of a change set.
 ///
 /// # Panics

@@ -29,3 +29,4 @@ pub mod recover;
 pub mod run;
 pub mod scheduler;
 pub mod shutdown;
+mod sweep;

@@ -125,7 +125,9 @@ impl List {
         for reference in record.all_references() {
             let Some(&gone) = self.deleting.get(reference) else { continue };
             if let Some(own) = own {
-                edges.push((Weight::Record, own, gone));
+                if !set.changes[reference].is_unheld {
+                    edges.push((Weight::Record, own, gone));
+                }
             } else if let Some(&letting_go) = self.making.get(&change.address)
                 // Who will refer to it again is changed after it was made again.
                 && !(set.changes[reference].desired.is_some() && still_refers(change, reference))
@@ -215,6 +217,7 @@ mod tests {
             object: None,
             record,
             expected: Duration::ZERO,
+            is_unheld: false,
         };
         (address(name), change)
     }
@@ -251,6 +254,26 @@ mod tests {
             change("user", Update, &["old", "base"], Some(&["base"])),
         ]);
         assert_eq!(order, ["delete old", "delete base", "create base", "update user"]);
+    }
+
+    /// A function goes at once, whatever calls it, because its network interfaces take long to go.
+    #[test]
+    fn what_nobody_holds_waits_for_nobody() {
+        use changes::Action::Delete;
+        let mut function = change("function", Delete, &["subnet"], None);
+        function.1.is_unheld = true;
+        let methods = ["function"];
+        let set = ChangeSet {
+            changes: [function, change("method", Delete, &methods, None), change("subnet", Delete, &[], None)].into(),
+            ..ChangeSet::default()
+        };
+        let operations = operations(&set);
+        let waits = |name: &str| {
+            let of = operations.iter().find(|operation| operation.address.name() == name).expect("it is deleted");
+            of.after.iter().map(|id| operations[id.index()].address.name().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!((waits("function").len(), waits("method").len()), (0, 0));
+        assert_eq!(waits("subnet"), ["function"]);
     }
 
     /// Invariant 1, and the order of replacements: what is in something goes before it and comes after it.

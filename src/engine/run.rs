@@ -14,6 +14,7 @@ use super::observe::{self, Objects, ObserveError};
 use super::operations::operations;
 use super::recover;
 use super::shutdown::Shutdown;
+use super::sweep::sweep;
 use crate::address::Address;
 use crate::changes::{self, Action, ChangeSet, Taken};
 use crate::reference::resolve;
@@ -113,13 +114,14 @@ pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> 
     Ok(changes::teardown(&store.records(), &objects, kinds))
 }
 
-/// Makes the deletions that [`prepare_down`] found.
+/// Makes the deletions that [`prepare_down`] found, and looks once more for what came back.
 ///
 /// # Errors
 /// When a signal came before the first operation. What goes wrong later is in the report.
 pub async fn carry_out_down(execution: &Arc<Execution>, set: ChangeSet) -> Result<End, RunError> {
     check_stop(execution)?;
     let report = execute(execution, &set).await;
+    let report = sweep(execution, &set, report).await;
     Ok(End { set, report, outputs: Vec::new() })
 }
 
@@ -214,7 +216,7 @@ async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<
     Ok(())
 }
 
-async fn execute(execution: &Arc<Execution>, set: &ChangeSet) -> RunReport {
+pub(super) async fn execute(execution: &Arc<Execution>, set: &ChangeSet) -> RunReport {
     if set.is_empty() {
         return RunReport::default();
     }

@@ -51,7 +51,8 @@ impl Kind for Subnet {
         adoption: Adoption::ByTag,
         immutable: &["vpc", "cidr", "zone"],
         locked_by: None,
-        expected: Expected::seconds(5, 2, 5),
+        // A private subnet waits for the network interfaces of its functions.
+        expected: Expected::seconds(5, 2, 25 * 60),
         permissions: Permissions {
             read: &["ec2:DescribeSubnets"],
             change: &[

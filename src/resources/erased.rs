@@ -24,6 +24,16 @@ pub trait AnyKind: Send + Sync {
     /// Tells whether the object keeps what this field refers to from being deleted.
     fn holds(&self, field: &str) -> bool;
 
+    /// See [`Kind::RETURNS`].
+    fn returns(&self) -> bool {
+        false
+    }
+
+    /// See [`Kind::UNHELD`].
+    fn is_unheld(&self) -> bool {
+        false
+    }
+
     /// The canonical form of a spec: defaults filled in, sets sorted, policies normalised. References may be unknown.
     ///
     /// # Errors
@@ -91,6 +101,14 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn holds(&self, field: &str) -> bool {
         K::HOLDS.contains(&field)
+    }
+
+    fn returns(&self) -> bool {
+        K::RETURNS
+    }
+
+    fn is_unheld(&self) -> bool {
+        K::UNHELD
     }
 
     fn canonical(&self, spec: &Value) -> Result<Value> {

@@ -5,7 +5,7 @@
 //! code are two calls with a wait each), `lambda.read` (the list has no tags, so each is read alone), `lambda.delete`, `x.throttle.others`.
 //! Replacement: `name`. Slow: the first function on a subnet and group, and what comes after the deletion: the network interfaces
 //! stay in the subnets for up to 45 minutes (`eni.lambda.duration`). Nothing waits for that here, because only subnets, groups and the role need
-//! it. Moving the function to other groups or out of the VPC first (`eni.lambda.shortcut`) is not done: it frees a group, but the subnets, which go
+//! it, and the deletion waits for nobody who calls the function, so that it is the first of a `down`. Moving the function to other groups or out of the VPC first (`eni.lambda.shortcut`) is not done: it frees a group, but the subnets, which go
 //! too, stay blocked just as long, and the release starts a minute later.
 
 use std::collections::BTreeMap;
@@ -88,6 +88,8 @@ impl Kind for Function {
     type Outputs = FunctionOutputs;
 
     const HOLDS: &'static [&'static str] = &["security_groups", "subnets"];
+
+    const UNHELD: bool = true;
 
     const TRAITS: Traits = Traits {
         name: "lambda_function",

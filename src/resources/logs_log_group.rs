@@ -48,6 +48,8 @@ impl Kind for LogGroup {
     type Spec = LogGroupSpec;
     type Outputs = LogGroupOutputs;
 
+    const RETURNS: bool = true;
+
     const TRAITS: Traits = Traits {
         name: "logs_log_group",
         taggable: true,

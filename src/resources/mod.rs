@@ -224,6 +224,13 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// replaced, this has to go first and is replaced with it.
     const HOLDS: &'static [&'static str] = &[];
 
+    /// Whether somebody may make the object again after its deletion without knowing better, so that `down` looks twice.
+    const RETURNS: bool = false;
+
+    /// Whether AWS lets the object go whoever refers to it, so that its deletion waits for none of them: for those that leave behind
+    /// what takes long to vanish.
+    const UNHELD: bool = false;
+
     /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
     /// the object, or `None` when there is none.
     ///

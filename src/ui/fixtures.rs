@@ -63,6 +63,7 @@ pub(super) fn change(at: &str, stack: Stack, action: Action, differences: Vec<Di
         object: is_there.then(|| AnyObject { spec: json!({}), outputs: json!({ "id": "x-1" }), tags: [].into() }),
         record: (is_there && action != Action::Adopt).then(|| Arc::new(record(stack.as_str(), Status::Ready))),
         expected: Duration::from_secs(5),
+        is_unheld: false,
     }
 }
 

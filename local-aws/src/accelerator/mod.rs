@@ -86,6 +86,16 @@ impl Accelerators {
         self.with(|model| model.settle_next(span));
     }
 
+    /// The region and the id of every endpoint.
+    pub(crate) fn endpoints(&self) -> Vec<(String, String)> {
+        self.with(|model| {
+            let listeners = model.accelerators.iter().flat_map(|accelerator| &accelerator.listeners);
+            let groups = listeners.flat_map(|listener| &listener.groups);
+            let ids = groups.flat_map(|group| group.endpoints.iter().map(|one| (group.region.clone(), one.id.clone())));
+            ids.collect()
+        })
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Model) -> T) -> T {
         work(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -22,6 +22,7 @@ mod health_check_booleans;
 mod lambda_target_groups;
 mod load_balancer_networks;
 mod nat_gateway_addresses;
+pub(crate) mod network_interface_filters;
 mod route53_tag_lists;
 mod secret_replicas;
 mod security_group_ports;
@@ -181,6 +182,7 @@ impl Corrections {
             Box::new(lambda_target_groups::LambdaTargetGroups),
             Box::new(load_balancer_networks::LoadBalancerNetworks::default()),
             Box::new(nat_gateway_addresses::NatGatewayAddresses::default()),
+            Box::new(network_interface_filters::NetworkInterfaceFilters),
             Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_ports::SecurityGroupPorts),
@@ -242,8 +244,8 @@ mod tests {
     #[test]
     fn the_table_in_the_readme_names_every_correction() {
         let readme = include_str!("../../README.md");
-        let section = readme.split("## Corrections").nth(1).expect("the section of the table");
-        let section = section.split("\n## ").next().expect("a split has a first part");
+        let section = readme.split("\n## ").find(|section| section.starts_with("Corrections"));
+        let section = section.expect("the section of the table");
         let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
         let table: Vec<&str> = rows.map(|(id, _)| id).collect();
         let code: Vec<&str> = Corrections::new().list().iter().map(|correction| correction.id).collect();

@@ -12,13 +12,20 @@
 //! 3. A scenario only ever makes AWS slower or stricter: what it lets through is the emulator's own answer, and what it refuses it
 //!    refuses in AWS's own words.
 
+mod ask;
 mod clock;
+mod deletion_windows;
+mod dependency_violations;
 mod dice;
 mod durations;
 mod faults;
 mod hard_limits;
+mod held_source_tables;
+mod lingering_interfaces;
 mod quotas;
+mod recovery_points;
 mod refusal;
+mod returning_log_groups;
 mod slow_states;
 mod tree;
 mod unready_roles;
@@ -36,7 +43,7 @@ use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
 
-/// The name that stands for every scenario.
+/// The name that stands for every scenario under which runs come to their ends.
 const ALL: &str = "all";
 
 /// How the client learns of an answer.
@@ -56,6 +63,11 @@ pub(crate) trait Scenario: Send + Sync {
     /// The name it is switched on by.
     fn name(&self) -> &'static str;
 
+    /// Tells whether it is switched on by `all`: not when no run can come to its end under it.
+    fn is_one_of_all(&self) -> bool {
+        true
+    }
+
     /// Tells whether it has anything to do with an operation.
     fn concerns(&self, operation: &Operation) -> bool;
 
@@ -74,7 +86,7 @@ pub(crate) trait Scenario: Send + Sync {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// The names of the scenarios; `all` stands for every one.
+    /// The names of the scenarios; `all` stands for every one under which runs come to their ends.
     pub(crate) names: Vec<String>,
     /// Decides everything that is drawn by lot.
     pub(crate) seed: u64,
@@ -114,6 +126,12 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
         Box::new(unready_roles::UnreadyRoles::new(given)),
+        Box::new(deletion_windows::DeletionWindows::new(given)),
+        Box::new(dependency_violations::DependencyViolations::default()),
+        Box::new(held_source_tables::HeldSourceTables::new(given)),
+        Box::new(lingering_interfaces::LingeringInterfaces::new(given)),
+        Box::new(recovery_points::RecoveryPoints::new(given)),
+        Box::new(returning_log_groups::ReturningLogGroups::new(given)),
         Box::new(slow_states::SlowStates::new(given)),
     ]
 }
@@ -206,7 +224,19 @@ impl On {
         let given = Given { clock, dice, limit: settings.limit.clone() };
         let is_on =
             |scenario: &Box<dyn Scenario>| settings.names.iter().any(|name| name == ALL || name == scenario.name());
-        let scenarios = make(&given).into_iter().filter(is_on).collect();
+        let given = Given {
+            clock: Clock::new(settings.time_scale),
+            dice: Arc::new(Dice::new(settings.seed)),
+            limit: settings.limit.clone(),
+        };
+        let is_on = |scenario: &Box<dyn Scenario>| {
+            let is_meant = |name: &String| match name.as_str() {
+                ALL => scenario.is_one_of_all(),
+                name => name == scenario.name(),
+            };
+            settings.names.iter().any(is_meant)
+        };
+        let scenarios = make(&given).into_iter().filter(|scenario| is_on(scenario.as_ref())).collect();
         Ok(Self { settings, scenarios })
     }
 }
@@ -297,6 +327,8 @@ mod tests {
         let readme = include_str!("../../README.md");
         let section = readme.split("## Scenarios").nth(1).expect("the section of the table");
         let section = section.split("\n## ").next().expect("a split has a first part");
+        let section = readme.split("\n## ").find(|section| section.starts_with("Scenarios"));
+        let section = section.expect("the section of the table");
         let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
         let table: Vec<&str> = rows.map(|(name, _)| name).collect();
         assert_eq!(table, Scenarios::names());
