@@ -10,17 +10,18 @@
 //!
 //! Invariants:
 //! 1. A write whose answer was lost is found out, not guessed: the object is read, and is ours if it has our content.
-//! 2. Segments are removed only up to the last that this run read or wrote.
+//! 2. Segments are removed only up to the last that this run read or wrote. The one by which a run took over keeps the
+//!    place of the run before, and so stays until that one has surely ended ([`GUARDED`]), though it says nothing any more.
 //! 3. The bucket itself is its owner's: it is neither made, set up nor removed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::durable::{Hold, Journal, Medium, Names, Segment};
 use super::error::StateError;
-use super::journal;
+use super::journal::{self, Item};
 use super::lease::{self, LeaseHold};
 use super::lock::Holder;
 use super::objects::{ObjectError, Objects, Only};
@@ -32,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// The first pause before something is tried again; each is twice as long as the one before, up to the longest.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long the place of a run is kept that did not give its lease back. Its heart tells it within seconds, and a request of
+/// its that is on the way is refused by S3 a quarter of an hour after it was signed.
+const GUARDED: Duration = Duration::from_secs(60 * 60);
 
 /// How often the segments are listed again because a run folded its journal meanwhile.
 const LISTINGS: usize = 10;
@@ -50,6 +55,8 @@ struct Known {
     tags: HashMap<String, Option<String>>,
     /// The first entry of the last segment that was read or written, by journal.
     last: HashMap<String, u64>,
+    /// The segments that keep the place of a run before.
+    guards: HashSet<String>,
 }
 
 impl Bucket {
@@ -62,10 +69,28 @@ impl Bucket {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn saw(&self, journal: &str, first: u64) {
+    /// Remembers a segment that was read, or written just now.
+    fn saw(&self, name: &str, text: &[u8], age: Duration) {
+        let Some((journal, first)) = Names::segment_in(name) else { return };
         let mut known = self.known();
         let last = known.last.entry(journal.to_owned()).or_default();
         *last = first.max(*last);
+        let is_takeover = journal::first_line(text).is_some_and(|line| matches!(line.item, Item::Takeover { .. }));
+        if is_takeover && age < GUARDED {
+            known.guards.insert(name.to_owned());
+        }
+    }
+
+    /// Removes the segments that this run has seen, except those that are to be kept.
+    fn remove_segments(&self, journal: &str, is_kept: impl Fn(&Known, &str) -> bool) -> io::Result<()> {
+        let segments = self.segments(journal)?;
+        let names: Vec<_> = {
+            let known = self.known();
+            let last = known.last.get(journal).copied().unwrap_or(0);
+            let seen = segments.into_iter().filter(|(first, name)| *first <= last && !is_kept(&known, name));
+            seen.map(|(_, name)| name).collect()
+        };
+        Ok(self.patiently(|| self.objects.delete_all(&names))?)
     }
 
     /// Writes an object, or finds out that it was written (invariant 1).
@@ -108,15 +133,12 @@ impl Bucket {
         for _ in 0..LISTINGS {
             let (firsts, names): (Vec<u64>, Vec<String>) = self.segments(journal)?.into_iter().unzip();
             let objects = self.objects.get_all(&names)?;
-            let segments = firsts.into_iter().zip(objects);
-            let segments: Option<Vec<Segment>> =
-                segments.map(|(first, object)| Some(Segment { first, text: object?.bytes })).collect();
-            if let Some(segments) = segments {
-                if let Some(last) = segments.last() {
-                    self.saw(journal, last.first);
-                }
-                return Ok(segments);
+            let Some(objects) = objects.into_iter().collect::<Option<Vec<_>>>() else { continue };
+            for (name, object) in names.iter().zip(&objects) {
+                self.saw(name, &object.bytes, object.age);
             }
+            let segments = firsts.into_iter().zip(objects);
+            return Ok(segments.map(|(first, object)| Segment { first, text: object.bytes }).collect());
         }
         Err(crate::aws::Error::Failed("its segments change faster than they can be read".to_owned()).into())
     }
@@ -150,10 +172,11 @@ impl Medium for Bucket {
     }
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let first = journal::first_serial(bytes).expect("what is appended begins with a whole line");
+        let first = journal::first_line(bytes).expect("what is appended begins with a whole line");
         let suffix = Names::suffix_in(name).expect("journals belong to a deployment");
-        self.put(&Names::of(suffix).segment(first), bytes, Only::IfAbsent)?;
-        self.saw(name, first);
+        let name = Names::of(suffix).segment(first.serial);
+        self.put(&name, bytes, Only::IfAbsent)?;
+        self.saw(&name, bytes, Duration::ZERO);
         Ok(())
     }
 
@@ -169,13 +192,13 @@ impl Medium for Bucket {
         Ok(())
     }
 
+    fn drop_folded(&self, journal: &str) -> io::Result<()> {
+        self.remove_segments(journal, |known, name| known.guards.contains(name))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         if name.ends_with(".journal") {
-            let last = self.known().last.get(name).copied().unwrap_or(0);
-            let mut segments = self.segments(name)?;
-            segments.retain(|(first, _)| *first <= last);
-            let names: Vec<_> = segments.into_iter().map(|(_, name)| name).collect();
-            return Ok(self.patiently(|| self.objects.delete_all(&names))?);
+            return self.remove_segments(name, |_, _| false);
         }
         let known = self.known().tags.remove(name).flatten();
         match known {

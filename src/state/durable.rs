@@ -63,6 +63,14 @@ pub trait Medium: Send + Sync + 'static {
     /// When that failed; the file has its old content or the new.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
+    /// Drops the lines of a journal that the state file contains by now, as far as nothing else depends on them.
+    ///
+    /// # Errors
+    /// When that failed; any of them may be there or not.
+    fn drop_folded(&self, journal: &str) -> io::Result<()> {
+        self.remove(journal)
+    }
+
     /// Removes a file durably; it need not exist.
     ///
     /// # Errors
@@ -142,6 +150,10 @@ pub trait Hold: Send {
     fn is_takeover(&self) -> bool {
         false
     }
+
+    /// Says that nothing of the run before can be added any more. Until then a lock that was taken over is not given back, so
+    /// that whoever has it next is told as well.
+    fn settle(&mut self) {}
 
     /// Keeps the lock from being given back when it is dropped: it ends by itself, when nothing that this run has on the
     /// way can arrive any more.

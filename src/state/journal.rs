@@ -192,10 +192,10 @@ fn replay_lines(snapshot: &mut Snapshot, text: &[u8], path: &str, first: Option<
     Ok(())
 }
 
-/// The number of the entry that an append begins with.
-pub(super) fn first_serial(text: &[u8]) -> Option<u64> {
+/// The line that an append begins with.
+pub(super) fn first_line(text: &[u8]) -> Option<Line> {
     let line = text.split(|&byte| byte == b'\n').next()?;
-    Line::decode(line).ok().map(|line| line.serial)
+    Line::decode(line).ok()
 }
 
 /// The highest serial of all lines that are whole, however damaged the others are.

@@ -205,6 +205,7 @@ pub(super) struct LeaseHold {
     lease: Lease,
     heart: Option<JoinHandle<()>>,
     is_takeover: bool,
+    is_settled: bool,
     is_abandoned: bool,
 }
 
@@ -257,7 +258,7 @@ impl LeaseHold {
             lost: CancellationToken::new(),
         };
         let lease = Lease { shared: Arc::new(shared) };
-        let mut hold = Self { lease, heart: None, is_takeover, is_abandoned: false };
+        let mut hold = Self { lease, heart: None, is_takeover, is_settled: !is_takeover, is_abandoned: false };
         if !objects.is_instant() {
             let lease = hold.lease.clone();
             let heart = std::thread::Builder::new().name("lease".to_owned()).spawn(move || lease.live());
@@ -286,6 +287,10 @@ impl Hold for LeaseHold {
         self.is_takeover
     }
 
+    fn settle(&mut self) {
+        self.is_settled = true;
+    }
+
     fn abandon(&mut self) {
         self.is_abandoned = true;
     }
@@ -302,7 +307,7 @@ impl Hold for LeaseHold {
 impl Drop for LeaseHold {
     fn drop(&mut self) {
         self.stop();
-        if self.is_abandoned || !self.lease.is_held() {
+        if self.is_abandoned || !self.is_settled || !self.lease.is_held() {
             return;
         }
         let (objects, suffix) = (&self.lease.shared.objects, &self.lease.shared.suffix);

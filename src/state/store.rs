@@ -79,11 +79,17 @@ impl Store {
         // Without a deployment there is nothing to lock, and no lock file is left behind.
         load::exists(medium.as_ref(), suffix)?;
         let hold = take_lock(medium.as_ref(), suffix, holder, wait).await?;
-        let Loaded { mut snapshot, mut must_fold } = load::load(medium.as_ref(), suffix)?;
-        while hold.is_takeover() && !seal(medium.as_ref(), &mut snapshot, holder)? {
-            Loaded { snapshot, must_fold } = load::load(medium.as_ref(), suffix)?;
+        loop {
+            let Loaded { mut snapshot, must_fold } = load::load(medium.as_ref(), suffix)?;
+            if !hold.is_takeover() {
+                return Self::start(medium, snapshot, hold, must_fold);
+            }
+            let serial = snapshot.serial + 1;
+            if seal(medium.as_ref(), suffix, serial, holder)? {
+                snapshot.apply(serial, Effect::Nothing);
+                return Self::start(medium, snapshot, hold, true);
+            }
         }
-        Self::start(medium, snapshot, hold, must_fold)
     }
 
     /// Begins a deployment anew whose files are lost or damaged, without any record; what was there is kept beside it
@@ -98,8 +104,8 @@ impl Store {
         wait: Duration,
     ) -> Result<Self, StateError> {
         let hold = take_lock(medium.as_ref(), &deployment.suffix, holder, wait).await?;
-        let serial = outdate(medium.as_ref(), &deployment.suffix)?;
         deployment.lineage = lineage(medium.as_ref(), &deployment.suffix, holder);
+        let serial = outdate(medium.as_ref(), &deployment.suffix, hold.as_ref(), holder)?;
         Self::start(medium, Snapshot { deployment, serial, records: Records::new() }, hold, true)
     }
 
@@ -111,9 +117,10 @@ impl Store {
     fn start(
         medium: Arc<dyn Medium>,
         snapshot: Snapshot,
-        hold: Box<dyn Hold>,
+        mut hold: Box<dyn Hold>,
         must_fold: bool,
     ) -> Result<Self, StateError> {
+        hold.settle();
         let suffix = snapshot.deployment.suffix.clone();
         let is_instant = medium.is_instant();
         let lease = hold.lease();
@@ -311,34 +318,35 @@ pub(super) async fn take_lock(
 
 /// Takes the place in the journal at which the run before would go on, so that nothing of it that is still on the way can
 /// be added any more. Tells whether it did; if not, a last write of that run came first, and is to be read.
-fn seal(medium: &dyn Medium, snapshot: &mut Snapshot, holder: &Holder) -> Result<bool, StateError> {
-    let journal = Names::of(&snapshot.deployment.suffix).journal;
+pub(super) fn seal(medium: &dyn Medium, suffix: &str, serial: u64, holder: &Holder) -> Result<bool, StateError> {
+    let journal = Names::of(suffix).journal;
     let item = Item::Takeover { taken_over_by: Box::new(holder.clone()) };
-    let line = Line { serial: snapshot.serial + 1, time: medium.now(), item };
-    match medium.append(&journal, &line.encode()) {
+    match medium.append(&journal, &Line { serial, time: medium.now(), item }.encode()) {
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(StateError::write(medium.locate(&journal), error)),
-        Ok(()) => {
-            snapshot.apply(line.serial, Effect::Nothing);
-            Ok(true)
-        }
     }
 }
 
 /// Keeps what is there of a deployment as `*.damaged`, and returns the serial of a state that is later than every copy and
 /// every line that is left, so that none of them counts any more.
-pub(super) fn outdate(medium: &dyn Medium, suffix: &str) -> Result<u64, StateError> {
+pub(super) fn outdate(medium: &dyn Medium, suffix: &str, hold: &dyn Hold, holder: &Holder) -> Result<u64, StateError> {
     let names = Names::of(suffix);
-    for name in [&names.snapshot, &names.journal] {
-        if let Some(bytes) = load::read_file(medium, name)? {
-            let kept = Names::damaged(name);
-            let written = medium.replace(&kept, &bytes);
-            written.map_err(|error| StateError::write(medium.locate(&kept), error))?;
+    loop {
+        for name in [&names.snapshot, &names.journal] {
+            if let Some(bytes) = load::read_file(medium, name)? {
+                let kept = Names::damaged(name);
+                let written = medium.replace(&kept, &bytes);
+                written.map_err(|error| StateError::write(medium.locate(&kept), error))?;
+            }
+        }
+        let journal = load::read_file(medium, &names.journal)?.unwrap_or_default();
+        let newest_copy = load::copies(medium, &names)?.pop().unwrap_or(0);
+        let serial = newest_copy.max(journal::last_serial(&journal)) + 1;
+        if !hold.is_takeover() || seal(medium, suffix, serial, holder)? {
+            return Ok(serial);
         }
     }
-    let journal = load::read_file(medium, &names.journal)?.unwrap_or_default();
-    let newest_copy = load::copies(medium, &names)?.pop().unwrap_or(0);
-    Ok(newest_copy.max(journal::last_serial(&journal)) + 1)
 }
 
 /// What tells two deployments of one name apart. No process makes two of one name at the same millisecond.

@@ -42,23 +42,28 @@ pub async fn transfer(transfer: Transfer<'_>) -> Result<Option<Snapshot>, StateE
     let mut snapshot = source.snapshot();
     let hold = store::take_lock(to.as_ref(), suffix, holder, wait).await?;
     let path = to.locate(&Names::of(suffix).snapshot);
-    let why = match load::load(to.as_ref(), suffix) {
-        Err(StateError::NotFound { .. }) => None,
+    let (why, theirs) = match load::load(to.as_ref(), suffix) {
+        Err(StateError::NotFound { .. }) => (None, None),
         Ok(there) if there.snapshot == snapshot => {
             source.close().await?;
             return Ok(None);
         }
-        Ok(there) => obstacle(&snapshot, &there.snapshot),
-        Err(_) if by_force => Some(Obstacle::Foreign),
+        Ok(there) => (obstacle(&snapshot, &there.snapshot), Some(there.snapshot.serial)),
+        Err(_) if by_force => (Some(Obstacle::Foreign), None),
         Err(error) => return Err(error),
     };
-    match why {
-        None => {
-            // What was read as absent, or as it is, is written only if it still is.
-            load::read_file(to.as_ref(), &Names::of(suffix).snapshot)?;
+    match (why, theirs) {
+        (Some(_), _) if by_force => {
+            let serial = store::outdate(to.as_ref(), suffix, hold.as_ref(), holder)?;
+            snapshot.serial = serial.max(snapshot.serial);
         }
-        Some(_) if by_force => snapshot.serial = store::outdate(to.as_ref(), suffix)?.max(snapshot.serial),
-        Some(why) => return Err(StateError::InTheWay { path, why }),
+        (Some(why), _) => return Err(StateError::InTheWay { path, why }),
+        // What was compared is overwritten only if it is still so.
+        (None, Some(theirs)) if hold.is_takeover() && !store::seal(to.as_ref(), suffix, theirs + 1, holder)? => {
+            let why = Obstacle::Newer { ours: snapshot.serial, theirs: theirs + 1 };
+            return Err(StateError::InTheWay { path, why });
+        }
+        (None, _) => drop(load::read_file(to.as_ref(), &Names::of(suffix).snapshot)?),
     }
     Store::place(to, snapshot.clone(), hold)?.close().await?;
     source.close().await?;

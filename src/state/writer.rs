@@ -194,7 +194,9 @@ impl Writer {
         let (serial, text) = self.shared.look(|snapshot| (snapshot.serial, version::encode(snapshot)));
         self.replace(&self.names.snapshot, &text)?;
         self.replace(&self.names.copy(serial), &text)?;
-        self.delete(&self.names.journal)?;
+        self.check()?;
+        let dropped = self.medium.drop_folded(&self.names.journal);
+        dropped.map_err(|error| self.fail(&self.names.journal, error))?;
         self.lines = 0;
         let copies = load::copies(self.medium.as_ref(), &self.names)?;
         for &old in copies.iter().rev().skip(COPIES) {

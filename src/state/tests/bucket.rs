@@ -115,9 +115,8 @@ async fn a_run_that_slept_through_its_lease_cannot_write() {
         }
         let before = read(&remote, "dev").expect("a good state");
         assert!(sleeper.lease().expect("a lease").is_held(), "its clock stands still");
-        let written = sleeper.record(&address("main"), identified("vpc-9")).await;
-        let folded = sleeper.close().await;
-        assert!(written.is_err() || folded.is_err(), "the sleeper was not told");
+        sleeper.record(&address("main"), identified("vpc-9")).await.expect_err("its place is taken");
+        sleeper.close().await.expect_err("it was told before");
         assert_eq!(read(&remote, "dev").expect("a good state"), before);
         drop(sleeper);
         assert_eq!(take(&Remote::on(&remote.shelf)).is_ok(), is_folded, "the lease of the next run was removed");
@@ -232,6 +231,24 @@ fn a_live_lease_is_ended_by_force_only() {
     assert!(next.is_takeover(), "it was not given back, so something may be on the way");
     drop(hold);
     assert_eq!(remote.shelf.names(), ["dev.lock"], "the old holder removed the new lease");
+}
+
+/// The place of the run before is kept while it might still write, and no longer.
+#[tokio::test]
+async fn a_takeover_leaves_no_trace_for_ever() {
+    let remote = Remote::new();
+    std::mem::forget(new_store(&remote).await);
+    remote.shelf.advance(seconds(60));
+    open(&Remote::on(&remote.shelf)).await.expect("taken over").close().await.expect("closed");
+    let guard = "dev.journal.0000000001".to_owned();
+    for (minutes, is_there) in [(59, true), (1, false)] {
+        remote.shelf.advance(seconds(60 * minutes));
+        let store = open(&Remote::on(&remote.shelf)).await.expect("opened");
+        store.set_fact("minutes", minutes.into()).await.expect("recorded");
+        store.close().await.expect("closed");
+        assert_eq!(remote.shelf.names().contains(&guard), is_there);
+    }
+    assert!(!remote.shelf.names().iter().any(|name| name.contains("journal")));
 }
 
 #[test]

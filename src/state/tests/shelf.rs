@@ -296,6 +296,9 @@ impl Medium for Remote {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.bucket().replace(name, bytes)
     }
+    fn drop_folded(&self, journal: &str) -> io::Result<()> {
+        self.bucket().drop_folded(journal)
+    }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.bucket().remove(name)
     }
