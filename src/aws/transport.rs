@@ -4,14 +4,15 @@
 //! requests once the run is stopping. It never looks into bodies.
 //!
 //! Invariants:
-//! 1. After [`Transport::stop_changes`] no changing request leaves any more; reads still do.
+//! 1. After [`Transport::stop_changes`], and when the guard says no, no changing request leaves any more; reads still do.
 //! 2. A changing request whose answer was lost, in whatever way, is not sent again from here: only its kind knows how to find
 //!    out what happened (`x.idem.token-absent`).
 //! 3. Every answer carries the [`Operation`] that it answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_smithy_http_client::tls;
@@ -87,9 +88,10 @@ pub struct Transport {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     stopping: AtomicBool,
+    guard: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
     throttle: Throttle,
     counts: Mutex<BTreeMap<Operation, Count>>,
 }
@@ -123,6 +125,11 @@ impl Transport {
         self.shared.stopping.store(true, Ordering::SeqCst);
     }
 
+    /// Lets changing requests leave only while the guard says so; it is asked at each of them. The first guard counts.
+    pub fn guard_changes(&self, guard: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.shared.guard.set(Box::new(guard));
+    }
+
     /// What was sent so far, by operation.
     pub fn counts(&self) -> BTreeMap<Operation, Count> {
         self.shared.counts.lock().expect("no code panics while it holds this lock").clone()
@@ -151,7 +158,7 @@ impl HttpConnector for Connector {
                 return inner.call(request).await;
             };
             shared.throttle.admit(&operation).await;
-            if !operation.reads() && shared.stopping.load(Ordering::SeqCst) {
+            if !operation.reads() && !shared.may_change() {
                 return Err(ConnectorError::other(STOPPED.into(), None));
             }
             let start = Instant::now();
@@ -182,11 +189,21 @@ impl HttpConnector for Connector {
 }
 
 impl Shared {
+    fn may_change(&self) -> bool {
+        !self.stopping.load(Ordering::SeqCst) && self.guard.get().is_none_or(|guard| guard())
+    }
+
     fn count(&self, operation: &Operation, waited: Duration) {
         let mut counts = self.counts.lock().expect("no code panics while it holds this lock");
         let count = counts.entry(operation.clone()).or_default();
         count.requests += 1;
         count.waited += waited;
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("stopping", &self.stopping).finish_non_exhaustive()
     }
 }
 

@@ -38,7 +38,8 @@ impl Down {
         // Nobody has to be asked who we are to say that there is nothing.
         session.existing(&suffix)?;
         let cloud = session.connect(&suffix, Assets::new()).await?;
-        let store = Arc::new(session.open(&suffix, "down").await.map_err(|error| state_failure(&error))?);
+        let store = Arc::new(session.open(&suffix, "down").await?);
+        cloud.keep_to_lease(&store);
         let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
         let result = self.destroy(&session, suffix.as_str(), &cloud, &store).await;

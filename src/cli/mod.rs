@@ -22,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Failure, Kind};
 use crate::plan::Suffix;
+use crate::state::Place;
 use crate::ui::{ColorChoice, OutputMode, Screen, Settings};
 
 /// Deploys, checks and destroys a complete multi-region disaster-recovery stack on AWS.
@@ -56,9 +57,12 @@ struct Flags {
     /// The plan file; by default `plans/payments.toml`, else the built-in plan, which is that same file
     #[arg(long, value_name = "FILE", global = true)]
     plan: Option<PathBuf>,
-    /// The folder of the state files
-    #[arg(long, value_name = "DIR", default_value = "state", global = true)]
-    state_dir: PathBuf,
+    /// The folder of the state files; by default `state`
+    #[arg(long, value_name = "DIR", global = true)]
+    state_dir: Option<PathBuf>,
+    /// A place in S3 for the state instead of a folder, such as `s3://acme-state/payments`
+    #[arg(long, env = "DRCTL_STATE", value_name = "URL", global = true)]
+    state: Option<Place>,
     /// A named profile of the AWS configuration
     #[arg(long, value_name = "NAME", global = true)]
     profile: Option<String>,

@@ -1,8 +1,11 @@
 //! What commands have in common: finding the deployment, the plan and the state, and connecting to AWS.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,18 +27,25 @@ use crate::plan::{self, Plan, Suffix};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{Kinds, Surroundings};
-use crate::state::{self, Folder, Holder, Medium, Record, Records, Snapshot, StateError, Store};
+use crate::state::{self, Bucket, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store};
 use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
 
 /// The plan file that is used when none is named and it is there.
 const DEFAULT_PLAN: &str = "plans/payments.toml";
 
+/// The folder of the state files when no place is named.
+const DEFAULT_STATE: &str = "state";
+
+/// How long a lock is waited for without a word.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// What every command starts from.
 pub(super) struct Session<'a> {
     pub(super) flags: Flags,
     pub(super) screen: &'a Screen,
     pub(super) kinds: Kinds,
+    medium: OnceCell<Arc<dyn Medium>>,
 }
 
 /// A plan that is valid.
@@ -51,13 +61,53 @@ pub(super) struct Cloud {
     pub(super) shutdown: Shutdown,
 }
 
+impl Cloud {
+    /// Makes the run stop when the lease of its state is lost, before another run may change anything.
+    pub(super) fn keep_to_lease(&self, store: &Store) {
+        let Some(lease) = store.lease() else { return };
+        let guard = lease.clone();
+        self.surroundings.aws.transport().guard_changes(move || guard.is_held());
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            lease.lost().await;
+            shutdown.give_up();
+        });
+    }
+}
+
 impl<'a> Session<'a> {
     pub(super) fn new(flags: Flags, screen: &'a Screen) -> Self {
-        Self { flags, screen, kinds: Kinds::aws() }
+        Self { flags, screen, kinds: Kinds::aws(), medium: OnceCell::new() }
     }
 
-    pub(super) fn medium(&self) -> Arc<dyn Medium> {
-        Arc::new(Folder::new(&self.flags.state_dir))
+    /// Where the state is: a folder, or a bucket, which is found when it is first needed.
+    pub(super) fn medium(&self) -> Outcome<Arc<dyn Medium>> {
+        if let Some(medium) = self.medium.get() {
+            return Ok(medium.clone());
+        }
+        let medium: Arc<dyn Medium> = match (&self.flags.state, &self.flags.state_dir) {
+            (Some(place), None) => Arc::new(self.bucket(place)?),
+            (None, _) => Arc::new(self.folder()),
+            (Some(place), Some(folder)) => {
+                let message = format!("the state is either in {place} or in {}", folder.display());
+                return Err(Failure::new(Kind::Usage, message)
+                    .hint("leave out one of --state (or DRCTL_STATE) and --state-dir"));
+            }
+        };
+        Ok(self.medium.get_or_init(|| medium).clone())
+    }
+
+    pub(super) fn folder(&self) -> Folder {
+        Folder::new(self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE)))
+    }
+
+    pub(super) fn bucket(&self, place: &Place) -> Outcome<Bucket> {
+        let objects = S3::connect(place.clone(), self.connection()).map_err(|error| state_failure(&error))?;
+        Ok(Bucket::new(Arc::new(objects)))
+    }
+
+    fn connection(&self) -> Connection {
+        Connection { profile: self.flags.profile.clone(), endpoint_url: self.flags.endpoint_url.clone() }
     }
 
     /// The suffix that `up` must be given.
@@ -72,13 +122,16 @@ impl<'a> Session<'a> {
         if let Some(suffix) = &self.flags.suffix {
             return Ok(suffix.clone());
         }
-        let place = self.flags.state_dir.display();
-        let known = state::deployments_in(self.medium().as_ref()).map_err(|error| state_failure(&error))?;
+        let known = state::deployments_in(self.medium()?.as_ref()).map_err(|error| state_failure(&error))?;
+        let place = match &self.flags.state {
+            Some(place) => place.to_string(),
+            None => self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE)).display().to_string(),
+        };
         match known.as_slice() {
             [only] => only.parse().map_err(|error| Failure::of(Kind::Usage, &error)),
             [] => Err(Failure::new(Kind::Usage, format!("there is no deployment in {place}"))
                 .hint("make one: drctl up --suffix dev")
-                .hint("or say where its state is: --state-dir DIR")),
+                .hint("or say where its state is: --state-dir DIR, or --state URL")),
             several => Err(Failure::new(
                 Kind::Usage,
                 format!("there are several deployments in {place}: {}", several.join(", ")),
@@ -116,9 +169,7 @@ impl<'a> Session<'a> {
             std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
         })
         .map_err(|error| Failure::of(Kind::Internal, &error))?;
-        let connection =
-            Connection { profile: self.flags.profile.clone(), endpoint_url: self.flags.endpoint_url.clone() };
-        let aws = Aws::connect(&connection, transport).await;
+        let aws = Aws::connect(&self.connection(), transport).await;
         let identity = preflight::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);
             match (error.is_denied(), &self.flags.profile) {
@@ -139,14 +190,33 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the state for writing.
-    pub(super) async fn open(&self, suffix: &Suffix, command: &str) -> Result<Store, StateError> {
-        let holder = Holder::current(command);
-        Store::open(self.medium(), suffix.as_str(), &holder, self.flags.lock_timeout).await
+    pub(super) async fn open(&self, suffix: &Suffix, command: &str) -> Outcome<Store> {
+        self.try_to_open(suffix, command).await?.map_err(|error| state_failure(&error))
+    }
+
+    /// Opens the state for writing; the caller knows better what it means when there is none.
+    pub(super) async fn try_to_open(&self, suffix: &Suffix, command: &str) -> Outcome<Result<Store, StateError>> {
+        let (medium, holder) = (self.medium()?, Holder::current(command));
+        let opening = Store::open(medium, suffix.as_str(), &holder, self.flags.lock_timeout);
+        Ok(self.patiently(suffix, opening).await)
+    }
+
+    /// Says so when a lock has to be waited for.
+    pub(super) async fn patiently<T>(&self, suffix: &Suffix, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = tokio::time::sleep(SILENCE) => {}
+        }
+        self.screen
+            .note(&format!("waiting for the lock of `{suffix}`, or to see whether the run that has it is alive"));
+        work.await
     }
 
     /// Reads the state without a lock; a deployment that does not exist yet has no records.
     pub(super) fn read(&self, suffix: &Suffix) -> Outcome<Option<Snapshot>> {
-        match state::read(self.medium().as_ref(), suffix.as_str()) {
+        match state::read(self.medium()?.as_ref(), suffix.as_str()) {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(StateError::NotFound { .. }) => Ok(None),
             Err(error) => Err(state_failure(&error)),
@@ -155,7 +225,7 @@ impl<'a> Session<'a> {
 
     /// Reads the state of a deployment that must be there.
     pub(super) fn existing(&self, suffix: &Suffix) -> Outcome<Snapshot> {
-        state::read(self.medium().as_ref(), suffix.as_str()).map_err(|error| state_failure(&error))
+        state::read(self.medium()?.as_ref(), suffix.as_str()).map_err(|error| state_failure(&error))
     }
 
     /// Looks at AWS.
@@ -244,9 +314,10 @@ fn hosted(zone: &str, record: &Record) -> Option<Hosted> {
 /// A failure of the state, with its hints and exit code.
 pub(super) fn state_failure(error: &StateError) -> Failure {
     let kind = match error {
-        StateError::Locked { .. } => Kind::Locked,
+        StateError::Locked { .. } | StateError::Leased(_) => Kind::Locked,
         StateError::NotFound { .. } => Kind::Usage,
-        StateError::WrongAccount { .. } => Kind::Preflight,
+        StateError::WrongAccount { .. } | StateError::NoBucket { .. } | StateError::InTheWay { .. } => Kind::Preflight,
+        error if error.is_denied() => Kind::Denied,
         _ => Kind::Failed,
     };
     error.hints().into_iter().fold(Failure::of(kind, error), Failure::hint)

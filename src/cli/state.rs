@@ -1,5 +1,7 @@
 //! `drctl state`.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 
 use super::Flags;
@@ -8,7 +10,7 @@ use crate::address::Address;
 use crate::engine::{executor, recover};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
-use crate::state::{Deployment, Entry, Holder, Records, Snapshot, Store};
+use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
 use crate::ui::Screen;
 
 /// Looks at the state file and mends it
@@ -35,7 +37,23 @@ enum Command {
     /// Makes a lost or damaged state anew from the tags and names of the objects
     Rebuild,
     /// Clears what a dead run left of its lock; a run that is alive keeps it
-    Unlock,
+    Unlock {
+        /// End a lease in S3 that is still running too; its run stops at its next heartbeat
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copies the state from S3 (--state) to the folder (--state-dir)
+    Pull {
+        /// Overwrite a state that is newer or another deployment's
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copies the state from the folder (--state-dir) to S3 (--state)
+    Push {
+        /// Overwrite a state that is newer or another deployment's
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 impl State {
@@ -49,7 +67,9 @@ impl State {
             Command::Show { address } => show(&session, &address),
             Command::Forget { address } => forget(&session, &address).await,
             Command::Rebuild => rebuild(&session).await,
-            Command::Unlock => unlock(&session),
+            Command::Unlock { force } => unlock(&session, force),
+            Command::Pull { force } => copy(&session, Direction::Pull, force).await,
+            Command::Push { force } => copy(&session, Direction::Push, force).await,
         }
     }
 }
@@ -71,7 +91,7 @@ fn show(session: &Session<'_>, address: &Address) -> Outcome {
 
 async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
     let suffix = session.suffix()?;
-    let store = session.open(&suffix, "state forget").await.map_err(|error| state_failure(&error))?;
+    let store = session.open(&suffix, "state forget").await?;
     if store.get(address).is_none() {
         return Err(unknown(address));
     }
@@ -112,12 +132,12 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
         account: cloud.identity.account.clone(),
         partition: cloud.identity.partition.clone(),
         regions: vec![regions.primary.to_string(), regions.secondary.to_string()],
-        plan_digest: None,
         facts,
+        ..Deployment::default()
     };
-    let holder = Holder::current("state rebuild");
-    let rebuilt = Store::rebuild(session.medium(), deployment, &holder, session.flags.lock_timeout).await;
-    let store = rebuilt.map_err(|error| state_failure(&error))?;
+    let (medium, holder) = (session.medium()?, Holder::current("state rebuild"));
+    let rebuilding = Store::rebuild(medium, deployment, &holder, session.flags.lock_timeout);
+    let store = session.patiently(&suffix, rebuilding).await.map_err(|error| state_failure(&error))?;
     for change in set.changes.values() {
         let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
         // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
@@ -133,9 +153,48 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     Ok(())
 }
 
-fn unlock(session: &Session<'_>) -> Outcome {
-    let suffix = session.suffix()?;
-    match session.medium().unlock(suffix.as_str()).map_err(|error| state_failure(&error))? {
+#[derive(Clone, Copy)]
+enum Direction {
+    Pull,
+    Push,
+}
+
+async fn copy(session: &Session<'_>, direction: Direction, by_force: bool) -> Outcome {
+    let Some(place) = &session.flags.state else {
+        return Err(
+            Failure::new(Kind::Usage, "the place in S3 is not named").hint("name it: --state s3://BUCKET/PREFIX")
+        );
+    };
+    let suffix = session.named_suffix()?;
+    let (folder, bucket): (Arc<dyn Medium>, Arc<dyn Medium>) =
+        (Arc::new(session.folder()), Arc::new(session.bucket(place)?));
+    let (command, from, to) = match direction {
+        Direction::Pull => ("state pull", bucket, folder),
+        Direction::Push => ("state push", folder, bucket),
+    };
+    let (source, target) = (from.locate(""), to.locate(""));
+    let holder = Holder::current(command);
+    let wait = session.flags.lock_timeout;
+    let copying = state::transfer(Transfer { from, to, suffix: suffix.as_str(), holder: &holder, wait, by_force });
+    let copied = session.patiently(&suffix, copying).await.map_err(|error| state_failure(&error))?;
+    match copied {
+        Some(snapshot) => {
+            let count = snapshot.records.len();
+            session.screen.note(&format!("copied `{suffix}` with {count} records from {source} to {target}"));
+            session.screen.note(&format!("work with one of the two from now on; the one in {source} stays as it was"));
+        }
+        None => session.screen.note(&format!("{source} and {target} have the same state of `{suffix}`")),
+    }
+    Ok(())
+}
+
+fn unlock(session: &Session<'_>, by_force: bool) -> Outcome {
+    let (suffix, medium) = (session.suffix()?, session.medium()?);
+    let unlocked = match by_force {
+        true => medium.unlock_by_force(suffix.as_str()),
+        false => medium.unlock(suffix.as_str()),
+    };
+    match unlocked.map_err(|error| state_failure(&error))? {
         Some(holder) => {
             session.screen.note(&format!("cleared what process {} on {} left behind", holder.process, holder.host))
         }

@@ -127,7 +127,7 @@ fn refuse_protected(set: &ChangeSet) -> Outcome {
 }
 
 async fn open_or_create(session: &Session<'_>, suffix: &Suffix, plan: &LoadedPlan, cloud: &Cloud) -> Outcome<Store> {
-    let opened = match session.open(suffix, "up").await {
+    let opened = match session.try_to_open(suffix, "up").await? {
         Err(StateError::NotFound { .. }) => {
             let regions = &plan.plan.regions;
             let deployment = Deployment {
@@ -137,11 +137,14 @@ async fn open_or_create(session: &Session<'_>, suffix: &Suffix, plan: &LoadedPla
                 regions: vec![regions.primary.to_string(), regions.secondary.to_string()],
                 ..Deployment::default()
             };
-            Store::create(session.medium(), deployment, &Holder::current("up"), session.flags.lock_timeout).await
+            let (medium, holder) = (session.medium()?, Holder::current("up"));
+            let creating = Store::create(medium, deployment, &holder, session.flags.lock_timeout);
+            session.patiently(suffix, creating).await
         }
         opened => opened,
     };
     let store = opened.map_err(|error| state_failure(&error))?;
+    cloud.keep_to_lease(&store);
     let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
     checked.map_err(|error| state_failure(&error))?;
     Ok(store)

@@ -54,14 +54,20 @@ impl Shutdown {
         self.requested.cancel();
     }
 
+    /// Asks the run to stop for a reason that its end will tell, and that is no signal.
+    pub fn give_up(&self) {
+        self.requested.cancel();
+    }
+
     /// Whether the run was asked to stop.
     pub fn is_requested(&self) -> bool {
         self.requested.is_cancelled()
     }
 
-    /// The signal that asked, 2 or 15.
+    /// The signal that asked, 2 or 15; none if it was none.
     pub fn signal(&self) -> Option<i32> {
-        self.is_requested().then(|| self.signal.load(Ordering::SeqCst))
+        let signal = self.signal.load(Ordering::SeqCst);
+        (self.is_requested() && signal != 0).then_some(signal)
     }
 
     /// Ends when the run is asked to stop.

@@ -1,7 +1,7 @@
-//! Where state is kept, and the only code that writes it.
+//! Where state is kept: the promises of every medium, and the local folder.
 //!
-//! A [`Medium`] holds the files of all deployments of one place. [`Folder`] is the local one; another backend
-//! (object storage) is another implementation, and nothing above this file changes.
+//! A [`Medium`] holds the files of all deployments of one place. [`Folder`] is the local one; a bucket of S3 is the
+//! other (`bucket.rs`). Nothing else writes state, and nothing above the two knows which of them it is.
 //!
 //! Invariants:
 //! 1. When `append` or `replace` returns without error, its effect survives a crash of the machine: the file is synced,
@@ -14,10 +14,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 
 use super::error::StateError;
+use super::lease::Lease;
 use super::lock::{self, Holder};
 
 /// The number of copies of the state file that are kept.
@@ -39,17 +41,35 @@ pub trait Medium: Send + Sync + 'static {
     /// When the file is there but cannot be read.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>>;
 
-    /// Adds bytes to the end of a file, which is made if need be, and returns when they are durable.
+    /// The journal of that name. A medium that has files keeps it in one.
     ///
     /// # Errors
-    /// When that failed; any prefix of the bytes may have been added.
+    /// When it is there but cannot be read.
+    fn journal(&self, name: &str) -> io::Result<Journal> {
+        self.read(name).map(|text| Journal::File(text.unwrap_or_default()))
+    }
+
+    /// Adds whole lines to the end of a journal, which is made if need be, and returns when they are durable.
+    ///
+    /// # Errors
+    /// When that failed; any prefix of the bytes may have been added, but never to what another run has gone on with:
+    /// then it is [`io::ErrorKind::AlreadyExists`], and nothing was added.
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Gives a file new content, all or nothing, and returns when it is durable.
+    /// Gives a file new content, all or nothing, and returns when it is durable. Where several machines can write, a
+    /// file that was read before is replaced only if it is still as it was read.
     ///
     /// # Errors
     /// When that failed; the file has its old content or the new.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Drops the lines of a journal that the state file contains by now, as far as nothing else depends on them.
+    ///
+    /// # Errors
+    /// When that failed; any of them may be there or not.
+    fn drop_folded(&self, journal: &str) -> io::Result<()> {
+        self.remove(journal)
+    }
 
     /// Removes a file durably; it need not exist.
     ///
@@ -66,8 +86,22 @@ pub trait Medium: Send + Sync + 'static {
     /// Removes what a run that is no more left in the lock, and tells whose it was.
     ///
     /// # Errors
-    /// [`StateError::Locked`] when a live run has it.
+    /// [`StateError::Locked`] or [`StateError::Leased`] when a live run has it.
     fn unlock(&self, suffix: &str) -> Result<Option<Holder>, StateError>;
+
+    /// As `unlock`, but a lease that is still running is ended too. A lock of the operating system cannot be: it is
+    /// never that of a dead run.
+    ///
+    /// # Errors
+    /// As for `unlock`.
+    fn unlock_by_force(&self, suffix: &str) -> Result<Option<Holder>, StateError> {
+        self.unlock(suffix)
+    }
+
+    /// How often a lock that another run holds is tried again.
+    fn lock_interval(&self) -> Duration {
+        Duration::from_millis(250)
+    }
 
     /// Where a file is, for people: a path or an address.
     fn locate(&self, name: &str) -> String;
@@ -84,8 +118,52 @@ pub trait Medium: Send + Sync + 'static {
     }
 }
 
+/// A journal as its medium keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Journal {
+    /// One file that is appended to. Its last line may be torn.
+    File(Vec<u8>),
+    /// One segment for each append, in the order of their entries. Each is there as a whole or not at all.
+    Segments(Vec<Segment>),
+}
+
+/// What one append added to a journal, on a medium that cannot append.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// The number of its first entry, which is in its name.
+    pub first: u64,
+    /// Its lines.
+    pub text: Vec<u8>,
+}
+
 /// A lock that this run holds. Dropping it gives the lock back.
 pub trait Hold: Send {
+    /// Checks that the lock is still held. A lock that can be lost says so before another run can have it.
+    ///
+    /// # Errors
+    /// [`StateError::LeaseLost`] when it may be another run's by now.
+    fn check(&self) -> Result<(), StateError> {
+        Ok(())
+    }
+
+    /// Whether the run before did not give its lock back, so that a write of its may still be on the way.
+    fn is_takeover(&self) -> bool {
+        false
+    }
+
+    /// Says that nothing of the run before can be added any more. Until then a lock that was taken over is not given back, so
+    /// that whoever has it next is told as well.
+    fn settle(&mut self) {}
+
+    /// Keeps the lock from being given back when it is dropped: it ends by itself, when nothing that this run has on the
+    /// way can arrive any more.
+    fn abandon(&mut self) {}
+
+    /// The lease, if that is what the lock is.
+    fn lease(&self) -> Option<Lease> {
+        None
+    }
+
     /// Removes the lock altogether, with whatever it left in its place, because the deployment is gone.
     ///
     /// # Errors
@@ -113,6 +191,18 @@ impl Names {
     /// The entry at which a copy ends, if the name is that of a copy.
     pub(super) fn copy_serial(&self, name: &str) -> Option<u64> {
         name.strip_prefix(&self.snapshot)?.strip_prefix('.')?.parse().ok()
+    }
+
+    /// The segment of the journal that begins with the given entry.
+    pub(super) fn segment(&self, first: u64) -> String {
+        format!("{}.{first:010}", self.journal)
+    }
+
+    /// The journal that a segment belongs to, and the entry that it begins with, if the name is that of a segment.
+    pub(super) fn segment_in(name: &str) -> Option<(&str, u64)> {
+        let (journal, first) = name.rsplit_once('.')?;
+        let is_segment = journal.ends_with(".journal") && first.len() >= 10;
+        is_segment.then(|| first.parse().ok()).flatten().map(|first| (journal, first))
     }
 
     /// Where the bytes of a damaged file are kept after a rebuild.

@@ -4,8 +4,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::lock::Holder;
+use super::objects::ObjectError;
 use super::status::IllegalTransition;
 use crate::address::Address;
 
@@ -95,6 +97,48 @@ pub enum StateError {
         /// Who holds it, unless it has not said so yet.
         holder: Option<Box<Holder>>,
     },
+    /// Another run holds the deployment by a lease, which ends when it is not renewed.
+    #[error(transparent)]
+    Leased(Box<Leased>),
+    /// The lease of this run was not renewed in time, or another run has it.
+    #[error("the lease on `{suffix}` was lost: {}", match to {
+        Some(holder) => format!("it is held by {holder}"),
+        None => format!("it could not be renewed for {} s", silence.as_secs()),
+    })]
+    LeaseLost {
+        /// The deployment.
+        suffix: String,
+        /// Who has it now, if that is known.
+        to: Option<Box<Holder>>,
+        /// How long ago the last renewal was.
+        silence: Duration,
+    },
+    /// There is no such bucket.
+    #[error("the state bucket `{bucket}` does not exist")]
+    NoBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// The object store cannot be used.
+    #[error("the state in {place} cannot be reached")]
+    Unreachable {
+        /// The bucket and prefix.
+        place: String,
+        /// Why.
+        source: Arc<crate::aws::Error>,
+    },
+    /// A state that is to be copied would overwrite one that is newer or that of another deployment.
+    #[error("{path} is {}; it was left as it is", match why {
+        Obstacle::Newer { ours, theirs } => format!("newer: it has entries up to {theirs}, the other up to {ours}"),
+        Obstacle::Differs { serial } => format!("another state with as many entries ({serial})"),
+        Obstacle::Foreign => "the state of another deployment of this name".to_owned(),
+    })]
+    InTheWay {
+        /// The state file that would be overwritten.
+        path: String,
+        /// Why it is not.
+        why: Obstacle,
+    },
     /// A file could not be read.
     #[error("cannot read {path}")]
     Read {
@@ -128,6 +172,45 @@ pub enum StateError {
         /// The number of records.
         count: usize,
     },
+}
+
+/// Why a state is not overwritten by a copy of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// It has entries that the copy has not.
+    Newer {
+        /// The last entry of the copy.
+        ours: u64,
+        /// Its last entry.
+        theirs: u64,
+    },
+    /// It has as many entries as the copy, but not the same.
+    Differs {
+        /// The last entry of both.
+        serial: u64,
+    },
+    /// It was not made by the same `up` or `rebuild`.
+    Foreign,
+}
+
+/// A lease that another run holds.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the deployment `{suffix}` is locked by {}, last heartbeat {} s ago",
+    holder.as_ref().map_or_else(|| "another run".to_owned(), ToString::to_string),
+    age.as_secs()
+)]
+pub struct Leased {
+    /// The deployment.
+    pub suffix: String,
+    /// Who holds it, if the lease can be read.
+    pub holder: Option<Holder>,
+    /// Changes whenever the lease is renewed.
+    pub beat: String,
+    /// How long ago it was renewed, by the clock of the object store.
+    pub age: Duration,
+    /// How long it lasts after it was renewed.
+    pub length: Duration,
 }
 
 /// A file of a deployment that is not as drctl left it.
@@ -201,7 +284,8 @@ impl Damaged {
         let Self { suffix, path, damage, copy } = self;
         let mut hints = Vec::new();
         if let Some(copy) = copy {
-            hints.push(format!("put the newest good copy back, and leave the journal where it is: cp {copy} {path}"));
+            let copying = copying(copy, path);
+            hints.push(format!("put the newest good copy back, and leave the journal where it is: {copying}"));
         }
         hints.push(format!(
             "make the state anew from the tags and names of the objects: drctl state rebuild --suffix {suffix}"
@@ -236,10 +320,10 @@ impl StateError {
                 vec![format!("the file was renamed or copied; to work on that deployment, name its file {inside}.json")]
             }
             Self::WrongAccount { inside, .. } => {
-                vec![format!("choose credentials for {inside}, for example with --profile, or another --state-dir")]
+                vec![format!("choose credentials for {inside}, for example with --profile, or another state")]
             }
             Self::Stale { copy, newest, path, .. } => vec![
-                format!("put the copy back: cp {copy} {path}"),
+                format!("put the copy back: {}", copying(copy, path)),
                 format!("or, if the state was set back on purpose, remove the copies with numbers up to {newest}"),
             ],
             Self::Illegal { .. } => {
@@ -249,8 +333,32 @@ impl StateError {
                 "wait for that run to end, or let drctl wait: --lock-timeout 10m".to_owned(),
                 "the lock goes away by itself when that process ends, however it ends".to_owned(),
             ],
-            Self::Read { source, .. } => vec![io_hint(source.kind(), "readable").to_owned()],
-            Self::Write { source, .. } => vec![io_hint(source.kind(), "writable").to_owned()],
+            Self::Leased(leased) => {
+                let left = leased.length.saturating_sub(leased.age).as_secs();
+                vec![
+                    "wait for that run to end, or let drctl wait: --lock-timeout 10m".to_owned(),
+                    format!("if that run is dead, its lease ends by itself within {left} s"),
+                    format!(
+                        "if it can do nothing any more, end its lease: drctl state unlock --suffix {} --force",
+                        leased.suffix
+                    ),
+                ]
+            }
+            Self::LeaseLost { .. } => vec![
+                "nothing was changed after that; see that no other run is at work, then run again: it is safe"
+                    .to_owned(),
+            ],
+            Self::NoBucket { bucket } => vec![
+                format!("make it, or name another with --state: aws s3 mb s3://{bucket}"),
+                "drctl neither makes nor removes the bucket; docs/state.md says how it should be set up".to_owned(),
+            ],
+            Self::Unreachable { source, .. } => vec![object_hint(source)],
+            Self::InTheWay { .. } => vec![
+                "compare the two: drctl state list, with --state and with --state-dir".to_owned(),
+                "to overwrite it nevertheless, add --force; it is kept beside the new one".to_owned(),
+            ],
+            Self::Read { source, .. } => vec![read_or_write_hint(source, "readable")],
+            Self::Write { source, .. } => vec![read_or_write_hint(source, "writable")],
             Self::Stopped { source } => source.hints(),
             Self::Closed => vec!["running again is safe".to_owned()],
             Self::NotGone { suffix, .. } => vec![format!("destroy them first: drctl down --suffix {suffix}")],
@@ -271,6 +379,18 @@ impl StateError {
         self
     }
 
+    /// Tells whether it is about who we are or what we may do in the object store.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.is_denied(),
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                matches!(object_error(source), Some(ObjectError::Aws(error)) if error.is_denied())
+            }
+            Self::Stopped { source } => source.is_denied(),
+            _ => false,
+        }
+    }
+
     pub(super) fn read(path: String, source: io::Error) -> Self {
         Self::Read { path, source: Arc::new(source) }
     }
@@ -278,6 +398,34 @@ impl StateError {
     pub(super) fn write(path: String, source: io::Error) -> Self {
         Self::Write { path, source: Arc::new(source) }
     }
+}
+
+/// The failure of the object store below an error, if that is what it was.
+fn object_error(error: &io::Error) -> Option<&ObjectError> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn read_or_write_hint(error: &io::Error, wanted: &str) -> String {
+    match object_error(error) {
+        Some(ObjectError::Unmet) => {
+            "another run has gone on with this deployment; see how it ends, then run again: it is safe".to_owned()
+        }
+        Some(ObjectError::Aws(error)) => object_hint(error),
+        None => io_hint(error.kind(), wanted).to_owned(),
+    }
+}
+
+fn object_hint(error: &crate::aws::Error) -> String {
+    match error.is_denied() {
+        true => "check the credentials, and what they may do with the bucket: docs/state.md has the policy".to_owned(),
+        false => "check the network, then run again; what was recorded before is safe".to_owned(),
+    }
+}
+
+/// The command that copies a file of the state over another.
+fn copying(from: &str, to: &str) -> String {
+    let program = if from.starts_with("s3://") { "aws s3 cp" } else { "cp" };
+    format!("{program} {from} {to}")
 }
 
 fn io_hint(kind: io::ErrorKind, wanted: &str) -> &'static str {

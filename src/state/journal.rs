@@ -9,6 +9,8 @@
 //!    durable. Any other line that is not as it was written is an error with its number.
 //! 2. Replaying the lines over the snapshot they follow gives what the writer had in memory; lines that the snapshot
 //!    contains already change nothing.
+//! 3. A segment is taken in as a whole or not at all. One that begins with an entry that the snapshot contains already
+//!    changes nothing: it was folded, or it is a write of a run that had lost its lease and came too late.
 
 use std::sync::Arc;
 
@@ -17,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::durable::{Journal, Segment};
 use super::error::{Damage, StateError};
+use super::lock::Holder;
 use super::status::{self, Entry, IllegalTransition, Record};
 use super::version::{Snapshot, hex};
 use crate::address::Address;
@@ -42,6 +46,8 @@ pub(super) enum Item {
     Fact { fact: String, value: Value },
     /// The plan that the run makes so.
     Plan { plan_digest: String, regions: Vec<String> },
+    /// A run goes on whose predecessor did not give its lock back. Nothing of that one can come after this line.
+    Takeover { taken_over_by: Box<Holder> },
 }
 
 /// What a line does to the deployment.
@@ -49,6 +55,7 @@ pub(super) enum Effect {
     Record(Address, Option<Arc<Record>>),
     Fact(String, Value),
     Plan(String, Vec<String>),
+    Nothing,
 }
 
 impl Snapshot {
@@ -68,6 +75,7 @@ impl Snapshot {
                 self.deployment.plan_digest = Some(digest);
                 self.deployment.regions = regions;
             }
+            Effect::Nothing => {}
         }
         self.serial = serial;
     }
@@ -91,7 +99,7 @@ impl Line {
     pub(super) fn address(&self) -> Option<&Address> {
         match &self.item {
             Item::Entry { address, .. } => Some(address),
-            Item::Fact { .. } | Item::Plan { .. } => None,
+            Item::Fact { .. } | Item::Plan { .. } | Item::Takeover { .. } => None,
         }
     }
 
@@ -103,6 +111,7 @@ impl Line {
             }
             Item::Fact { fact, value } => Effect::Fact(fact, value),
             Item::Plan { plan_digest, regions } => Effect::Plan(plan_digest, regions),
+            Item::Takeover { .. } => Effect::Nothing,
         })
     }
 
@@ -122,28 +131,71 @@ fn check(content: &[u8]) -> String {
     format!(",\"check\":\"{digest}\"}}")
 }
 
-/// Brings a snapshot up to date with the journal beside it, which is at the given path.
+/// Brings a snapshot up to date with the journal beside it, whose parts are where `locate` says. Tells whether the journal
+/// says anything beyond the snapshot, a torn line included.
 ///
 /// # Errors
 /// [`Damage::Line`] for the first line that cannot be what was written.
-pub(super) fn replay(snapshot: &mut Snapshot, text: &[u8], path: &str) -> Result<(), StateError> {
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    let mut before = None;
-    for (line, number) in text[..whole].split_inclusive(|&byte| byte == b'\n').zip(1..) {
-        let damaged = |why| StateError::damaged(&snapshot.deployment.suffix, path, Damage::Line { line: number, why });
-        let line = Line::decode(line.strip_suffix(b"\n").unwrap_or(line)).map_err(damaged)?;
+pub(super) fn replay(
+    snapshot: &mut Snapshot,
+    journal: &Journal,
+    locate: impl Fn(Option<u64>) -> String,
+) -> Result<bool, StateError> {
+    match journal {
+        Journal::File(text) => {
+            let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+            let before = snapshot.serial;
+            replay_lines(snapshot, &text[..whole], &locate(None), None)?;
+            // A torn line is the beginning of one; a whole line that ends in something else was not torn but changed.
+            if let [line @ .., _] = &text[whole..]
+                && Line::decode(line).is_ok()
+            {
+                let line = 1 + text[..whole].iter().filter(|&&byte| byte == b'\n').count();
+                let damage = Damage::Line { line, why: "it does not end as it was written".to_owned() };
+                return Err(StateError::damaged(&snapshot.deployment.suffix, &locate(None), damage));
+            }
+            Ok(snapshot.serial > before || whole < text.len())
+        }
+        Journal::Segments(segments) => {
+            let folded = snapshot.serial;
+            for Segment { first, text } in segments.iter().filter(|segment| segment.first > folded) {
+                replay_lines(snapshot, text, &locate(Some(*first)), Some(*first))?;
+            }
+            Ok(snapshot.serial > folded)
+        }
+    }
+}
+
+/// Takes in lines of which the first is the given entry, or else one that the snapshot contains or the next one.
+fn replay_lines(snapshot: &mut Snapshot, text: &[u8], path: &str, first: Option<u64>) -> Result<(), StateError> {
+    let suffix = snapshot.deployment.suffix.clone();
+    let damaged = |line, why| StateError::damaged(&suffix, path, Damage::Line { line, why });
+    let mut before = first.map(|_| snapshot.serial);
+    if first.is_some() && !text.ends_with(b"\n") {
+        let lines = text.split(|&byte| byte == b'\n').count();
+        return Err(damaged(lines, "it has no end, though a segment is written as a whole".to_owned()));
+    }
+    for (line, number) in text.split_inclusive(|&byte| byte == b'\n').zip(1..) {
+        let line = Line::decode(line.strip_suffix(b"\n").unwrap_or(line)).map_err(|why| damaged(number, why))?;
         let expected = before.map_or_else(|| line.serial.min(snapshot.serial + 1), |serial| serial + 1);
         if line.serial != expected {
-            return Err(damaged(format!("it is entry {}, but entry {expected} must stand here", line.serial)));
+            let why = format!("it is entry {}, but entry {expected} must stand here", line.serial);
+            return Err(damaged(number, why));
         }
         before = Some(line.serial);
         if line.serial > snapshot.serial {
             let record = line.address().and_then(|address| snapshot.records.get(address)).map(AsRef::as_ref);
-            let effect = line.effect(record).map_err(|error| damaged(error.to_string()))?;
+            let effect = line.effect(record).map_err(|error| damaged(number, error.to_string()))?;
             snapshot.apply(line.serial, effect);
         }
     }
     Ok(())
+}
+
+/// The line that an append begins with.
+pub(super) fn first_line(text: &[u8]) -> Option<Line> {
+    let line = text.split(|&byte| byte == b'\n').next()?;
+    Line::decode(line).ok()
 }
 
 /// The highest serial of all lines that are whole, however damaged the others are.

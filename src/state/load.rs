@@ -13,7 +13,7 @@ use super::version::{self, Decoded, Snapshot};
 /// A deployment as its files say.
 pub(super) struct Loaded {
     pub(super) snapshot: Snapshot,
-    /// Whether a run should begin by writing the state file anew: the journal has anything in it, a torn line
+    /// Whether a run should begin by writing the state file anew: the journal says anything beyond it, a torn line
     /// included, or the file is outdated.
     pub(super) must_fold: bool,
 }
@@ -41,7 +41,8 @@ pub fn deployments_in(medium: &dyn Medium) -> Result<Vec<String>, StateError> {
 pub(super) fn load(medium: &dyn Medium, suffix: &str) -> Result<Loaded, StateError> {
     let names = Names::of(suffix);
     let newest_copy = copies(medium, &names)?.pop();
-    let journal = read_file(medium, &names.journal)?.unwrap_or_default();
+    let journal = medium.journal(&names.journal);
+    let journal = journal.map_err(|error| StateError::read(medium.locate(&names.journal), error))?;
     let path = medium.locate(&names.snapshot);
     // Looking for a copy to recommend reads files, so it is done only when there is something to repair.
     let repairable = |error: StateError| error.with_copy(|| good_copy(medium, suffix, &names));
@@ -50,13 +51,15 @@ pub(super) fn load(medium: &dyn Medium, suffix: &str) -> Result<Loaded, StateErr
         return Err(repairable(absent(medium, suffix, &path)?));
     };
     let Decoded { mut snapshot, is_outdated } = version::decode(&text, suffix, &path).map_err(repairable)?;
-    journal::replay(&mut snapshot, &journal, &medium.locate(&names.journal)).map_err(repairable)?;
+    let locate =
+        |first: Option<u64>| medium.locate(&first.map_or_else(|| names.journal.clone(), |first| names.segment(first)));
+    let says_more = journal::replay(&mut snapshot, &journal, locate).map_err(repairable)?;
     match newest_copy {
         Some(newest) if newest > snapshot.serial => {
             let copy = medium.locate(&names.copy(newest));
             Err(StateError::Stale { path, serial: snapshot.serial, copy, newest })
         }
-        _ => Ok(Loaded { snapshot, must_fold: is_outdated || !journal.is_empty() }),
+        _ => Ok(Loaded { snapshot, must_fold: is_outdated || says_more }),
     }
 }
 

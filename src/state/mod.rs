@@ -12,14 +12,17 @@
 //! dev.*.damaged        what a rebuild replaced
 //! ```
 //!
-//! This module never looks at AWS and never prints. It writes what it is given, so specs, outputs, facts and errors must
+//! The same files are in a folder or in a bucket. A bucket cannot append, so there the journal is one segment for each
+//! append, `dev.journal.<first entry>`, and `dev.lock` is a lease: a lock that ends when it is not renewed.
+//!
+//! This module never looks at the objects it records and never prints. It writes what it is given, so specs, outputs, facts and errors must
 //! be free of secrets before they come here.
 //!
 //! Invariants, numbered as those of a run:
 //!
 //! 1. Intent is durable before the mutating call: `record` returns after the sync, and never before.
 //! 2. The result is durable before any dependent starts: readers of the store see an entry only after its sync.
-//! 3. One writer: a store that can write holds the lock. No lock inside the store is held across an await. After the
+//! 3. One writer: a store that can write holds the lock; one that has lost it, as a lease can be, adds nothing any more. No lock inside the store is held across an await. After the
 //!    first write that fails nothing is written any more, and [`Store::unrecorded`] has every entry that was not.
 //! 4. Nothing created is forgotten: an id leaves the state only when its object is deleted or given up.
 //! 6. An empty, unreadable, truncated, edited, stale or newer-format state is an error, never an empty state. File mode
@@ -30,23 +33,33 @@
 //! 11. The cost of an entry does not depend on the number of records: the journal is folded into the state file only
 //!     when it has outgrown it.
 
+mod bucket;
 mod durable;
 mod error;
 mod journal;
+mod lease;
 mod load;
 mod lock;
 pub mod memory;
+mod objects;
+mod s3;
 mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod version;
 mod writer;
 
-pub use durable::{COPIES, Folder, Hold, Medium};
-pub use error::{Damage, Damaged, StateError};
+pub use bucket::Bucket;
+pub use durable::{COPIES, Folder, Hold, Journal, Medium, Segment};
+pub use error::{Damage, Damaged, Leased, Obstacle, StateError};
+pub use lease::Lease;
 pub use load::{deployments_in, read};
 pub use lock::Holder;
+pub use objects::{Object, ObjectError, Objects, Only};
+pub use s3::{Place, S3};
 pub use status::{Desired, Entry, IllegalTransition, Intent, Record, Status, next};
 pub use store::Store;
+pub use transfer::{Transfer, transfer};
 pub use version::{Deployment, FORMAT, Records, Snapshot};

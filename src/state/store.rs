@@ -10,21 +10,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::durable::{Hold, Medium, Names};
 use super::error::StateError;
-use super::journal::{self, Item};
-use super::load;
+use super::journal::{self, Effect, Item, Line};
+use super::lease::Lease;
+use super::load::{self, Loaded};
 use super::lock::Holder;
 use super::status::{Entry, Record};
-use super::version::{Deployment, Records, Snapshot};
+use super::version::{Deployment, Records, Snapshot, hex};
 use super::writer::{Job, Reply, Shared, Writer};
 use crate::address::Address;
-
-/// How often a lock that another run holds is tried again.
-const LOCK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The state of one deployment, held by this run alone.
 ///
@@ -32,6 +31,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Store {
     medium: Arc<dyn Medium>,
     shared: Arc<Shared>,
+    lease: Option<Lease>,
     desk: Desk,
 }
 
@@ -49,16 +49,19 @@ impl Store {
     /// [`StateError::Write`] when the files cannot be had or written.
     pub async fn create(
         medium: Arc<dyn Medium>,
-        deployment: Deployment,
+        mut deployment: Deployment,
         holder: &Holder,
         wait: Duration,
     ) -> Result<Self, StateError> {
         let suffix = deployment.suffix.clone();
         let hold = take_lock(medium.as_ref(), &suffix, holder, wait).await?;
+        // What was read as absent is written only if it still is.
+        load::read_file(medium.as_ref(), &Names::of(&suffix).snapshot)?;
         let names = load::list(medium.as_ref())?;
         if let Some(name) = names.iter().find(|name| Names::suffix_in(name) == Some(&suffix)) {
             return Err(StateError::Exists { path: medium.locate(name), suffix });
         }
+        deployment.lineage = lineage(medium.as_ref(), &suffix, holder);
         Self::start(medium, Snapshot { deployment, ..Snapshot::default() }, hold, true)
     }
 
@@ -76,8 +79,17 @@ impl Store {
         // Without a deployment there is nothing to lock, and no lock file is left behind.
         load::exists(medium.as_ref(), suffix)?;
         let hold = take_lock(medium.as_ref(), suffix, holder, wait).await?;
-        let loaded = load::load(medium.as_ref(), suffix)?;
-        Self::start(medium, loaded.snapshot, hold, loaded.must_fold)
+        loop {
+            let Loaded { mut snapshot, must_fold } = load::load(medium.as_ref(), suffix)?;
+            if !hold.is_takeover() {
+                return Self::start(medium, snapshot, hold, must_fold);
+            }
+            let serial = snapshot.serial + 1;
+            if seal(medium.as_ref(), suffix, serial, holder)? {
+                snapshot.apply(serial, Effect::Nothing);
+                return Self::start(medium, snapshot, hold, true);
+            }
+        }
     }
 
     /// Begins a deployment anew whose files are lost or damaged, without any record; what was there is kept beside it
@@ -87,34 +99,31 @@ impl Store {
     /// When another run holds the deployment, or a file cannot be read or written.
     pub async fn rebuild(
         medium: Arc<dyn Medium>,
-        deployment: Deployment,
+        mut deployment: Deployment,
         holder: &Holder,
         wait: Duration,
     ) -> Result<Self, StateError> {
         let hold = take_lock(medium.as_ref(), &deployment.suffix, holder, wait).await?;
-        let names = Names::of(&deployment.suffix);
-        for name in [&names.snapshot, &names.journal] {
-            if let Some(bytes) = load::read_file(medium.as_ref(), name)? {
-                let kept = Names::damaged(name);
-                let written = medium.replace(&kept, &bytes);
-                written.map_err(|error| StateError::write(medium.locate(&kept), error))?;
-            }
-        }
-        // The new state is later than every copy and every line that is left, so that none of them counts any more.
-        let journal = load::read_file(medium.as_ref(), &names.journal)?.unwrap_or_default();
-        let newest_copy = load::copies(medium.as_ref(), &names)?.pop().unwrap_or(0);
-        let serial = newest_copy.max(journal::last_serial(&journal)) + 1;
+        deployment.lineage = lineage(medium.as_ref(), &deployment.suffix, holder);
+        let serial = outdate(medium.as_ref(), &deployment.suffix, hold.as_ref(), holder)?;
         Self::start(medium, Snapshot { deployment, serial, records: Records::new() }, hold, true)
+    }
+
+    /// Puts a state where its lock is held and nothing stands that may not be lost.
+    pub(super) fn place(medium: Arc<dyn Medium>, snapshot: Snapshot, hold: Box<dyn Hold>) -> Result<Self, StateError> {
+        Self::start(medium, snapshot, hold, true)
     }
 
     fn start(
         medium: Arc<dyn Medium>,
         snapshot: Snapshot,
-        hold: Box<dyn Hold>,
+        mut hold: Box<dyn Hold>,
         must_fold: bool,
     ) -> Result<Self, StateError> {
+        hold.settle();
         let suffix = snapshot.deployment.suffix.clone();
         let is_instant = medium.is_instant();
+        let lease = hold.lease();
         let shared = Arc::new(Shared::new(snapshot));
         let mut writer = Writer::new(Arc::clone(&medium), &suffix, Arc::clone(&shared), hold);
         if must_fold {
@@ -129,7 +138,7 @@ impl Store {
             let thread = thread.map_err(|error| StateError::write(suffix, error))?;
             Desk::Thread { queue: Some(queue), thread: Some(thread) }
         };
-        Ok(Self { medium, shared, desk })
+        Ok(Self { medium, shared, lease, desk })
     }
 
     /// Records an entry. It is queued by the call itself, in the order of calls, and written even if the future is
@@ -195,6 +204,11 @@ impl Store {
     /// The time by the clock that stamps the entries.
     pub fn now(&self) -> Timestamp {
         self.medium.now()
+    }
+
+    /// The lease under which this run writes, if its lock is one.
+    pub fn lease(&self) -> Option<Lease> {
+        self.lease.clone()
     }
 
     /// The first write that failed, if one did.
@@ -271,18 +285,72 @@ impl fmt::Debug for Store {
     }
 }
 
-async fn take_lock(
+/// Takes the lock, after waiting at most `wait` for it.
+///
+/// A lease may be that of a run that is no more. So even who may not wait is refused only when the lease has been seen to
+/// be renewed; until then it is waited for, which is no longer than it lasts.
+pub(super) async fn take_lock(
     medium: &dyn Medium,
     suffix: &str,
     holder: &Holder,
     wait: Duration,
 ) -> Result<Box<dyn Hold>, StateError> {
     let deadline = Instant::now().checked_add(wait);
+    let interval = medium.lock_interval();
+    let mut seen = None;
     loop {
-        let left = deadline.map_or(LOCK_INTERVAL, |deadline| deadline.saturating_duration_since(Instant::now()));
-        match medium.lock(suffix, holder) {
-            Err(StateError::Locked { .. }) if !left.is_zero() => tokio::time::sleep(left.min(LOCK_INTERVAL)).await,
+        let left = deadline.map_or(interval, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let (refused, is_doubtful) = match medium.lock(suffix, holder) {
+            Err(refused @ StateError::Locked { .. }) => (refused, false),
+            Err(StateError::Leased(leased)) => {
+                let is_doubtful = *seen.get_or_insert_with(|| leased.beat.clone()) == leased.beat;
+                (StateError::Leased(leased), is_doubtful)
+            }
             taken => return taken,
+        };
+        match (left.is_zero(), is_doubtful) {
+            (true, false) => return Err(refused),
+            (true, true) => tokio::time::sleep(interval).await,
+            (false, _) => tokio::time::sleep(left.min(interval)).await,
         }
     }
+}
+
+/// Takes the place in the journal at which the run before would go on, so that nothing of it that is still on the way can
+/// be added any more. Tells whether it did; if not, a last write of that run came first, and is to be read.
+pub(super) fn seal(medium: &dyn Medium, suffix: &str, serial: u64, holder: &Holder) -> Result<bool, StateError> {
+    let journal = Names::of(suffix).journal;
+    let item = Item::Takeover { taken_over_by: Box::new(holder.clone()) };
+    match medium.append(&journal, &Line { serial, time: medium.now(), item }.encode()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(StateError::write(medium.locate(&journal), error)),
+    }
+}
+
+/// Keeps what is there of a deployment as `*.damaged`, and returns the serial of a state that is later than every copy and
+/// every line that is left, so that none of them counts any more.
+pub(super) fn outdate(medium: &dyn Medium, suffix: &str, hold: &dyn Hold, holder: &Holder) -> Result<u64, StateError> {
+    let names = Names::of(suffix);
+    loop {
+        for name in [&names.snapshot, &names.journal] {
+            if let Some(bytes) = load::read_file(medium, name)? {
+                let kept = Names::damaged(name);
+                let written = medium.replace(&kept, &bytes);
+                written.map_err(|error| StateError::write(medium.locate(&kept), error))?;
+            }
+        }
+        let journal = load::read_file(medium, &names.journal)?.unwrap_or_default();
+        let newest_copy = load::copies(medium, &names)?.pop().unwrap_or(0);
+        let serial = newest_copy.max(journal::last_serial(&journal)) + 1;
+        if !hold.is_takeover() || seal(medium, suffix, serial, holder)? {
+            return Ok(serial);
+        }
+    }
+}
+
+/// What tells two deployments of one name apart. No process makes two of one name at the same millisecond.
+fn lineage(medium: &dyn Medium, suffix: &str, holder: &Holder) -> String {
+    let birth = format!("{suffix} {} {} {} {}", medium.now(), holder.host, holder.process, holder.started);
+    hex(&Sha256::digest(birth)[..16])
 }

@@ -36,6 +36,9 @@ pub type Records = BTreeMap<Address, Arc<Record>>;
 pub struct Deployment {
     /// The name that makes the deployment unique.
     pub suffix: String,
+    /// What tells it from another deployment of the same name; set by the store when it is made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lineage: String,
     /// The number of the AWS account it lives in.
     pub account: String,
     /// The AWS partition of that account, for example `aws`.

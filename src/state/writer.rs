@@ -130,8 +130,10 @@ impl Writer {
         if accepted.is_empty() {
             return;
         }
-        if let Err(error) = self.medium.append(&self.names.journal, &text) {
-            let why = self.fail(&self.names.journal, error);
+        let appended = self.medium.append(&self.names.journal, &text);
+        let appended = appended.map_err(|error| self.fail(&self.names.journal, error));
+        // Durable is what the next run is sure to see: not what was written when the lock may have been lost.
+        if let Err(why) = appended.and_then(|()| self.check()) {
             return accepted.into_iter().for_each(|(item, reply)| self.shared.refuse(item, reply, why.clone()));
         }
         self.lines += accepted.len();
@@ -192,7 +194,9 @@ impl Writer {
         let (serial, text) = self.shared.look(|snapshot| (snapshot.serial, version::encode(snapshot)));
         self.replace(&self.names.snapshot, &text)?;
         self.replace(&self.names.copy(serial), &text)?;
-        self.delete(&self.names.journal)?;
+        self.check()?;
+        let dropped = self.medium.drop_folded(&self.names.journal);
+        dropped.map_err(|error| self.fail(&self.names.journal, error))?;
         self.lines = 0;
         let copies = load::copies(self.medium.as_ref(), &self.names)?;
         for &old in copies.iter().rev().skip(COPIES) {
@@ -207,7 +211,7 @@ impl Writer {
             Err(StateError::Closed) => return Ok(()),
             usable => usable,
         };
-        self.hold = None;
+        self.let_go();
         done
     }
 
@@ -232,22 +236,48 @@ impl Writer {
         match self.shared.cause() {
             Some(cause) => Err(StateError::Stopped { source: Box::new(cause) }),
             None if self.hold.is_none() => Err(StateError::Closed),
-            None => Ok(()),
+            None => self.check(),
         }
     }
 
+    /// Checks that the lock is still held.
+    fn check(&self) -> Result<(), StateError> {
+        let checked = self.hold.as_ref().map_or(Ok(()), |hold| hold.check());
+        checked.map_err(|why| self.stop(why))
+    }
+
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.check()?;
         self.medium.replace(name, bytes).map_err(|error| self.fail(name, error))
     }
 
     fn delete(&self, name: &str) -> Result<(), StateError> {
+        self.check()?;
         self.medium.remove(name).map_err(|error| self.fail(name, error))
     }
 
     fn fail(&self, name: &str, error: std::io::Error) -> StateError {
-        let why = StateError::write(self.medium.locate(name), error);
-        self.shared.failure().cause = Some(why.clone());
-        why
+        self.stop(StateError::write(self.medium.locate(name), error))
+    }
+
+    /// Remembers the first failure, after which nothing is written any more.
+    fn stop(&self, why: StateError) -> StateError {
+        self.shared.failure().cause.get_or_insert(why).clone()
+    }
+
+    /// Gives the lock back, unless a write of this run may still be on the way.
+    fn let_go(&mut self) {
+        if let Some(mut hold) = self.hold.take()
+            && self.shared.cause().is_some()
+        {
+            hold.abandon();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -300,7 +300,7 @@ fn next(end: &RunEnd<'_>) -> String {
         "partial" if end.report.is_complete() => String::new(),
         "partial" => format!("nothing is broken; run this again later to finish:\n{again}"),
         _ if !end.unrecorded.is_empty() => format!(
-            "make the state folder writable first; then running again is safe, and finds by tags and names what is not on record:\n{again}"
+            "make the state writable first; then running again is safe, and finds by tags and names what is not on record:\n{again}"
         ),
         "interrupted" => format!("the state is saved; running again is safe and goes on from here:\n{again}\n{other}")
             .trim_end()

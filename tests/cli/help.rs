@@ -37,9 +37,12 @@ fn the_overview() {
               same file
 
           --state-dir <DIR>
-              The folder of the state files
+              The folder of the state files; by default `state`
 
-              [default: state]
+          --state <URL>
+              A place in S3 for the state instead of a folder, such as `s3://acme-state/payments`
+
+              [env: DRCTL_STATE=]
 
           --profile <NAME>
               A named profile of the AWS configuration
@@ -122,9 +125,12 @@ fn up() {
               same file
 
           --state-dir <DIR>
-              The folder of the state files
+              The folder of the state files; by default `state`
 
-              [default: state]
+          --state <URL>
+              A place in S3 for the state instead of a folder, such as `s3://acme-state/payments`
+
+              [env: DRCTL_STATE=]
 
           --profile <NAME>
               A named profile of the AWS configuration
@@ -276,8 +282,9 @@ fn the_other_commands() {
 
 #[test]
 fn the_commands_of_state() {
-    let commands = ["state", "state list", "state show", "state forget", "state rebuild", "state unlock"];
-    assert_snapshot!(commands.map(own).join("\n"), @"
+    let commands = ["list", "show", "forget", "rebuild", "unlock", "pull", "push"];
+    let commands = std::iter::once("state".to_owned()).chain(commands.map(|command| format!("state {command}")));
+    assert_snapshot!(commands.map(|command| own(&command)).collect::<Vec<_>>().join("\n"), @"
     $ drctl state --help
     exit 0
     --- stdout
@@ -291,6 +298,8 @@ fn the_commands_of_state() {
       forget   Takes a resource off the record; its object stays in AWS
       rebuild  Makes a lost or damaged state anew from the tags and names of the objects
       unlock   Clears what a dead run left of its lock; a run that is alive keeps it
+      pull     Copies the state from S3 (--state) to the folder (--state-dir)
+      push     Copies the state from the folder (--state-dir) to S3 (--state)
       help     Print this message or the help of the given subcommand(s)
 
     Options:
@@ -347,5 +356,29 @@ fn the_commands_of_state() {
     Usage: drctl state unlock [OPTIONS]
 
     Options:
+          --force
+              End a lease in S3 that is still running too; its run stops at its next heartbeat
+
+    $ drctl state pull --help
+    exit 0
+    --- stdout
+    Copies the state from S3 (--state) to the folder (--state-dir)
+
+    Usage: drctl state pull [OPTIONS]
+
+    Options:
+          --force
+              Overwrite a state that is newer or another deployment's
+
+    $ drctl state push --help
+    exit 0
+    --- stdout
+    Copies the state from the folder (--state-dir) to S3 (--state)
+
+    Usage: drctl state push [OPTIONS]
+
+    Options:
+          --force
+              Overwrite a state that is newer or another deployment's
     ");
 }

@@ -11,3 +11,4 @@ mod plan_file;
 mod state;
 mod support;
 mod usage;
+mod workflow;

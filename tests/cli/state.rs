@@ -108,7 +108,7 @@ fn no_deployment_at_all() {
     error: there is no deployment in state
       hint: make one:
         drctl up --suffix dev
-      hint: or say where its state is: --state-dir DIR
+      hint: or say where its state is: --state-dir DIR, or --state URL
     ");
 }
 

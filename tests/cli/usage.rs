@@ -99,7 +99,7 @@ fn errors_for_programs_are_json() {
     let mut error: serde_json::Value = serde_json::from_str(line).expect("one JSON object");
     let time = error.as_object_mut().and_then(|fields| fields.shift_remove("time")).expect("every event has its time");
     assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{time}");
-    assert_snapshot!(error, @r#"{"version":1,"event":"error","kind":"usage","exit_code":64,"message":"there is no deployment in state","causes":[],"hints":["make one: drctl up --suffix dev","or say where its state is: --state-dir DIR"]}"#);
+    assert_snapshot!(error, @r#"{"version":1,"event":"error","kind":"usage","exit_code":64,"message":"there is no deployment in state","causes":[],"hints":["make one: drctl up --suffix dev","or say where its state is: --state-dir DIR, or --state URL"]}"#);
 }
 
 #[test]

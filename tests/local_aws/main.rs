@@ -5,4 +5,5 @@
 mod functions;
 mod harness;
 mod refusals;
+mod remote_state;
 mod story;

@@ -1,10 +1,13 @@
 //! Every way in which the files of a deployment can be wrong: each an error of its own, with its way out.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::crash::Machine;
+use super::shelf::Remote;
 use super::{address, crashed_run, deployment, done, holder, new_store, open};
 use crate::state::memory::{Effect, Fault, Memory};
-use crate::state::{Damage, Damaged, Entry, Medium, StateError, Status, Store, deployments_in, read};
+use crate::state::{Damage, Damaged, Entry, Medium, Snapshot, StateError, Status, Store, deployments_in, read};
 
 /// A closed deployment whose state file has been through the given edit.
 async fn edited(edit: impl FnOnce(String) -> String) -> Memory {
@@ -238,6 +241,141 @@ async fn a_rebuild_that_crashed_can_be_repeated() {
     }
 }
 
+/// What may happen to one file, or to two.
+#[derive(Clone, Debug)]
+enum Harm {
+    Flip { at: prop::sample::Index, bit: u8 },
+    Cut { at: prop::sample::Index },
+    Double { from: prop::sample::Index },
+    Swap { other: prop::sample::Index },
+    Lose,
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (index(), 0..8_u8).prop_map(|(at, bit)| Harm::Flip { at, bit }),
+        2 => index().prop_map(|at| Harm::Cut { at }),
+        2 => index().prop_map(|from| Harm::Double { from }),
+        2 => index().prop_map(|other| Harm::Swap { other }),
+        1 => Just(Harm::Lose),
+    ]
+}
+
+impl Harm {
+    /// Does the harm to the file of that number. Tells whether an append-only file may look like that after a crash: then
+    /// its end is missing, and nothing can tell.
+    fn strike(&self, files: &mut [(String, Option<Vec<u8>>)], target: usize) -> bool {
+        let bytes = files[target].1.clone().expect("nothing is harmed twice");
+        let harmed = match self {
+            Self::Flip { at, bit } => {
+                let mut bytes = bytes.clone();
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+                bytes
+            }
+            Self::Cut { at } => bytes[..at.index(bytes.len())].to_owned(),
+            Self::Double { from } => [&bytes[..], &bytes[from.index(bytes.len())..]].concat(),
+            Self::Swap { other } => {
+                let other = other.index(files.len());
+                files[target].1 = files[other].1.replace(bytes);
+                return false;
+            }
+            Self::Lose => {
+                files[target].1 = None;
+                return files[target].0.ends_with(".journal");
+            }
+        };
+        let is_cut = files[target].0.ends_with(".journal") && bytes.starts_with(&harmed);
+        files[target].1 = Some(harmed);
+        is_cut
+    }
+}
+
+/// Opens what was harmed: it is exactly right, or an error with a way out, and never less than it was.
+async fn expect_right_or_refused(
+    medium: &(impl Medium + Clone),
+    expected: &Snapshot,
+    history: &[Snapshot],
+    harm: &Harm,
+) {
+    match read(medium, "dev") {
+        Ok(found) => assert!(found == *expected || history.contains(&found), "{harm:?} went unnoticed: {found:?}"),
+        Err(error) => {
+            assert!(!error.hints().is_empty(), "{error}");
+            assert!(!matches!(error, StateError::NotFound { .. }), "{harm:?} made a deployment disappear");
+            let again = open(medium).await.expect_err("what cannot be read cannot be opened").to_string();
+            assert_eq!(again, error.to_string());
+        }
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(future)
+}
+
+/// A state file with entries in the journal after it, and the states along the way.
+async fn written(medium: &(impl Medium + Clone)) -> Vec<Snapshot> {
+    let store = new_store(medium).await;
+    store.record(&address("main"), super::create("t1")).await.expect("recorded");
+    store.close().await.expect("closed");
+    drop(store);
+    let store = open(medium).await.expect("opened");
+    let mut history = vec![store.snapshot()];
+    for (name, entry) in [("main", done("vpc-1")), ("other", super::create("t2")), ("other", done("vpc-2"))] {
+        store.record(&address(name), entry).await.expect("recorded");
+        history.push(store.snapshot());
+    }
+    history
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Invariant 6. Where the journal is one file, a cut that could be a crash's leaves a state that was once true.
+    #[test]
+    fn harm_to_a_folder_is_noticed_or_harmless(harm in harm(), target in any::<prop::sample::Index>()) {
+        block_on(async {
+            let medium = Memory::new();
+            let history = written(&medium).await;
+            medium.restart();
+            let names = ["dev.json", "dev.journal", "dev.json.1"];
+            let mut files: Vec<_> = names.iter().map(|name| ((*name).to_owned(), medium.get(name))).collect();
+            let is_cut = harm.strike(&mut files, target.index(names.len()));
+            for (name, bytes) in files {
+                match bytes {
+                    Some(bytes) => medium.put(&name, bytes),
+                    None => medium.take(&name),
+                }
+            }
+            let expected = history.last().expect("some states");
+            expect_right_or_refused(&medium, expected, if is_cut { &history } else { &[] }, &harm).await;
+        });
+    }
+
+    /// Invariant 6. A segment is whole or damaged; only that the last ones are gone can nobody tell.
+    #[test]
+    fn harm_to_a_bucket_is_noticed_or_harmless(harm in harm(), target in any::<prop::sample::Index>()) {
+        block_on(async {
+            let remote = Remote::new();
+            let history = written(&remote).await;
+            remote.restart();
+            let names = remote.shelf.names();
+            let names: Vec<_> = names.into_iter().filter(|name| !name.ends_with(".lock")).collect();
+            let mut files: Vec<_> = names.iter().map(|name| (name.clone(), remote.shelf.bytes(name))).collect();
+            let target = target.index(files.len());
+            harm.strike(&mut files, target);
+            let is_last = names.iter().filter(|name| name.contains(".journal.")).next_back() == Some(&names[target]);
+            for (name, bytes) in files {
+                remote.shelf.set(&name, bytes);
+            }
+            let expected = history.last().expect("some states");
+            let is_cut = matches!(harm, Harm::Lose) && is_last;
+            expect_right_or_refused(&remote, expected, if is_cut { &history } else { &[] }, &harm).await;
+        });
+    }
+}
+
 /// The file is for people: it is sorted, indented, and names what it holds.
 #[tokio::test]
 async fn the_state_file_can_be_read_by_a_person() {
@@ -252,6 +390,7 @@ async fn the_state_file_can_be_read_by_a_person() {
   "drctl": "0.1.0",
   "deployment": {
     "suffix": "dev",
+    "lineage": "6b243637f7fd55036a5a265c14b28a15",
     "account": "123456789012",
     "partition": "aws",
     "regions": [

@@ -1,9 +1,12 @@
 //! Tests of the state as a whole. The numbers are those of the invariants in the module's documentation.
 
+mod bucket;
 mod concurrency;
 mod crash;
 mod damage;
 mod folder;
+mod shelf;
+mod transfer;
 mod transitions;
 
 use std::sync::Arc;
@@ -26,8 +29,8 @@ fn deployment() -> Deployment {
         account: "123456789012".to_owned(),
         partition: "aws".to_owned(),
         regions: vec!["us-east-1".to_owned(), "us-east-2".to_owned()],
-        plan_digest: None,
         facts: [("engine_version".to_owned(), json!("8.0.mysql_aurora.3.08.2"))].into(),
+        ..Deployment::default()
     }
 }
 

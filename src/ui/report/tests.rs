@@ -106,7 +106,7 @@ fn what_could_not_be_recorded_is_printed_in_full() {
     let text = text(&RunEnd { unrecorded: &unrecorded, ..end(&set, &report, &records) }, Page::PLAIN);
     assert!(text.contains(&format!("us-east-1/rds_cluster/aurora: done {{\"arn\":\"{id}\"}}")), "{text}");
     assert!(text.contains("us-east-1/ec2_vpc/vpc: intended delete"), "{text}");
-    assert!(text.contains("make the state folder writable first"), "{text}");
+    assert!(text.contains("make the state writable first"), "{text}");
 }
 
 #[test]
