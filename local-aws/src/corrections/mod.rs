@@ -22,6 +22,7 @@ mod health_check_booleans;
 mod lambda_target_groups;
 mod load_balancer_networks;
 mod nat_gateway_addresses;
+mod policy_simulation;
 mod route53_tag_lists;
 mod secret_replicas;
 mod security_group_ports;
@@ -181,6 +182,7 @@ impl Corrections {
             Box::new(lambda_target_groups::LambdaTargetGroups),
             Box::new(load_balancer_networks::LoadBalancerNetworks::default()),
             Box::new(nat_gateway_addresses::NatGatewayAddresses::default()),
+            Box::new(policy_simulation::PolicySimulation),
             Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_ports::SecurityGroupPorts),

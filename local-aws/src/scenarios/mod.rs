@@ -14,6 +14,8 @@
 
 mod clock;
 mod dice;
+mod expired_credentials;
+mod refusal;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -72,11 +74,13 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// How many seconds of AWS pass in one of ours. Rates of quotas are not scaled: clients keep those by their own clock.
     pub(crate) time_scale: f64,
+    /// For how many calls credentials are good; for ever if left out.
+    pub(crate) credentials_last: Option<u64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { names: Vec::new(), seed: 1, time_scale: 60.0 }
+        Self { names: Vec::new(), seed: 1, time_scale: 60.0, credentials_last: None }
     }
 }
 
@@ -87,11 +91,13 @@ pub(crate) struct Given {
     pub(crate) clock: Clock,
     /// Lots.
     pub(crate) dice: Arc<Dice>,
+    /// For how many calls credentials are good.
+    pub(crate) credentials_last: Option<u64>,
 }
 
 /// Every scenario there is, outermost first.
-fn make(_given: &Given) -> Vec<Box<dyn Scenario>> {
-    vec![]
+fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
+    vec![Box::new(expired_credentials::ExpiredCredentials::new(given.credentials_last))]
 }
 
 /// The scenarios that are switched on.
@@ -130,7 +136,7 @@ impl Scenarios {
 
     /// The names of all scenarios.
     pub(crate) fn names() -> Vec<&'static str> {
-        let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(0)) };
+        let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(0)), credentials_last: None };
         make(&given).iter().map(|scenario| scenario.name()).collect()
     }
 
@@ -172,7 +178,11 @@ impl On {
         if let Some(name) = settings.names.iter().find(|name| !is_known(name)) {
             return Err(UnknownScenario { name: name.clone(), known });
         }
-        let given = Given { clock: Clock::new(settings.time_scale), dice: Arc::new(Dice::new(settings.seed)) };
+        let given = Given {
+            clock: Clock::new(settings.time_scale),
+            dice: Arc::new(Dice::new(settings.seed)),
+            credentials_last: settings.credentials_last,
+        };
         let is_on =
             |scenario: &Box<dyn Scenario>| settings.names.iter().any(|name| name == ALL || name == scenario.name());
         let scenarios = make(&given).into_iter().filter(is_on).collect();
