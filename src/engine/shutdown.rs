@@ -1,4 +1,5 @@
-//! Signals: the first asks the run to stop in good order, the second ends it at once.
+//! Signals: the first asks the run to stop in good order, the second ends it at once. Credentials that are gone stop it as the
+//! first signal does.
 //!
 //! Either way the state stays valid: it is written by append and rename only, and what was not recorded is found again by
 //! the intent that was.
@@ -54,14 +55,19 @@ impl Shutdown {
         self.requested.cancel();
     }
 
+    /// Asks the run to stop because it cannot go on.
+    pub fn give_up(&self) {
+        self.requested.cancel();
+    }
+
     /// Whether the run was asked to stop.
     pub fn is_requested(&self) -> bool {
         self.requested.is_cancelled()
     }
 
-    /// The signal that asked, 2 or 15.
+    /// The signal that asked, 2 or 15; none when the run gave up by itself.
     pub fn signal(&self) -> Option<i32> {
-        self.is_requested().then(|| self.signal.load(Ordering::SeqCst))
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal > 0)
     }
 
     /// Ends when the run is asked to stop.

@@ -2,4 +2,6 @@
 //!
 //! Checks only look. Each has a pure part that judges what was found.
 
+pub mod credentials;
 pub mod dns;
+pub mod rights;

@@ -2,7 +2,10 @@
 //!
 //! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
 
+mod canary;
+mod credentials;
 mod functions;
 mod harness;
 mod refusals;
+mod rights;
 mod story;
