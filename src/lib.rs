@@ -31,6 +31,7 @@ pub mod engine;
 pub mod error;
 pub mod functions;
 pub mod graph;
+pub mod permissions;
 pub mod plan;
 pub mod preflight;
 pub mod reference;

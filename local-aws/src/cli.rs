@@ -80,6 +80,9 @@ pub(crate) struct Settings {
     /// How many seconds of AWS pass in one of ours, for scenarios that take time.
     #[arg(long, default_value_t = 60.0, value_name = "FACTOR")]
     time_scale: f64,
+    /// For how many calls credentials are good, for the scenario `expired-credentials`; for ever if left out.
+    #[arg(long, value_name = "CALLS")]
+    credentials_last: Option<u64>,
 }
 
 impl Settings {
@@ -94,6 +97,7 @@ impl Settings {
             names: self.scenarios.clone(),
             seed: self.seed,
             time_scale: self.time_scale,
+            credentials_last: self.credentials_last,
             ..scenarios::Settings::default()
         }
     }
@@ -138,6 +142,8 @@ fn start(settings: &Settings) -> Result<ExitCode, Error> {
     command.arg("serve").arg("--dir").arg(&dir);
     command.arg("--accelerator-settle").arg(settings.accelerator_settle.to_string());
     command.arg("--seed").arg(settings.seed.to_string()).arg("--time-scale").arg(settings.time_scale.to_string());
+    command
+        .args(settings.credentials_last.iter().flat_map(|calls| ["--credentials-last".to_owned(), calls.to_string()]));
     command.args(settings.scenarios.iter().flat_map(|name| ["--scenario", name]));
     if let Some(port) = settings.port {
         command.arg("--port").arg(port.to_string());

@@ -171,9 +171,22 @@ impl Error {
         })
     }
 
+    /// Tells whether the credentials are gone: expired, revoked, or not to be had any more. Every other call would be
+    /// refused as well, so nothing more is begun.
+    pub fn is_without_credentials(&self) -> bool {
+        matches!(self, Self::Credentials { .. })
+            || self.is(&[
+                "ExpiredToken",
+                "ExpiredTokenException",
+                "InvalidClientTokenId",
+                "RequestExpired",
+                "UnrecognizedClientException",
+            ])
+    }
+
     /// Tells whether it is about who we are or what we may do: exit code 3.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Credentials { .. })
+        self.is_without_credentials()
             || self.code().is_some_and(|code| {
                 matches!(
                     code,
@@ -181,13 +194,9 @@ impl Error {
                         | "AccessDeniedException"
                         | "AuthFailure"
                         | "AuthorizationError"
-                        | "ExpiredToken"
-                        | "ExpiredTokenException"
                         | "InvalidAccessKeyId"
-                        | "InvalidClientTokenId"
                         | "SignatureDoesNotMatch"
                         | "UnauthorizedOperation"
-                        | "UnrecognizedClientException"
                 )
             })
     }
@@ -238,6 +247,19 @@ mod tests {
         }
         assert!(!refused("InvalidVpcID.Malformed", 400).is_gone());
         assert!(!refused("AccessDenied", 403).is_gone());
+    }
+
+    /// Each service has its own word for it; a missing right is another matter, because other calls may have theirs.
+    #[test]
+    fn credentials_that_are_gone_are_told_from_rights_that_are_missing() {
+        for code in ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired"] {
+            assert!(refused(code, 403).is_without_credentials() && refused(code, 403).is_denied(), "{code}");
+        }
+        for code in ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"] {
+            assert!(!refused(code, 403).is_without_credentials() && refused(code, 403).is_denied(), "{code}");
+        }
+        let unsigned = Error::Credentials { operation: "ec2:CreateVpc".into(), cause: "the session has ended".into() };
+        assert!(unsigned.is_without_credentials());
     }
 
     #[test]

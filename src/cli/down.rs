@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Flags;
+use super::preflight::Preflight;
 use super::session::{Session, run_failure, state_failure};
 use super::up::{confirmed, ending, estimate};
 use crate::changes::{Action, ChangeSet};
@@ -22,6 +23,8 @@ pub(super) struct Down {
     /// Count kept protected resources as success
     #[arg(long)]
     keep_protected: bool,
+    #[command(flatten)]
+    preflight: Preflight,
 }
 
 impl Down {
@@ -59,7 +62,9 @@ impl Down {
             session.screen.watch(async |events| run::prepare_down(&session.execution(cloud, store, &events)).await);
         let set = prepared.await.map_err(failed)?;
         if !set.is_empty() {
-            session.screen.changes(suffix, &set, &estimate(&set, session.flags.parallelism));
+            let estimate = estimate(&set, session.flags.parallelism);
+            session.screen.changes(suffix, &set, &estimate);
+            self.preflight.check(session, suffix, cloud, &set, estimate.duration).await?;
             if !session.flags.yes {
                 confirmed(cloud, session.screen.confirm_typed(suffix)).await?;
             }

@@ -5,9 +5,11 @@
 
 mod down;
 mod graph;
+mod iam_policy;
 mod init;
 mod outputs;
 mod plan;
+mod preflight;
 mod schema;
 mod session;
 mod state;
@@ -43,6 +45,7 @@ enum Command {
     Plan(plan::Plan),
     Outputs(outputs::Outputs),
     Graph(graph::Graph),
+    IamPolicy(iam_policy::IamPolicy),
     Init(init::Init),
     Schema(schema::Schema),
     State(state::State),
@@ -134,6 +137,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> crate::error::Outcome {
         Command::Plan(command) => command.run(flags, screen).await,
         Command::Outputs(command) => command.run(&flags, screen),
         Command::Graph(command) => command.run(flags, screen).await,
+        Command::IamPolicy(command) => command.run(flags, screen),
         Command::Init(command) => command.run(&flags, screen),
         Command::Schema(command) => command.run(screen),
         Command::State(command) => command.run(flags, screen).await,
@@ -145,10 +149,13 @@ fn end(screen: &Screen, failure: &Failure) -> ExitCode {
     failure.kind.exit_code().into()
 }
 
-/// Tracing goes to standard error. Requests and bodies are never traced by the SDK below its own debug level, which `-v` does
-/// not switch on for its crates: bodies may hold the database password.
+/// What would show requests and bodies, which hold the database password, and signatures.
+const SECRETIVE: [&str; 6] = ["aws_runtime", "aws_sdk", "aws_sigv4", "aws_smithy", "h2", "hyper"];
+
+/// Tracing goes to standard error. The wire is never traced, whatever `RUST_LOG` says.
 fn trace(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+    use tracing_subscriber::prelude::*;
     let default = match verbose {
         0 => "off",
         1 => "drctl=debug",
@@ -161,9 +168,8 @@ fn trace(verbose: u8) {
     if filter == "off" {
         return;
     }
-    // The wire is never logged, whatever RUST_LOG says: it would show secret values.
-    let filter = format!(
-        "{filter},aws_smithy_runtime=off,aws_smithy_http_client=off,aws_sdk_rds=off,aws_sdk_secretsmanager=off,hyper=off,hyper_util=off"
-    );
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    // No directive is exact enough to get around this one.
+    let open = filter_fn(|metadata| !SECRETIVE.iter().any(|start| metadata.target().starts_with(start)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(EnvFilter::new(filter).and(open))).init();
 }

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::Flags;
 use super::session::{Session, state_failure};
 use super::up::estimate;
+use super::{Flags, preflight};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::ui::Screen;
@@ -36,7 +36,11 @@ impl Plan {
             screen.watch(async |events| session.observe(&cloud, &snapshot.records, Some(&topology), &events).await);
         let objects = looked.await?;
         let set = session.changes(&suffix, &topology, &snapshot.records, &objects)?;
-        screen.plan(suffix.as_str(), &set, &estimate(&set, session.flags.parallelism));
+        let estimate = estimate(&set, session.flags.parallelism);
+        screen.plan(suffix.as_str(), &set, &estimate);
+        if !set.is_empty() {
+            preflight::tell_lifetime(&session, &cloud, estimate.duration).await;
+        }
         match self.detailed_exitcode && !set.is_empty() {
             true => Err(Failure::silent(Kind::Changes)),
             false => Ok(()),

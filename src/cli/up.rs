@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Flags;
+use super::preflight::Preflight;
 use super::session::{Cloud, LoadedPlan, Session, run_failure, state_failure};
 use crate::changes::ChangeSet;
 use crate::engine::executor::RunReport;
@@ -27,6 +28,8 @@ pub(super) struct Up {
     /// Allow changes that lose data: replacing or deleting a database, table, bucket, key, secret or vault
     #[arg(long)]
     allow_data_loss: bool,
+    #[command(flatten)]
+    preflight: Preflight,
 }
 
 impl Up {
@@ -80,7 +83,8 @@ impl Up {
         if set.is_empty() {
             return Ok(());
         }
-        session.screen.changes(suffix.as_str(), set, &estimate(set, session.flags.parallelism));
+        let estimate = estimate(set, session.flags.parallelism);
+        session.screen.changes(suffix.as_str(), set, &estimate);
         refuse_protected(set)?;
         let losing: Vec<String> =
             set.losing_data().map(|change| format!("{} {}", change.action, change.address)).collect();
@@ -91,6 +95,7 @@ impl Up {
                 .fold(failure, |failure, what| failure.because(what))
                 .hint(format!("if that is what you want: drctl up --suffix {suffix} --allow-data-loss")));
         }
+        self.preflight.check(session, suffix.as_str(), cloud, set, estimate.duration).await?;
         match session.flags.yes {
             true => Ok(()),
             false => confirmed(cloud, session.screen.confirm("Make these changes?")).await,

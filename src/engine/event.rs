@@ -75,6 +75,11 @@ pub enum Event {
         #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
         elapsed: Duration,
     },
+    /// The credentials are gone, so the run stops.
+    CredentialsGone {
+        /// How many operations are still running.
+        running: usize,
+    },
     /// A signal asked the run to stop.
     Interrupted {
         /// How many operations are still running.
@@ -100,7 +105,7 @@ pub enum Outcome {
         /// AWS's rule.
         reason: String,
     },
-    /// It was cut short by an interrupt.
+    /// It was cut short by an interrupt, or because the credentials are gone.
     Stopped,
     /// It did not begin, because of another operation that failed or was deferred.
     Skipped {

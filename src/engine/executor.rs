@@ -7,7 +7,8 @@
 //! 1. The intent is durable before the kind is called.
 //! 2. The result is durable before the scheduler hears of it, and so before any dependent starts.
 //! 3. After a write that failed nothing starts any more; nor after a fault in drctl itself, whose extent nobody knows.
-//! 9. After the first interrupt nothing starts, waits end, and what is in flight gets [`GRACE`] to be recorded.
+//! 9. After the first interrupt nothing starts, waits end, and what is in flight gets [`GRACE`] to be recorded. The same holds
+//!    once AWS says that the credentials are gone, which is told once, however many calls it hits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ use crate::resources::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, 
 use crate::state::{Desired, Entry, Intent, Record, StateError, Store};
 use crate::topology::Resource;
 
-/// How long calls in flight may take to be recorded after the first interrupt.
+/// How long calls in flight may take to be recorded once the run has to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How often an operation looks again and goes on after an answer was lost.
@@ -169,7 +170,11 @@ impl Run {
                 biased;
                 () = self.execution.shutdown.first(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + GRACE);
-                    self.execution.events.tell(Event::Interrupted { running: self.tasks.len() });
+                    let running = self.tasks.len();
+                    self.execution.events.tell(match self.execution.shutdown.signal() {
+                        Some(_) => Event::Interrupted { running },
+                        None => Event::CredentialsGone { running },
+                    });
                     self.scheduler.on(scheduler::Event::Interrupt);
                 }
                 Some(joined) = self.tasks.join_next() => match joined {
@@ -211,6 +216,7 @@ impl Run {
     }
 
     fn end(&mut self, id: OperationId, ending: Ending) {
+        let ending = self.with_credentials(ending);
         let event = match &ending {
             Ok(Done::Succeeded) => scheduler::Event::Succeeded(id),
             Ok(Done::Deferred(..)) => scheduler::Event::Deferred(id),
@@ -229,6 +235,19 @@ impl Run {
         self.stop_if_asked();
         let ready = self.scheduler.on(event);
         self.start(ready);
+    }
+
+    /// Gives up when the credentials are gone. The first to meet that is the root cause, all others were only cut short.
+    fn with_credentials(&self, ending: Ending) -> Ending {
+        let is_gone = ending.as_ref().is_err_and(Error::is_without_credentials);
+        if is_gone && self.execution.shutdown.is_requested() {
+            return Err(Error::Interrupted);
+        }
+        if is_gone {
+            self.execution.surroundings.aws.transport().stop_changes();
+            self.execution.shutdown.give_up();
+        }
+        ending
     }
 
     fn lose(&mut self, fault: &tokio::task::JoinError) {

@@ -16,7 +16,8 @@
 //! 7. Delete order is the reverse of create order as recorded, so `down` needs no plan file.
 //! 8. A failure stops only what depends on it; everything else finishes, and the report names each root cause once.
 //! 9. First interrupt: no mutating call starts any more, waits are dropped, calls in flight get 5 s and are recorded; out within
-//!    6 s. Second: at once. Never lose an id, never leave an invalid state.
+//!    6 s. Second: at once. Never lose an id, never leave an invalid state. Credentials that are gone stop a run as the first
+//!    interrupt does.
 //! 10. From any state that any prefix of any run can leave, `up` and `down` both come to an end in success.
 //! 11. Cost per state transition does not grow with the size of the deployment.
 

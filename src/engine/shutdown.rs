@@ -1,4 +1,5 @@
-//! Signals: the first asks the run to stop in good order, the second ends it at once.
+//! Signals: the first asks the run to stop in good order, the second ends it at once. Credentials that are gone stop it as the
+//! first signal does.
 //!
 //! Either way the state stays valid: it is written by append and rename only, and what was not recorded is found again by
 //! the intent that was.
@@ -64,10 +65,9 @@ impl Shutdown {
         self.requested.is_cancelled()
     }
 
-    /// The signal that asked, 2 or 15; none if it was none.
+    /// The signal that asked, 2 or 15; none when the run gave up by itself.
     pub fn signal(&self) -> Option<i32> {
-        let signal = self.signal.load(Ordering::SeqCst);
-        (self.is_requested() && signal != 0).then_some(signal)
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal > 0)
     }
 
     /// Ends when the run is asked to stop.

@@ -2,5 +2,7 @@
 //!
 //! Checks only look. Each has a pure part that judges what was found.
 
+pub mod credentials;
 pub mod dns;
 pub mod domain;
+pub mod rights;

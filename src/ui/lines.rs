@@ -87,12 +87,15 @@ pub(super) fn line(event: &Event, progress: &Progress, page: Page) -> Option<Str
             // The report names what was skipped, once, under its root cause.
             Outcome::Skipped { .. } => return None,
         },
-        Event::Interrupted { running } => {
-            let grace = "nothing new starts; what is in flight gets 5 s to be recorded";
-            page.warn(&format!("interrupted: {} running; {grace}", count(*running, "operation")))
-        }
+        Event::Interrupted { running } => stopping("interrupted", *running, page),
+        Event::CredentialsGone { running } => stopping("the credentials are no longer valid", *running, page),
     };
     Some(text)
+}
+
+fn stopping(why: &str, running: usize, page: Page) -> String {
+    let grace = "nothing new starts; what is in flight gets 5 s to be recorded";
+    page.warn(&format!("{why}: {} running; {grace}", count(running, "operation")))
 }
 
 fn alive(progress: &Progress, now: Instant) -> Option<String> {

@@ -44,6 +44,7 @@ use crate::state::{Deployment, Records};
 use lines::{HEARTBEAT, Lines};
 use live::Live;
 use page::Page;
+pub use page::span;
 use progress::Progress;
 pub use report::RunEnd;
 

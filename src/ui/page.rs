@@ -49,7 +49,7 @@ impl Page {
 }
 
 /// A duration as people say it: `1.2 s`, `45 s`, `2 min 10 s`, `1 h 5 min`.
-pub(super) fn span(duration: Duration) -> String {
+pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         // One digit tells short durations apart; a zero tells nothing.

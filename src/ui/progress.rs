@@ -63,7 +63,7 @@ impl Progress {
                     self.running.remove(address);
                 }
             }
-            Event::Interrupted { .. } => self.is_interrupted = true,
+            Event::Interrupted { .. } | Event::CredentialsGone { .. } => self.is_interrupted = true,
         }
     }
 

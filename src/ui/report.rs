@@ -168,6 +168,9 @@ fn skipped_lines(skipped: &[&Operation], page: Page) -> Vec<String> {
 /// What the reader can do about an error of AWS.
 fn hints(error: &Error) -> Vec<String> {
     let hint = match error {
+        Error::Refused(_) if error.is_without_credentials() => {
+            "the credentials are no longer valid: renew them, then run again; everything done is on record".to_owned()
+        }
         Error::Credentials { .. } => "check the credentials: aws sts get-caller-identity".to_owned(),
         Error::Refused(refusal) if error.is_denied() => {
             format!("the credentials in use need the permission {}", refusal.operation)

@@ -14,17 +14,18 @@ fn the_overview() {
     Usage: drctl [OPTIONS] <COMMAND>
 
     Commands:
-      up       Deploys what the plan says, and changes what differs from it
-      down     Destroys everything, in reverse order, from the state file alone
-      status   Tells the truth about a deployment: recorded against observed, drift, what is in flight,
-               outputs
-      plan     Shows what `up` would do, and changes nothing
-      outputs  Prints the outputs of the last complete `up`: endpoints, names, domains
-      graph    Prints the dependency graph of the plan
-      init     Writes a commented plan file to start from
-      schema   Prints the JSON Schema of the plan file, for editors
-      state    Looks at the state file and mends it
-      help     Print this message or the help of the given subcommand(s)
+      up          Deploys what the plan says, and changes what differs from it
+      down        Destroys everything, in reverse order, from the state file alone
+      status      Tells the truth about a deployment: recorded against observed, drift, what is in
+                  flight, outputs
+      plan        Shows what `up` would do, and changes nothing
+      outputs     Prints the outputs of the last complete `up`: endpoints, names, domains
+      graph       Prints the dependency graph of the plan
+      iam-policy  Prints the least IAM policy that a deployment of the plan needs
+      init        Writes a commented plan file to start from
+      schema      Prints the JSON Schema of the plan file, for editors
+      state       Looks at the state file and mends it
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
           --suffix <NAME>
@@ -115,6 +116,12 @@ fn up() {
               Allow changes that lose data: replacing or deleting a database, table, bucket, key, secret
               or vault
 
+          --allow-expiry
+              Begin although the credentials end before the run is expected to
+
+          --allow-missing-rights
+              Begin although AWS says that rights are missing
+
           --suffix <NAME>
               The short name that makes the deployment unique, such as `dev`
 
@@ -187,7 +194,7 @@ fn own(command: &str) -> String {
 
 #[test]
 fn the_other_commands() {
-    let commands = ["down", "status", "plan", "outputs", "graph", "init", "schema"];
+    let commands = ["down", "status", "plan", "outputs", "graph", "iam-policy", "init", "schema"];
     assert_snapshot!(commands.map(own).join("\n"), @"
     $ drctl down --help
     exit 0
@@ -202,6 +209,12 @@ fn the_other_commands() {
     Options:
           --keep-protected
               Count kept protected resources as success
+
+          --allow-expiry
+              Begin although the credentials end before the run is expected to
+
+          --allow-missing-rights
+              Begin although AWS says that rights are missing
 
     $ drctl status --help
     exit 0
@@ -253,6 +266,19 @@ fn the_other_commands() {
               - json:    For programs
 
               [default: dot]
+
+    $ drctl iam-policy --help
+    exit 0
+    --- stdout
+    Prints the least IAM policy that a deployment of the plan needs
+
+    For every deployment, unless --suffix names one. Contacts nobody.
+
+    Usage: drctl iam-policy [OPTIONS]
+
+    Options:
+          --read-only
+              Only what `plan` and `status` need, which change nothing
 
     $ drctl init --help
     exit 0

@@ -6,6 +6,7 @@ mod account;
 mod bad_state;
 mod facts;
 mod help;
+mod iam_policy;
 mod locked;
 mod plan_file;
 mod state;

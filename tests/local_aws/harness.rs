@@ -87,6 +87,12 @@ result = [answer.status, json.loads(text) if text else None]
         calls.into_iter().filter(|call| call["kind"] != "data-plane").collect()
     }
 
+    /// Switches the scenarios on that the settings name, and all others off.
+    pub(crate) fn scenarios(&self, settings: &Value) {
+        let (status, answer) = self.http("PUT", &format!("{}/_local-aws/scenarios", self.url()), Some(settings));
+        assert_eq!(status, 204, "{answer}");
+    }
+
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.environment
     }

@@ -2,8 +2,11 @@
 //!
 //! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
 
+mod canary;
+mod credentials;
 mod functions;
 mod harness;
 mod refusals;
 mod remote_state;
+mod rights;
 mod story;

@@ -23,6 +23,7 @@ mod lambda_target_groups;
 mod load_balancer_networks;
 mod nat_gateway_addresses;
 pub(crate) mod network_interface_filters;
+mod policy_simulation;
 mod route53_tag_lists;
 mod secret_replicas;
 mod security_group_ports;
@@ -183,6 +184,7 @@ impl Corrections {
             Box::new(load_balancer_networks::LoadBalancerNetworks::default()),
             Box::new(nat_gateway_addresses::NatGatewayAddresses::default()),
             Box::new(network_interface_filters::NetworkInterfaceFilters),
+            Box::new(policy_simulation::PolicySimulation),
             Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_ports::SecurityGroupPorts),

@@ -18,6 +18,7 @@ mod deletion_windows;
 mod dependency_violations;
 mod dice;
 mod durations;
+mod expired_credentials;
 mod faults;
 mod hard_limits;
 mod held_source_tables;
@@ -95,11 +96,13 @@ pub(crate) struct Settings {
     /// The operation whose quota is full, as `service:Operation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<String>,
+    /// For how many calls credentials are good; for ever if left out.
+    pub(crate) credentials_last: Option<u64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { names: Vec::new(), seed: 1, time_scale: 60.0, limit: None }
+        Self { names: Vec::new(), seed: 1, time_scale: 60.0, limit: None, credentials_last: None }
     }
 }
 
@@ -112,6 +115,8 @@ pub(crate) struct Given {
     pub(crate) dice: Arc<Dice>,
     /// The operation whose quota is full.
     pub(crate) limit: Option<String>,
+    /// For how many calls credentials are good.
+    pub(crate) credentials_last: Option<u64>,
 }
 
 /// Every scenario there is, outermost first.
@@ -125,6 +130,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(faults::RepeatedReplies::new(given.clone())),
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
+        Box::new(expired_credentials::ExpiredCredentials::new(given.credentials_last)),
         Box::new(unready_roles::UnreadyRoles::new(given)),
         Box::new(deletion_windows::DeletionWindows::new(given)),
         Box::new(dependency_violations::DependencyViolations::default()),
@@ -172,7 +178,8 @@ impl Scenarios {
 
     /// The names of all scenarios.
     pub(crate) fn names() -> Vec<&'static str> {
-        let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(0)), limit: None };
+        let (clock, dice) = (Clock::new(1.0), Arc::new(Dice::new(0)));
+        let given = Given { clock, dice, limit: None, credentials_last: None };
         make(&given).iter().map(|scenario| scenario.name()).collect()
     }
 
@@ -220,16 +227,13 @@ impl On {
         if let Some(name) = settings.names.iter().find(|name| !is_known(name)) {
             return Err(UnknownScenario { name: name.clone(), known });
         }
-        let (clock, dice) = (Clock::new(settings.time_scale), Arc::new(Dice::new(settings.seed)));
-        let given = Given { clock, dice, limit: settings.limit.clone() };
-        let is_on =
-            |scenario: &Box<dyn Scenario>| settings.names.iter().any(|name| name == ALL || name == scenario.name());
         let given = Given {
             clock: Clock::new(settings.time_scale),
             dice: Arc::new(Dice::new(settings.seed)),
             limit: settings.limit.clone(),
+            credentials_last: settings.credentials_last,
         };
-        let is_on = |scenario: &Box<dyn Scenario>| {
+        let is_on = |scenario: &dyn Scenario| {
             let is_meant = |name: &String| match name.as_str() {
                 ALL => scenario.is_one_of_all(),
                 name => name == scenario.name(),

@@ -1,0 +1,113 @@
+//! What `up` and `down` check before their first change, beyond what is being changed: rights and credentials.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::session::{Cloud, Session};
+use crate::changes::{Action, ChangeSet};
+use crate::error::{Failure, Kind, Outcome};
+use crate::permissions;
+use crate::preflight::credentials::{self, Lifetime};
+use crate::preflight::rights::{self, Examples, Principal};
+use crate::ui::span;
+
+/// What may be allowed although a check says no.
+#[derive(Debug, Args)]
+pub(super) struct Preflight {
+    /// Begin although the credentials end before the run is expected to
+    #[arg(long)]
+    allow_expiry: bool,
+    /// Begin although AWS says that rights are missing
+    #[arg(long)]
+    allow_missing_rights: bool,
+}
+
+impl Preflight {
+    /// Refuses changes that the credentials do not outlast or do not allow. Nothing was changed yet.
+    pub(super) async fn check(
+        &self,
+        session: &Session<'_>,
+        suffix: &str,
+        cloud: &Cloud,
+        set: &ChangeSet,
+        expected: Duration,
+    ) -> Outcome {
+        if !self.allow_expiry
+            && let Some(lifetime) = credentials::lifetime(&cloud.surroundings.aws).await
+        {
+            outlasting(lifetime, expected)?;
+        }
+        if self.allow_missing_rights {
+            return Ok(());
+        }
+        allowed(&missing_rights(session, suffix, cloud, set).await)
+    }
+}
+
+/// Says how long the credentials are valid, when somebody knows.
+pub(super) async fn tell_lifetime(session: &Session<'_>, cloud: &Cloud, expected: Duration) {
+    if let Some(lifetime) = credentials::lifetime(&cloud.surroundings.aws).await {
+        let renewed = if lifetime.renewable { ", and renewed by their source" } else { "" };
+        let (left, expected) = (span(lifetime.left), span(expected));
+        session.screen.note(&format!("credentials valid for {left}{renewed}; estimated run {expected}"));
+    }
+}
+
+fn outlasting(lifetime: Lifetime, expected: Duration) -> Outcome {
+    if lifetime.outlasts(expected) {
+        return Ok(());
+    }
+    let (left, expected) = (span(lifetime.left), span(expected));
+    Err(Failure::new(Kind::Denied, "the credentials end before the run is expected to; nothing was changed")
+        .because(format!("they are valid for {left}, and the run is expected to take {expected}"))
+        .hint("get new ones, or use a profile whose credentials are renewed by themselves")
+        .hint("a run that is cut short goes on with new credentials; to begin all the same, add --allow-expiry"))
+}
+
+fn allowed(missing: &BTreeSet<&str>) -> Outcome {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let failure =
+        Failure::new(Kind::Denied, "the credentials lack rights that these changes need; nothing was changed");
+    Err(missing
+        .iter()
+        .fold(failure, |failure, action| failure.because(format!("{action} is not allowed")))
+        .hint("see all that is needed: drctl iam-policy")
+        .hint("if AWS cannot tell, because the rights are granted in another way: add --allow-missing-rights"))
+}
+
+/// What the principal lacks of what the kinds that change need. Where AWS does not say, nothing is missing.
+async fn missing_rights(session: &Session<'_>, suffix: &str, cloud: &Cloud, set: &ChangeSet) -> BTreeSet<&'static str> {
+    let Some(principal) = Principal::of(&cloud.identity.arn) else {
+        tracing::debug!(arn = cloud.identity.arn, "rights are not checked: IAM does not evaluate this principal");
+        return BTreeSet::new();
+    };
+    let changing = set.changes.values().filter(|change| change.action != Action::None);
+    let mut kinds = BTreeSet::new();
+    let mut examples = Examples { account: cloud.identity.account.clone(), ..Examples::default() };
+    for change in changing {
+        let (address, desired) = (&change.address, change.desired.as_ref().map(|resource| &resource.spec));
+        let spec = desired.or(change.record.as_ref().map(|record| &record.spec));
+        kinds.insert(address.kind());
+        if !address.scope().is_global() && examples.region.is_empty() {
+            examples.region = address.scope().as_str().to_owned();
+        }
+        // A kind is named after the service of its actions.
+        let service = address.kind().split('_').next().unwrap_or_default();
+        let name = spec.and_then(|spec| spec.get("name")?.as_str());
+        examples.names.extend(name.map(|name| (service.to_owned(), name.to_owned())));
+    }
+    let needed = kinds.iter().filter_map(|kind| session.kinds.get(kind)).map(|kind| kind.traits().permissions);
+    let actions = needed.flat_map(|permissions| permissions.read.iter().chain(permissions.change).copied());
+    let statements = permissions::statements(actions, suffix);
+    match rights::missing(&cloud.surroundings.aws, &principal, &statements, &examples).await {
+        Ok(missing) => missing,
+        Err(error) => {
+            tracing::debug!(%error, "rights are not checked");
+            BTreeSet::new()
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The rights that a deployment needs, as the statements of an IAM policy.
+//!
+//! Each kind declares its actions; [`OWN`] holds those that drctl needs whatever the kinds are; [`reach`] says on which objects. From
+//! these alone come the policies that `drctl iam-policy` prints and what is asked of AWS before the first change, so that the
+//! two cannot differ. Pure: it contacts nobody.
+//!
+//! Invariants:
+//! 1. Every action that a kind declares is in some statement.
+//! 2. The same kinds and suffix always give the same text.
+//! 3. No document is larger than AWS takes as one managed policy.
+
+pub mod reach;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use crate::resources::Permissions;
+use reach::{EVERYTHING, REACHES, Reach};
+
+/// What drctl itself calls: to find out who we are, what the regions offer, who has which tags, and what is allowed.
+pub const OWN: Permissions = Permissions {
+    read: &[
+        "ec2:DescribeAvailabilityZones",
+        "rds:DescribeDBEngineVersions",
+        "sts:GetCallerIdentity",
+        "tag:GetResources",
+    ],
+    change: &["iam:SimulatePrincipalPolicy"],
+};
+
+/// How many characters other than white space AWS takes in one managed policy.
+pub const LARGEST_POLICY: usize = 6144;
+
+/// Actions that are allowed on the same objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its name, unique among the statements of a deployment.
+    pub name: &'static str,
+    /// The actions, sorted.
+    pub actions: BTreeSet<&'static str>,
+    /// The ARNs of the objects, with wildcards.
+    pub objects: Vec<String>,
+    /// What must hold besides: operator, key, values.
+    pub conditions: Vec<(&'static str, &'static str, Vec<String>)>,
+}
+
+impl Statement {
+    fn new(reach: &Reach, actions: BTreeSet<&'static str>, suffix: &str) -> Self {
+        let filled = |texts: &[&str]| texts.iter().map(|text| text.replace("{suffix}", suffix)).collect();
+        let conditions = reach.conditions.iter().map(|one| (one.operator, one.key, filled(one.values))).collect();
+        Self { name: reach.name, actions, objects: filled(reach.objects), conditions }
+    }
+
+    /// The statement as policies write it.
+    fn document(&self) -> Value {
+        let mut statement = json!({
+            "Sid": self.name, "Effect": "Allow", "Action": self.actions, "Resource": self.objects,
+        });
+        let mut conditions: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        for (operator, key, values) in &self.conditions {
+            conditions.entry(operator).or_default().insert((*key).to_owned(), json!(values));
+        }
+        if !conditions.is_empty() {
+            statement["Condition"] = json!(conditions);
+        }
+        statement
+    }
+}
+
+/// The statements that allow these actions for a deployment. The suffix may have wildcards.
+pub fn statements(actions: impl IntoIterator<Item = &'static str>, suffix: &str) -> Vec<Statement> {
+    let mut by_name: BTreeMap<&str, BTreeSet<&'static str>> = BTreeMap::new();
+    for action in actions {
+        for reach in reach::reaches(action) {
+            by_name.entry(reach.name).or_default().insert(action);
+        }
+    }
+    let statement = |reach: &Reach| Some(Statement::new(reach, by_name.get(reach.name)?.clone(), suffix));
+    merged(std::iter::once(&EVERYTHING).chain(REACHES).filter_map(statement))
+}
+
+/// Puts together what is allowed on everything without a condition.
+fn merged(statements: impl Iterator<Item = Statement>) -> Vec<Statement> {
+    let (open, narrow): (Vec<_>, Vec<_>) =
+        statements.partition(|one| one.objects == ["*"] && one.conditions.is_empty());
+    let mut open = open.into_iter();
+    let first = open.next().map(|first| {
+        let actions = open.fold(first.actions, |actions, one| &actions | &one.actions);
+        Statement { name: EVERYTHING.name, actions, ..first }
+    });
+    first.into_iter().chain(narrow).collect()
+}
+
+/// The policies that hold these statements, as few as their size allows.
+pub fn documents(statements: &[Statement]) -> Vec<Value> {
+    let mut documents: Vec<Vec<Value>> = Vec::new();
+    for statement in statements.iter().map(Statement::document) {
+        let fits = |open: &&mut Vec<Value>| {
+            let all: Vec<Value> = open.iter().chain([&statement]).cloned().collect();
+            size(&policy(&all)) <= LARGEST_POLICY
+        };
+        match documents.last_mut().filter(fits) {
+            Some(open) => open.push(statement),
+            None => documents.push(vec![statement]),
+        }
+    }
+    documents.iter().map(|statements| policy(statements)).collect()
+}
+
+fn policy(statements: &[Value]) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// The size of a policy as AWS counts it.
+pub fn size(policy: &Value) -> usize {
+    policy.to_string().chars().filter(|character| !character.is_whitespace()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::KINDS;
+    use crate::topology::Names;
+
+    fn all() -> BTreeSet<&'static str> {
+        let kinds = KINDS.iter().map(|kind| kind.traits().permissions);
+        kinds.chain([OWN]).flat_map(|permissions| permissions.read.iter().chain(permissions.change).copied()).collect()
+    }
+
+    /// Invariant 1.
+    #[test]
+    fn every_action_is_allowed_somewhere() {
+        let allowed: BTreeSet<&str> = statements(all(), "dev").into_iter().flat_map(|one| one.actions).collect();
+        assert_eq!(allowed, all());
+    }
+
+    /// Invariant 3, for the longest suffix there is.
+    #[test]
+    fn every_document_fits_into_a_managed_policy() {
+        for document in documents(&statements(all(), "abcdefghijklmnop")) {
+            assert!(size(&document) <= LARGEST_POLICY, "{}", size(&document));
+        }
+    }
+
+    #[test]
+    fn the_longest_pattern_decides_and_equals_add_up() {
+        let names = |action| reach::reaches(action).iter().map(|reach| reach.name).collect::<Vec<_>>();
+        assert_eq!(names("sns:Subscribe"), ["Topics"]);
+        assert_eq!(names("sns:Unsubscribe"), ["Subscriptions"]);
+        assert_eq!(names("ec2:CreateSubnet"), ["NewNetworks", "OwnNetworks"]);
+        assert_eq!(names("sts:GetCallerIdentity"), ["Everything"]);
+    }
+
+    /// A misspelt action would narrow nothing.
+    #[test]
+    fn every_reach_is_for_some_action() {
+        for reach in REACHES {
+            for pattern in reach.actions {
+                let start = pattern.trim_end_matches('*');
+                let named = all().into_iter().any(|action| match *pattern == start {
+                    true => action == start,
+                    false => action.starts_with(start),
+                });
+                assert!(named, "no kind declares {pattern}, which {} is for", reach.name);
+            }
+        }
+    }
+
+    /// The names that policies allow are the names that objects get.
+    #[test]
+    fn the_names_of_a_deployment_are_within_reach() {
+        let names = Names::new("dev", "123456789012", "example.com");
+        let region = "us-east-1";
+        let balancer = format!("loadbalancer/app/{}/50dc6c495c0c9188", names.elb("alb", region));
+        let group = format!("targetgroup/{}/6d0ecf831eec9f09", names.elb("payment_processor", region));
+        let regional = |service: &str| names.regional(service, region);
+        for (action, arn) in [
+            ("dynamodb:CreateTable", names.table_arn(region)),
+            ("lambda:CreateFunction", names.function_arn("payment_processor", region)),
+            ("logs:CreateLogGroup", names.log_group_arn(&names.function_logs("health_check", region), region)),
+            ("logs:TagResource", names.log_group_arn("/aws/rds/cluster/dr-aurora-us-east-1-dev/postgresql", region)),
+            ("logs:PutRetentionPolicy", format!("{}:*", names.log_group_arn(&names.flow_logs(region), region))),
+            ("s3:CreateBucket", names.bucket_arn(region)),
+            ("s3:DeleteObject", format!("{}/receipts/1", names.bucket_arn(region))),
+            ("events:CreateEventBus", names.bus_arn(region)),
+            ("events:PutRule", names.rule_arn(&regional("forward"), region)),
+            ("sqs:CreateQueue", names.queue_arn(&regional("dead-letter"), region)),
+            ("sns:CreateTopic", names.topic_arn(&regional("failover"), region)),
+            ("iam:CreateRole", names.role_arn(&regional("backup"))),
+            ("iam:PassRole", names.role_arn(&regional("flow-logs"))),
+            ("rds:CreateDBCluster", names.arn("rds", region, &format!("cluster:{}", regional("aurora")))),
+            ("rds:CreateGlobalCluster", format!("arn:aws:rds::123456789012:global-cluster:{}", names.shared())),
+            (
+                "secretsmanager:CreateSecret",
+                names.arn("secretsmanager", region, &format!("secret:{}-AbCdEf", names.secret("aurora"))),
+            ),
+            (
+                "cloudwatch:PutMetricAlarm",
+                names.arn("cloudwatch", region, &format!("alarm:{}", regional("api-errors"))),
+            ),
+            ("backup:CreateBackupVault", names.arn("backup", region, &format!("backup-vault:{}", regional("backup")))),
+            ("kms:CreateAlias", names.arn("kms", region, &format!("alias/{}", names.shared()))),
+            ("elasticloadbalancing:CreateLoadBalancer", names.arn("elasticloadbalancing", region, &balancer)),
+            ("elasticloadbalancing:CreateTargetGroup", names.arn("elasticloadbalancing", region, &group)),
+        ] {
+            let statements = statements([action], "dev");
+            let reached = statements.iter().flat_map(|one| &one.objects).any(|pattern| matches(pattern, &arn));
+            assert!(reached, "{action} does not reach {arn}");
+            let foreign = arn.replace("-dev", "-qa");
+            let reached = statements.iter().flat_map(|one| &one.objects).any(|pattern| matches(pattern, &foreign));
+            assert!(!reached || action.starts_with("elasticloadbalancing"), "{action} reaches {foreign}");
+        }
+    }
+
+    /// Matches as IAM does: `*` stands for any text.
+    fn matches(pattern: &str, text: &str) -> bool {
+        match pattern.split_once('*') {
+            None => pattern == text,
+            Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
+                text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(rest, &text[at..]))
+            }),
+        }
+    }
+}
