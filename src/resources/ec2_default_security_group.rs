@@ -61,6 +61,9 @@ impl Kind for DefaultSecurityGroup {
         retries: &[
             Retry::seconds("ec2:RevokeSecurityGroupEgress", "InvalidGroup.NotFound", "", 120),
             Retry::seconds("ec2:RevokeSecurityGroupIngress", "InvalidGroup.NotFound", "", 120),
+            // Policies that allow this by the group's tags see tags that were just set a little later.
+            Retry::seconds("ec2:RevokeSecurityGroupEgress", "UnauthorizedOperation", "", 15),
+            Retry::seconds("ec2:RevokeSecurityGroupIngress", "UnauthorizedOperation", "", 15),
         ],
     };
 
@@ -82,12 +85,13 @@ impl Kind for DefaultSecurityGroup {
         spec: &DefaultSecurityGroupSpec,
         object: Option<Object<Self>>,
     ) -> Result<DefaultSecurityGroupOutputs> {
-        let object = match object {
-            Some(object) if object.spec.rules.is_empty() => object,
-            _ => empty(task, spec.vpc.known()).await?,
-        };
-        ec2::sync_tags(task, object.outputs.id.as_str(), &object.tags).await?;
-        Ok(object.outputs)
+        match object {
+            Some(object) if object.spec.rules.is_empty() => {
+                ec2::sync_tags(task, object.outputs.id.as_str(), &object.tags).await?;
+                Ok(object.outputs)
+            }
+            _ => empty(task, spec.vpc.known()).await,
+        }
     }
 
     async fn delete(_: &Task<'_>, _: &DefaultSecurityGroupSpec, _: &DefaultSecurityGroupOutputs) -> Result<Deletion> {
@@ -141,8 +145,8 @@ async fn groups(context: &Context, vpcs: &[&VpcId]) -> Result<Vec<Group>> {
         .await
 }
 
-/// Removes the rules the group has now.
-async fn empty(task: &Task<'_>, vpc: &VpcId) -> Result<Object<DefaultSecurityGroup>> {
+/// Removes the rules the group has now. The tags come first: by them policies tell our groups from others.
+async fn empty(task: &Task<'_>, vpc: &VpcId) -> Result<DefaultSecurityGroupOutputs> {
     let group = task
         .wait("the default security group to be visible", Patience::minutes(2), || async {
             Ok(match groups(task, &[vpc]).await?.pop() {
@@ -153,6 +157,7 @@ async fn empty(task: &Task<'_>, vpc: &VpcId) -> Result<Object<DefaultSecurityGro
         .await?;
     let found = object(&group);
     task.identified(&found.outputs).await?;
+    ec2::sync_tags(task, found.outputs.id.as_str(), &found.tags).await?;
     let (clients, id) = (task.clients(), &found.outputs.id);
     let (ingress, egress) = (group.ip_permissions, group.ip_permissions_egress);
     if ingress.as_ref().is_some_and(|permissions| !permissions.is_empty()) {
@@ -165,7 +170,7 @@ async fn empty(task: &Task<'_>, vpc: &VpcId) -> Result<Object<DefaultSecurityGro
             || clients.ec2().revoke_security_group_egress().group_id(id).set_ip_permissions(egress.clone()).send();
         gone(task.call("ec2:RevokeSecurityGroupEgress", revoke).await.map(drop))?;
     }
-    Ok(found)
+    Ok(found.outputs)
 }
 
 /// Rules that somebody else removed meanwhile are as good as removed.

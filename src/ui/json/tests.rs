@@ -21,6 +21,7 @@ fn each_event_is_one_line_with_version_time_and_name_first() {
         ended(Outcome::Deferred { until: time(0), reason: "too young".to_owned() }),
         ended(Outcome::Skipped { because: address("us-east-1/kms_key/data") }),
         Event::Interrupted { running: 1 },
+        Event::CredentialsGone { running: 1 },
     ];
     let lines: Vec<String> = events.iter().map(|event| happened(event, time(0)).to_string()).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
@@ -35,6 +36,7 @@ fn each_event_is_one_line_with_version_time_and_name_first() {
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"deferred","until":"2026-09-21T14:13:20Z","reason":"too young","milliseconds":1000}
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"skipped","because":"us-east-1/kms_key/data","milliseconds":1000}
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"interrupted","running":1}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"credentials_gone","running":1}
     "#);
 }
 

@@ -69,6 +69,36 @@ fn each_root_cause_is_told_once_with_what_it_kept_from_happening() {
     ");
 }
 
+/// No right would help where the credentials themselves are gone.
+#[test]
+fn credentials_that_are_gone_are_to_be_renewed() {
+    let set = every_change();
+    let vpc = operation("us-east-1/ec2_vpc/vpc", Action::Create, 2);
+    let report = RunReport {
+        failed: vec![(vpc, refusal("ec2:CreateVpc", "RequestExpired", "Request has expired."))],
+        stopped: vec![operation("us-east-1/rds_cluster/aurora", Action::Create, 300)],
+        not_started: vec![operation("us-east-1/ec2_subnet/private-a", Action::Create, 2)],
+        elapsed: Duration::from_secs(3),
+        ..RunReport::default()
+    };
+    insta::assert_snapshot!(text(&end(&set, &report, &Records::new()), Page::PLAIN), @"
+    error: us-east-1/ec2_vpc/vpc: create failed
+      ec2:CreateVpc was refused: RequestExpired
+      Request has expired.
+      request 7b4c0d5e-0000-4000-8000-000000000000
+      hint: the credentials are no longer valid: renew them, then run again; everything done is on record
+
+    failed: nothing done, 1 failed, 1 cut short, 1 not started in 3 s
+
+    on record now: 0 ready
+
+    running again is safe and goes on from here:
+      drctl up --suffix dev
+    or remove what there is:
+      drctl down --suffix dev
+    ");
+}
+
 #[test]
 fn a_run_that_did_all_says_how_much_and_how_long() {
     let set = every_change();
