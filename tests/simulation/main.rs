@@ -1,8 +1,8 @@
 //! The engine against a cloud in memory: the same path as the binary, in virtual time, under everything that can go wrong.
 //!
-//! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list and
-//! add fresh ones; `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone, `DRCTL_FRESH_SEEDS=10000` changes the
-//! number of fresh ones. `docs/simulation.md` tells more.
+//! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list;
+//! `DRCTL_FRESH_SEEDS=10000` adds so many fresh ones, `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone and
+//! tells what happens in each run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failing simulation tells how to replay it")]
 

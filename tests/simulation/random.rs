@@ -25,7 +25,7 @@ use super::world::{Command, Ended, SUFFIX, World};
 #[test]
 fn every_life_ends_well() {
     let (mut sum, start) = (Summary::default(), Instant::now());
-    with_seeds("every_life_ends_well", 150, 600, |seed| sum.add(&live(seed)));
+    with_seeds("every_life_ends_well", 150, 0, |seed| sum.add(&live(seed)));
     sum.print(start.elapsed());
 }
 
@@ -70,6 +70,8 @@ struct Life {
     /// The number of the next new part.
     fresh: usize,
     world: World,
+    /// Until when what AWS has is not as a rebuilt state or a deferral makes believe.
+    unsettled_until: Duration,
     /// The most resources there were at a time.
     most: usize,
     disturbances: u64,
@@ -79,7 +81,15 @@ fn live(seed: u64) -> Life {
     let dice = &mut SmallRng::seed_from_u64(seed);
     let fresh = dice.random_range(1..25);
     let design = random(fresh, dice);
-    let mut life = Life { agreed: design.clone(), design, fresh, world: World::new(seed), most: 0, disturbances: 0 };
+    let mut life = Life {
+        agreed: design.clone(),
+        design,
+        fresh,
+        world: World::new(seed),
+        unsettled_until: Duration::ZERO,
+        most: 0,
+        disturbances: 0,
+    };
     for _ in 0..dice.random_range(1..7) {
         life.go_on(dice);
     }
@@ -104,14 +114,14 @@ impl Life {
         {
             let until = self.world.cloud.begin + Duration::from_secs(dice.random_range(1..300));
             self.world.cloud.deferred.insert(part.address.clone(), until);
+            self.unsettled_until = self.unsettled_until.max(until);
         }
         self.most = self.most.max(self.design.0.len());
         let topology = self.design.topology();
         if dice.random_bool(0.15) && self.is_all_of(&topology) {
             self.lose_state(&topology, dice);
         }
-        let is_disturbed =
-            self.disturb(dice) || self.world.cloud.deferred.values().any(|at| *at > self.world.cloud.begin);
+        let is_disturbed = self.disturb(dice) || self.unsettled_until > self.world.cloud.begin;
         match dice.random_bool(0.75) {
             true => self.up(&topology, is_disturbed),
             false => self.down(is_disturbed),
@@ -153,8 +163,7 @@ impl Life {
 
     /// Ends with `up` and `down`, and also with `down` alone.
     fn end(&mut self) {
-        let last = self.world.cloud.deferred.values().max().copied().unwrap_or_default();
-        self.world.cloud.begin = self.world.cloud.begin.max(last);
+        self.world.cloud.begin = self.world.cloud.begin.max(self.unsettled_until);
         let mut down = self.world.fork();
         down.finish_down();
         self.world.finish_up(&self.design.topology());
@@ -222,6 +231,8 @@ impl Life {
         assert!(ended.is_success(), "a state can be made anew: {ended:?}");
         let records = self.world.records();
         for (id, object) in self.world.cloud.live() {
+            // A rebuild takes what it sees for finished; a run before that is true may have to be run again.
+            self.unsettled_until = self.unsettled_until.max(object.ready_at);
             let address = object.address.as_ref().expect("all objects are ours");
             assert!(records[address].outputs["id"] == id.as_str(), "invariant 5: a rebuild finds {address}");
         }
