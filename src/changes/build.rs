@@ -101,7 +101,7 @@ pub fn teardown(records: &Records, objects: &BTreeMap<Address, AnyObject>, kinds
 fn kept(records: &Records) -> std::collections::BTreeSet<&Address> {
     let mut kept = std::collections::BTreeSet::new();
     let mut open: Vec<&Address> =
-        records.iter().filter(|(_, record)| record.protected).map(|(address, _)| address).collect();
+        records.iter().filter(|(_, record)| record.is_protected()).map(|(address, _)| address).collect();
     while let Some(address) = open.pop() {
         if kept.insert(address)
             && let Some(record) = records.get(address)

@@ -168,8 +168,8 @@ impl ChangeSet {
     pub fn breaking_protection(&self) -> impl Iterator<Item = &Change> {
         self.changing().filter(|change| {
             let protected = match (&change.record, &change.desired) {
-                (Some(record), Some(resource)) => record.protected && resource.protected,
-                (Some(record), None) => record.protected,
+                (Some(record), Some(resource)) => record.is_protected() && resource.protected,
+                (Some(record), None) => record.is_protected(),
                 (None, resource) => resource.as_ref().is_some_and(|resource| resource.protected),
             };
             protected && change.object.is_some() && matches!(change.action, Action::Replace | Action::Delete)

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::Flags;
 use super::session::{Session, state_failure};
 use crate::address::Address;
-use crate::engine::{executor, recover};
+use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
@@ -138,12 +138,7 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let (medium, holder) = (session.medium()?, Holder::current("state rebuild"));
     let rebuilding = Store::rebuild(medium, deployment, &holder, session.flags.lock_timeout);
     let store = session.patiently(&suffix, rebuilding).await.map_err(|error| state_failure(&error))?;
-    for change in set.changes.values() {
-        let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
-        // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
-        let entry = recover::taken_over(executor::desired(resource, &resource.spec), object);
-        store.record(&change.address, entry).await.map_err(|error| state_failure(&error))?;
-    }
+    recover::put_on_record(&store, &set).await.map_err(|error| state_failure(&error))?;
     let found = store.records().len();
     store.close().await.map_err(|error| state_failure(&error))?;
     session

@@ -120,9 +120,9 @@ impl List {
 
     /// What the record asks of deletions.
     fn deletion_edges(&self, set: &ChangeSet, change: &Change, edges: &mut Vec<WeightedEdge>) {
-        let Some(record) = &change.record else { return };
         let own = self.deleting.get(&change.address).copied();
-        for reference in record.all_references() {
+        let (references, delete_after) = recorded_edges(change);
+        for reference in references {
             let Some(&gone) = self.deleting.get(reference) else { continue };
             if let Some(own) = own {
                 if !set.changes[reference].is_unheld {
@@ -136,9 +136,19 @@ impl List {
             }
         }
         if let Some(own) = own {
-            let first = record.all_delete_after().filter_map(|first| self.deleting.get(first).copied());
+            let first = delete_after.into_iter().filter_map(|first| self.deleting.get(first).copied());
             edges.extend(first.map(|first| (Weight::Record, first, own)));
         }
+    }
+}
+
+/// What the object may refer to, and what has to be gone before it. Of an object that is taken over there is no record yet;
+/// what the plan says of it will be the record.
+fn recorded_edges(change: &Change) -> (Vec<&Address>, Vec<&Address>) {
+    match (&change.record, &change.desired) {
+        (Some(record), _) => (record.all_references().collect(), record.all_delete_after().collect()),
+        (None, Some(resource)) => (resource.references.iter().collect(), resource.delete_after.keys().collect()),
+        (None, None) => (Vec::new(), Vec::new()),
     }
 }
 
@@ -274,6 +284,18 @@ mod tests {
         };
         assert_eq!((waits("function").len(), waits("method").len()), (0, 0));
         assert_eq!(waits("subnet"), ["function"]);
+    }
+
+    /// What is taken over only to be replaced has no record; then the plan says what goes first.
+    #[test]
+    fn replacements_of_what_is_not_on_record_go_inside_out_too() {
+        use changes::Action::Replace;
+        let unrecorded = |(address, change)| (address, Change { record: None, ..change });
+        let order = order(vec![
+            unrecorded(change("vpc", Replace, &[], Some(&[]))),
+            unrecorded(change("subnet", Replace, &[], Some(&["vpc"]))),
+        ]);
+        assert_eq!(order, ["delete subnet", "delete vpc", "create vpc", "create subnet"]);
     }
 
     /// Invariant 1, and the order of replacements: what is in something goes before it and comes after it.

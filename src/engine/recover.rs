@@ -12,10 +12,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::event::{Event, Events};
+use super::executor;
 use super::observe::Objects;
-use crate::changes;
+use crate::changes::{self, ChangeSet};
 use crate::resources::{AnyObject, Kinds};
-use crate::state::{Desired, Entry, Record, Records, StateError, Status, Store};
+use crate::state::{Desired, Entry, Intent, Record, Records, StateError, Status, Store};
 use crate::topology::Topology;
 
 /// For how long after its intent a new object may not be seen by a look for its tags (`x.consistency.unfiltered-list`).
@@ -79,10 +80,33 @@ fn settlement(record: &Record, object: Option<&AnyObject>, wanted: bool) -> Opti
     }
 }
 
+/// Puts every object that was found for the resources of a plan on record, in a state that has no records.
+///
+/// # Errors
+/// When the state cannot be written.
+pub async fn put_on_record(store: &Store, set: &ChangeSet) -> Result<(), StateError> {
+    for change in set.changes.values() {
+        let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
+        // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
+        store.record(&change.address, seen(executor::desired(resource, &resource.spec), object)).await?;
+    }
+    Ok(())
+}
+
 /// The entry that puts an object on record that has none, as it was seen.
-pub fn taken_over(desired: Desired, object: &AnyObject) -> Entry {
+pub fn seen(desired: Desired, object: &AnyObject) -> Entry {
+    Entry::Observed { outputs: object.outputs.clone(), desired: Some(as_seen(desired, object)) }
+}
+
+/// The entries that put an object on record that is to be taken over. It stays in flight until the work on it is done.
+pub fn taken_over(desired: Desired, object: &AnyObject) -> [Entry; 2] {
+    let intent = Intent::Adopt { desired: as_seen(desired, object) };
+    [Entry::Intended(intent), Entry::Identified { outputs: object.outputs.clone() }]
+}
+
+fn as_seen(desired: Desired, object: &AnyObject) -> Desired {
     let tags = desired.spec.get("tags").and_then(Value::as_object).cloned();
     let ours = |key: &str| tags.as_ref().is_some_and(|tags| tags.contains_key(key));
     let spec = changes::seen(object, tags.is_some().then_some(&ours as &dyn Fn(&str) -> bool));
-    Entry::Observed { outputs: object.outputs.clone(), desired: Some(Desired { spec, ..desired }) }
+    Desired { spec, ..desired }
 }

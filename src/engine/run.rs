@@ -182,15 +182,15 @@ fn check_stop(execution: &Execution) -> Result<(), RunError> {
     if execution.shutdown.is_requested() { Err(RunError::Interrupted) } else { Ok(()) }
 }
 
-/// Brings the records of unchanged resources, the facts and the plan's digest up to date, and puts on record what is taken
-/// over only to be replaced, all without a call to AWS.
+/// Brings the records of unchanged resources, the facts and the plan's digest up to date, and puts on record all that is taken
+/// over, all without a call to AWS: however this run ends, `down` knows of every object.
 async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<(), StateError> {
     let store = &execution.store;
     for (address, change) in &set.changes {
         let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
         let output = |of: &Address, field: &str| set.changes.get(of)?.object.as_ref()?.outputs.get(field).cloned();
         let spec = resolve(&resource.spec, &output);
-        let entry = match (change.action, &change.record) {
+        let entries = match (change.action, &change.record) {
             (Action::None, Some(record)) => {
                 let Some(kind) = execution.kinds.get(address.kind()) else { continue };
                 let Ok(spec) = kind.canonical(&spec) else { continue };
@@ -198,12 +198,15 @@ async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<
                 if executor::is_current(record, &desired) && record.outputs == object.outputs {
                     continue;
                 }
-                Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }
+                vec![Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }]
             }
-            (Action::Replace, None) => recover::taken_over(executor::desired(resource, &spec), object),
+            (Action::Replace, None) => vec![recover::seen(executor::desired(resource, &spec), object)],
+            (Action::Adopt, None) => recover::taken_over(executor::desired(resource, &spec), object).into(),
             _ => continue,
         };
-        store.record(address, entry).await?;
+        for entry in entries {
+            store.record(address, entry).await?;
+        }
     }
     let known = store.facts();
     for (name, value) in goal.facts.iter().filter(|(name, value)| known.get(*name) != Some(*value)) {

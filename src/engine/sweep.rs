@@ -49,10 +49,11 @@ pub(super) async fn sweep(execution: &Arc<Execution>, set: &ChangeSet, mut repor
         if changes::foreign_owner(kinds, address, object, &surroundings.suffix).is_some() {
             continue;
         }
-        let entry = recover::taken_over(alone(&deleted[address]), object);
-        if store.record(address, entry).await.is_err() {
-            // It is told when the state is closed.
-            return report;
+        for entry in recover::taken_over(alone(&deleted[address]), object) {
+            if store.record(address, entry).await.is_err() {
+                // It is told when the state is closed.
+                return report;
+            }
         }
         returned.extend(store.get(address).map(|record| (address.clone(), record)));
     }

@@ -253,6 +253,11 @@ impl Record {
         tags.flat_map(|tags| tags.keys())
     }
 
+    /// Tells whether `down` keeps the object, in either shape while an update is in flight.
+    pub fn is_protected(&self) -> bool {
+        self.protected || self.pending.as_ref().is_some_and(|pending| pending.protected)
+    }
+
     /// Tells whether an id or any other output is known, which means that the object exists or existed.
     pub fn is_identified(&self) -> bool {
         match &self.outputs {

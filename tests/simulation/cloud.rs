@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use drctl::address::Address;
 use drctl::aws::error::Result;
-use drctl::aws::{Error, Refusal, Tags};
+use drctl::aws::{Error, Refusal, Tags, tags};
 use drctl::engine::shutdown::Shutdown;
 use drctl::state::memory::Memory;
 use rand::rngs::SmallRng;
@@ -22,6 +22,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+
+use super::world::{Command, SUFFIX};
 
 thread_local! {
     /// The cloud of the run on this thread.
@@ -50,6 +52,8 @@ pub(crate) struct Object {
     pub(crate) address: Option<Address>,
     /// Its kind.
     pub(crate) kind: &'static str,
+    /// Whether its kind has tags.
+    pub(crate) taggable: bool,
     /// Its fixed name.
     pub(crate) name: Option<String>,
     /// Its properties, without tags.
@@ -82,13 +86,27 @@ pub(crate) struct Faults {
     pub(crate) probability: f64,
     /// How many more happen at most.
     pub(crate) left: u32,
+    /// A call that takes effect and whose answer is lost.
+    pub(crate) lost: Option<u64>,
 }
 
 enum Fault {
     Refused,
+    Throttled,
     ServerError { effect: bool },
     Lost { effect: bool },
     Slow(Duration),
+}
+
+/// What a cloud has seen in all runs on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lived {
+    /// The runs.
+    pub(crate) runs: u64,
+    /// Their calls.
+    pub(crate) calls: u64,
+    /// The calls that went wrong.
+    pub(crate) faults: u64,
 }
 
 /// What the engine did, in order.
@@ -106,6 +124,8 @@ pub(crate) struct Cloud {
     /// Every object there ever was, by id.
     pub(crate) objects: BTreeMap<String, Object>,
     tokens: HashMap<String, (String, Value)>,
+    /// How many objects were ever made.
+    made: u64,
     /// The virtual time at which the run on this thread began.
     pub(crate) begin: Duration,
     started: Option<Instant>,
@@ -121,6 +141,8 @@ pub(crate) struct Cloud {
     is_dead: bool,
     /// The call at which a signal comes.
     pub(crate) interrupt_at: Option<u64>,
+    /// How long after it a second one comes, which ends the process at once.
+    pub(crate) second_after: Option<Duration>,
     /// When it came.
     pub(crate) interrupted: Option<Duration>,
     /// The shutdown of this run.
@@ -139,6 +161,12 @@ pub(crate) struct Cloud {
     pub(crate) faulty: Vec<Address>,
     /// Resources that AWS refuses to make.
     pub(crate) refused: Vec<Address>,
+    /// What is durable about each address: the last word of its entries, or the status of its record when the run began.
+    pub(crate) on_record: BTreeMap<String, String>,
+    /// Whether a write has failed in this run.
+    pub(crate) disk_failed: bool,
+    /// How many runs there were so far, with how many calls and how many of those that went wrong.
+    pub(crate) lived: Lived,
     /// What the engine did in this run.
     pub(crate) deeds: Vec<Deed>,
     busy: Vec<String>,
@@ -152,6 +180,7 @@ impl Cloud {
         Self {
             objects: BTreeMap::new(),
             tokens: HashMap::new(),
+            made: 0,
             begin: Duration::ZERO,
             started: None,
             random: SmallRng::seed_from_u64(seed),
@@ -161,6 +190,7 @@ impl Cloud {
             dead: Arc::default(),
             is_dead: false,
             interrupt_at: None,
+            second_after: None,
             interrupted: None,
             shutdown: Shutdown::default(),
             disk,
@@ -170,6 +200,9 @@ impl Cloud {
             deferred: BTreeMap::new(),
             faulty: Vec::new(),
             refused: Vec::new(),
+            on_record: BTreeMap::new(),
+            disk_failed: false,
+            lived: Lived::default(),
             deeds: Vec::new(),
             busy: Vec::new(),
             violations: Vec::new(),
@@ -184,13 +217,36 @@ impl Cloud {
         self.disk = disk;
         self.deeds.clear();
         self.busy.clear();
+        self.on_record.clear();
+        self.disk_failed = false;
     }
 
     /// Forgets the disturbances of the last run and keeps its time.
     pub(crate) fn rest(&mut self) {
         self.begin = self.now();
+        self.lived.runs += 1;
+        self.lived.calls += self.calls;
         self.started = None;
-        (self.crash, self.interrupt_at, self.faults) = (None, None, Faults::default());
+        (self.crash, self.faults) = (None, Faults::default());
+        (self.interrupt_at, self.second_after) = (None, None);
+    }
+
+    /// What is there and what will go wrong, for whoever replays a seed.
+    pub(crate) fn story(&self, command: Command<'_>) -> String {
+        let command = match command {
+            Command::Up(_) => "up",
+            Command::Down => "down",
+            Command::Rebuild(_) => "state rebuild",
+        };
+        let Self { crash, faults, interrupt_at, second_after, .. } = self;
+        let mut text = format!("{command} at {:?} with {crash:?}, {faults:?}, ", self.begin);
+        text += &format!("signals at call {interrupt_at:?} and {second_after:?} later, refused: {:?}\n", self.refused);
+        for (id, object) in self.objects.iter().filter(|(_, object)| object.gone_at.is_none_or(|at| at > self.begin)) {
+            let Object { address, spec, tags, ready_at, gone_at, .. } = object;
+            let address = address.as_ref().map_or("theirs".to_owned(), Address::to_string);
+            text += &format!("  {id}: {address} {spec} {tags:?}, ready at {ready_at:?}, gone at {gone_at:?}\n");
+        }
+        text
     }
 
     /// The virtual time.
@@ -231,13 +287,50 @@ impl Cloud {
             return Err(refusal(operation, "AlreadyExists", 400));
         }
         self.check_references(operation, &object.spec)?;
-        let id = format!("{}-{}", object.kind, self.objects.len());
+        self.check_new(&object);
+        self.made += 1;
+        let id = format!("{}-{}", object.kind, self.made);
         if let Some(token) = token {
             self.tokens.insert(token.to_owned(), (id.clone(), object.spec.clone()));
         }
         self.deeds.extend(object.address.clone().map(Deed::Made));
         self.objects.insert(id.clone(), object);
         Ok(id)
+    }
+
+    /// Nothing is made twice, and what is made says whose it is from the beginning.
+    fn check_new(&mut self, object: &Object) {
+        let Some(address) = &object.address else { return };
+        let twin = self.live().find(|(_, other)| other.address.as_ref() == Some(address));
+        if let Some(twin) = twin.map(|(id, _)| id.clone()) {
+            let text = format!("invariant 4: {address} is made while {twin} exists");
+            self.violations.push(text);
+        }
+        let says = |key: &str, value: &str| object.tags.get(key).is_some_and(|found| found == value);
+        if object.taggable && !(says(tags::DEPLOYMENT, SUFFIX) && says(tags::ADDRESS, &address.to_string())) {
+            self.violations.push(format!("invariant 5: {address} is made without its tags: {:?}", object.tags));
+        }
+    }
+
+    /// A call changes something only while its intent is on record.
+    pub(crate) fn check_intent(&mut self, operation: &str, address: &Address) {
+        let word = self.on_record.get(&address.to_string()).map_or("absent", String::as_str);
+        if !matches!(word, "creating" | "adopting" | "updating" | "deleting") {
+            self.violations.push(format!("invariant 1: {operation} for {address}, whose record is {word}"));
+        }
+    }
+
+    /// What is made refers only to what is on record with its result.
+    fn check_referents(&mut self, address: &Address, spec: &Value) {
+        for id in referred(spec) {
+            let referent = self.objects.get(&id).and_then(|object| object.address.clone());
+            let Some(referent) = referent.map(|address| address.to_string()) else { continue };
+            let word = self.on_record.get(&referent).map_or("absent", String::as_str);
+            if word != "ready" {
+                let text = format!("invariant 2: {address} began while {referent}, which it refers to, was {word}");
+                self.violations.push(text);
+            }
+        }
     }
 
     /// The id of what has a name, even while it is going.
@@ -280,6 +373,25 @@ impl Cloud {
         Ok(())
     }
 
+    /// Takes note of an entry that has become durable, given as a line of the journal.
+    pub(crate) fn record(&mut self, line: &str) {
+        let Some((_, rest)) = line.split_once(r#""address":""#) else { return };
+        let Some((address, entry)) = rest.split_once(r#"","entry":"#) else { return };
+        let mut words = entry.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+        let status = match (words.next(), words.next()) {
+            (Some("intended"), Some("create")) => "creating",
+            (Some("intended"), Some("adopt")) => "adopting",
+            (Some("intended"), Some("update")) => "updating",
+            (Some("intended"), Some("delete")) => "deleting",
+            (Some("done" | "observed"), _) => "ready",
+            (Some("deferred"), _) => "deferred",
+            (Some("deleted" | "forgotten"), _) => "absent",
+            (Some("identified" | "failed"), _) => return,
+            other => panic!("the journal has an unknown entry: {other:?}"),
+        };
+        self.on_record.insert(address.to_owned(), status.to_owned());
+    }
+
     fn die(&mut self) {
         self.is_dead = true;
         self.dead.notify_one();
@@ -305,16 +417,21 @@ impl Cloud {
             self.die();
             return None;
         }
+        if self.faults.lost == Some(self.calls) {
+            return Some(Ok(Some(Fault::Lost { effect: true })));
+        }
         if self.faults.left == 0 || !self.random.random_bool(self.faults.probability) {
             return Some(Ok(None));
         }
         self.faults.left -= 1;
-        Some(Ok(Some(match self.random.random_range(0..6) {
+        self.lived.faults += 1;
+        Some(Ok(Some(match self.random.random_range(0..7) {
             0 => Fault::Refused,
             1 => Fault::ServerError { effect: false },
             2 => Fault::ServerError { effect: true },
             3 => Fault::Lost { effect: false },
             4 => Fault::Lost { effect: true },
+            5 => Fault::Throttled,
             _ => Fault::Slow(Duration::from_secs(self.random.random_range(1..100))),
         })))
     }
@@ -355,8 +472,10 @@ pub(crate) async fn call<T>(
     let fault = sent?;
     let lost = || Error::NoAnswer { operation: operation.to_owned(), cause: "connection reset".to_owned() };
     let number = cloud(|cloud| cloud.calls);
+    end_at_second_signal();
     match &fault {
         Some(Fault::Refused) => return Err(refusal(operation, "Refused", 400)),
+        Some(Fault::Throttled) => return Err(refusal(operation, "ThrottlingException", 400)),
         Some(Fault::ServerError { effect: false }) => return Err(refusal(operation, "InternalFailure", 500)),
         Some(Fault::Lost { effect: false }) => return Err(lost()),
         _ => {}
@@ -387,17 +506,38 @@ pub(crate) async fn call<T>(
     }
 }
 
+/// Lets the second signal come when the first has just come.
+fn end_at_second_signal() {
+    let after = cloud(|cloud| {
+        let is_first = cloud.interrupt_at == Some(cloud.calls);
+        cloud.second_after.filter(|_| is_first)
+    });
+    if let Some(after) = after {
+        tokio::spawn(async move {
+            sleep(after).await;
+            cloud(Cloud::die);
+        });
+    }
+}
+
 /// Holds what may not be done side by side while a verb is at work.
 pub(crate) struct Busy(Vec<String>);
 
-/// Begins a verb that changes something.
-pub(crate) fn begin(verb: &str, address: &Address, locks: Vec<String>) -> Busy {
+/// Begins a verb that changes something, so that the object has the properties of the spec, if one is given.
+pub(crate) fn begin(verb: &str, address: &Address, spec: Option<&Value>, locks: Vec<String>) -> Busy {
     cloud(|cloud| {
         if cloud.faulty.contains(address) {
             panic!("the kind of {address} has a fault");
         }
         if cloud.shutdown.is_requested() {
             cloud.violations.push(format!("invariant 9: {verb} {address} began after the interrupt"));
+        }
+        if cloud.disk_failed {
+            cloud.violations.push(format!("invariant 3: {verb} {address} began after a write had failed"));
+        }
+        cloud.check_intent(verb, address);
+        if let Some(spec) = spec {
+            cloud.check_referents(address, spec);
         }
         for lock in &locks {
             if cloud.busy.contains(lock) {

@@ -63,6 +63,7 @@ fn what_belongs_to_somebody_else_is_never_touched() {
     let foreign = |owner: Option<&str>| Object {
         address: None,
         kind: "sim_named",
+        taggable: true,
         name: Some("sim/us-east-1/sim_named/zone".to_owned()),
         spec: json!({ "parent": null, "uses": [], "size": 1, "shape": 1 }),
         tags: owner.map(|owner| (tags::DEPLOYMENT.to_owned(), owner.to_owned())).into_iter().collect(),

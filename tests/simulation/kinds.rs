@@ -143,6 +143,7 @@ impl InMemory {
                 let object = Object {
                     address: Some(task.address.clone()),
                     kind: self.traits.name,
+                    taggable: self.traits.taggable,
                     name: name.clone(),
                     spec: spec.clone(),
                     tags: task.tags.clone(),
@@ -283,7 +284,7 @@ impl AnyKind for InMemory {
             let mut spec = spec.clone();
             spec.as_object_mut().expect("a spec is an object").remove("tags");
             let known = object.as_ref().and_then(|object| object.outputs["id"].as_str()).map(str::to_owned);
-            let _busy = begin("ensure", task.address, self.locks(&spec, known.as_deref()));
+            let _busy = begin("ensure", task.address, Some(&spec), self.locks(&spec, known.as_deref()));
             let object = match object {
                 Some(object) => object,
                 None => self.create(task, &spec).await?,
@@ -314,7 +315,7 @@ impl AnyKind for InMemory {
     ) -> BoxFuture<'a, Result<Deletion>> {
         Box::pin(async move {
             let id = outputs["id"].as_str().expect("what is deleted has an id");
-            let _busy = begin("delete", task.address, self.locks(spec, Some(id)));
+            let _busy = begin("delete", task.address, None, self.locks(spec, Some(id)));
             if let Some(until) = cloud(|cloud| cloud.deferred.get(task.address).copied().filter(|at| *at > cloud.now()))
             {
                 let until = Timestamp::UNIX_EPOCH + until;

@@ -1,7 +1,8 @@
 //! The engine against a cloud in memory: the same path as the binary, in virtual time, under everything that can go wrong.
 //!
-//! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list and
-//! add fresh ones; `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone.
+//! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list;
+//! `DRCTL_FRESH_SEEDS=10000` adds so many fresh ones, `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone and
+//! tells what happens in each run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failing simulation tells how to replay it")]
 
@@ -22,20 +23,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 /// Seeds that have found something.
 const TELLING: [u64; 2] = [1_251_007_035, 2_406_145_794];
 
-/// Runs a test with seeds: the one of `DRCTL_SEED`, else the fixed ones, and with `DRCTL_FRESH_SEEDS` set as many fresh ones as
-/// asked for.
-fn with_seeds(test: &str, fixed: u64, fresh: u64, run: impl Fn(u64)) {
-    let seeds: Vec<u64> = match std::env::var("DRCTL_SEED") {
-        Ok(seed) => vec![seed.parse().expect("DRCTL_SEED is a number")],
-        Err(_) => TELLING
-            .into_iter()
-            .chain(0..fixed)
-            .chain(
-                (0..fresh)
-                    .filter(|_| std::env::var_os("DRCTL_FRESH_SEEDS").is_some())
-                    .map(|_| u64::from(rand::random::<u32>()) + fixed),
-            )
-            .collect(),
+/// Tells whether one seed is run alone: then every run tells what it does.
+fn is_replay() -> bool {
+    std::env::var_os("DRCTL_SEED").is_some()
+}
+
+/// Runs a test with seeds: the one of `DRCTL_SEED`, else the fixed ones and so many fresh ones, or as many as
+/// `DRCTL_FRESH_SEEDS` says.
+fn with_seeds(test: &str, fixed: u64, fresh: u64, mut run: impl FnMut(u64)) {
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is a number")))
+    };
+    let seeds: Vec<u64> = match number("DRCTL_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let fresh = 0..number("DRCTL_FRESH_SEEDS").unwrap_or(fresh);
+            let fresh = fresh.map(|_| u64::from(rand::random::<u32>()) + fixed);
+            TELLING.into_iter().chain(0..fixed).chain(fresh).collect()
+        }
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {

@@ -181,6 +181,7 @@ pub(crate) fn add(design: &mut Design, number: usize, random: &mut SmallRng) {
     part.uses = some_uses(&design.0, random);
     part.size = random.random_range(1..4);
     part.team = random.random_bool(0.3).then_some(1);
+    part.protected = random.random_bool(0.04);
     if let Some(before) = design.0.choose_mut(random)
         && random.random_bool(0.2)
     {
@@ -209,7 +210,7 @@ pub(crate) fn change(design: &mut Design, fresh: &mut usize, random: &mut SmallR
         let at = random.random_range(0..design.0.len());
         let (before, rest) = design.0.split_at_mut(at);
         let part = &mut rest[0];
-        match random.random_range(0..6) {
+        match random.random_range(0..7) {
             0 => part.size += 1,
             1 => part.shape += 1,
             2 => part.team = if part.team.is_none() { Some(1) } else { None },
@@ -221,6 +222,7 @@ pub(crate) fn change(design: &mut Design, fresh: &mut usize, random: &mut SmallR
                     part.parent = Some(parent.clone());
                 }
             }
+            5 => part.protected = random.random_bool(0.3),
             _ => {
                 let address = part.address.clone();
                 design.remove(&address);

@@ -11,33 +11,39 @@ use std::time::Duration;
 use drctl::address::Address;
 use drctl::aws::transport::Transport;
 use drctl::aws::{Aws, Connection, tags};
-use drctl::changes::ChangeSet;
+use drctl::changes::{self, ChangeSet};
 use drctl::engine::event::Events;
 use drctl::engine::executor::{Execution, RunReport};
+use drctl::engine::operations::operations;
+use drctl::engine::recover;
 use drctl::engine::run::{self, End, Goal, RunError};
 use drctl::engine::scheduler::Limits;
+use drctl::engine::shutdown::Shutdown;
 use drctl::error::Failure;
 use drctl::reference::resolve;
 use drctl::resources::Surroundings;
 use drctl::state::memory::Memory;
-use drctl::state::{self, Deployment, Entry, Hold, Holder, Medium, Records, StateError, Status, Store};
+use drctl::state::{self, Deployment, Entry, Hold, Holder, Medium, Record, Records, StateError, Status, Store};
 use drctl::topology::Topology;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::cloud::{self, Cloud};
+use super::cloud::{self, Cloud, Deed};
+use super::is_replay;
 use super::kinds::kinds;
 
 /// The suffix of every simulated deployment.
 pub(crate) const SUFFIX: &str = "sim";
 
 /// What a run is asked to do.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Command<'a> {
     /// Make it be so.
     Up(&'a Topology),
     /// Remove everything.
     Down,
+    /// Make the state anew from what AWS has, as `state rebuild` does.
+    Rebuild(&'a Topology),
 }
 
 /// How a run ended.
@@ -48,6 +54,8 @@ pub(crate) enum Ended {
     Nothing,
     /// The state could not be opened.
     Closed(StateError),
+    /// The state was made anew.
+    Rebuilt(Result<(), RunError>),
     /// The run came to its end.
     Run {
         /// What the engine says.
@@ -67,6 +75,7 @@ impl fmt::Debug for Ended {
             Self::Crashed => f.write_str("the process died"),
             Self::Nothing => f.write_str("there was no deployment"),
             Self::Closed(error) => write!(f, "the state could not be opened: {error}"),
+            Self::Rebuilt(result) => write!(f, "the state was made anew: {result:?}"),
             Self::Run { result, kept, unrecorded, elapsed } => {
                 match result.as_ref() {
                     Err(error) => write!(f, "{error:?}")?,
@@ -97,6 +106,7 @@ impl Ended {
             Self::Run { result, kept, .. } => {
                 kept.is_ok() && result.as_ref().as_ref().is_ok_and(|end| end.report.is_complete())
             }
+            Self::Rebuilt(result) => result.is_ok(),
             Self::Crashed | Self::Closed(_) => false,
         }
     }
@@ -160,6 +170,10 @@ impl World {
         limits: &Limits,
         permit: impl FnOnce(&ChangeSet) -> Result<(), Failure>,
     ) -> Ended {
+        let is_told = is_replay();
+        if is_told {
+            println!("{}", self.cloud.story(command));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without input and output needs nothing");
         let (mut cloud, disk) = (std::mem::replace(&mut self.cloud, Cloud::new(0, Memory::new())), self.disk.clone());
@@ -178,8 +192,49 @@ impl World {
         drop(runtime);
         self.cloud = cloud::take();
         self.disk.restart();
+        if is_told {
+            println!("{ended:?}\n");
+        }
         assert_eq!(self.cloud.violations, Vec::<String>::new(), "the engine did what it may never do");
+        self.check_run(&ended);
         ended
+    }
+
+    /// Checks what holds after every run, however it ended.
+    fn check_run(&self, ended: &Ended) {
+        let Ended::Run { result, unrecorded, .. } = ended else { return };
+        if let Some(at) = self.cloud.interrupted {
+            let late = self.cloud.begin.saturating_sub(at);
+            assert!(late <= Duration::from_secs(6), "invariant 9: out {late:?} after the signal");
+        }
+        let Ok(end) = result.as_ref() else { return };
+        let report = &end.report;
+        let all = report.succeeded.len() + report.failed.len() + report.skipped.len() + report.not_started.len();
+        let operations = operations(&end.set).len();
+        assert_eq!(all + report.stopped.len() + report.deferred.len(), operations, "every operation is accounted for");
+        let failed = report.failed.iter().map(|(operation, _)| operation);
+        let causes: BTreeSet<_> =
+            failed.chain(report.deferred.iter().map(|(operation, ..)| operation)).map(|one| &one.address).collect();
+        for (operation, because) in &report.skipped {
+            assert!(causes.contains(because), "invariant 8: {operation} was skipped because of {because}");
+        }
+        if self.cloud.interrupted.is_none() && !self.cloud.disk_failed && !report.faulty {
+            let left: Vec<_> = report.not_started.iter().chain(&report.stopped).collect();
+            assert!(left.is_empty(), "invariant 8: nothing kept these from being done: {left:?}");
+        }
+
+        let records = self.records();
+        let told: BTreeSet<&str> = unrecorded.iter().filter_map(|(_, entry)| entry.outputs()?["id"].as_str()).collect();
+        for (id, object) in self.cloud.live() {
+            let Some(address) = &object.address else { continue };
+            let Some(record) = records.get(address) else { panic!("invariant 4: {address}, {id}, is forgotten") };
+            // An id that nobody ever heard of is found again by the intent.
+            let is_known = record.outputs["id"] == id.as_str() || told.contains(id.as_str());
+            assert!(
+                is_known || !record.is_identified(),
+                "invariant 3: {id} of {address} is neither on record nor told"
+            );
+        }
     }
 
     /// What is on record.
@@ -236,6 +291,35 @@ impl World {
         }
     }
 
+    /// Checks what a `down` has left: nothing but what was protected on record before, and what that needs.
+    #[track_caller]
+    pub(crate) fn check_down(&self, before: &Records) {
+        // What was never made protects nothing.
+        let exists = |address: &Address, record: &Record| record.is_identified() || !self.ids(address).is_empty();
+        let protected = before.iter().filter(|(address, record)| record.is_protected() && exists(address, record));
+        let mut open: Vec<&Address> = protected.map(|(address, _)| address).collect();
+        let mut kept = BTreeSet::new();
+        while let Some(address) = open.pop() {
+            if kept.insert(address) {
+                open.extend(before[address].all_references().filter(|reference| before.contains_key(*reference)));
+            }
+        }
+        if kept.is_empty() {
+            return self.check_empty();
+        }
+        let records = self.records();
+        let left: BTreeSet<&Address> = self.cloud.live().filter_map(|(_, object)| object.address.as_ref()).collect();
+        assert!(left.is_subset(&kept), "left behind: {:?}", left.difference(&kept));
+        assert!(left.iter().all(|address| records.contains_key(*address)), "invariant 4: what is left is on record");
+        let deleted = self.cloud.deeds.iter().filter_map(|deed| match deed {
+            Deed::Deleted(address) => Some(address),
+            Deed::Made(_) => None,
+        });
+        for address in deleted {
+            assert!(!kept.contains(address), "{address} is protected, or what is protected needs it");
+        }
+    }
+
     /// Checks that nothing of the deployment is left, its state included.
     #[track_caller]
     pub(crate) fn check_empty(&self) {
@@ -257,12 +341,13 @@ impl World {
         assert!(again.is_success());
     }
 
-    /// Runs `down` undisturbed and checks that nothing is left.
+    /// Runs `down` undisturbed and checks that nothing is left but what is protected.
     #[track_caller]
     pub(crate) fn finish_down(&mut self) {
+        let before = self.records();
         let ended = self.down();
         assert!(ended.is_success(), "invariant 10: down ends in success: {ended:?}");
-        self.check_empty();
+        self.check_down(&before);
     }
 }
 
@@ -275,6 +360,17 @@ async fn process(
     let begin = Instant::now();
     let medium: Arc<dyn Medium> = Arc::new(Disk { memory: disk.clone() });
     let holder = Holder::current("simulation");
+    let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
+    let surroundings = Surroundings {
+        aws: aws(),
+        suffix: SUFFIX.to_owned(),
+        account: "123456789012".to_owned(),
+        stop: shutdown.token(),
+        assets: Arc::default(),
+    };
+    if let Command::Rebuild(topology) = command {
+        return Ended::Rebuilt(rebuild(topology, medium, &holder, &surroundings, &shutdown).await);
+    }
     let mut opened = Store::open(medium.clone(), SUFFIX, &holder, Duration::ZERO).await;
     if matches!((&opened, command), (Err(StateError::NotFound { .. }), Command::Up(_))) {
         let deployment = Deployment { suffix: SUFFIX.to_owned(), ..Deployment::default() };
@@ -285,16 +381,13 @@ async fn process(
         Err(StateError::NotFound { .. }) => return Ended::Nothing,
         Err(error) => return Ended::Closed(error),
     };
-    let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
+    cloud::cloud(|cloud| {
+        let status = |(address, record): (Address, Arc<Record>)| (address.to_string(), record.status.word().to_owned());
+        cloud.on_record = store.records().into_iter().map(status).collect();
+    });
     let execution = Arc::new(Execution {
         kinds: kinds(),
-        surroundings: Surroundings {
-            aws: aws(),
-            suffix: SUFFIX.to_owned(),
-            account: "123456789012".to_owned(),
-            stop: shutdown.token(),
-            assets: Arc::default(),
-        },
+        surroundings,
         store: store.clone(),
         events: Events::unheard(),
         shutdown,
@@ -312,9 +405,27 @@ async fn process(
             let trace = !result.as_ref().is_ok_and(|end| end.report.is_complete());
             (result, trace)
         }
+        Command::Rebuild(_) => unreachable!("a rebuild opens no state"),
     };
     let kept = run::close(&store, trace).await;
     Ended::Run { result: Box::new(result), kept, unrecorded: store.unrecorded(), elapsed: begin.elapsed() }
+}
+
+/// What the command `state rebuild` does.
+async fn rebuild(
+    topology: &Topology,
+    medium: Arc<dyn Medium>,
+    holder: &Holder,
+    surroundings: &Surroundings,
+    shutdown: &Shutdown,
+) -> Result<(), RunError> {
+    let (kinds, unknown) = (kinds(), Records::new());
+    let looked = run::look(&kinds, surroundings, &Events::unheard(), shutdown, &unknown, Some(topology)).await?;
+    let set = changes::build(topology, &unknown, &looked, SUFFIX, &kinds).map_err(RunError::Taken)?;
+    let deployment = Deployment { suffix: SUFFIX.to_owned(), ..Deployment::default() };
+    let store = Store::rebuild(medium, deployment, holder, Duration::ZERO).await?;
+    recover::put_on_record(&store, &set).await?;
+    Ok(store.close().await?)
 }
 
 /// What the command `up` does, with a permission instead of a question.
@@ -353,7 +464,15 @@ fn aws() -> Aws {
     AWS.get_or_init(|| std::thread::spawn(make).join().expect("clients can be made")).clone()
 }
 
-/// A disk whose clock is the virtual one.
+/// Lets the cloud know of a write that failed, after which nothing may begin.
+fn noted(written: io::Result<()>) -> io::Result<()> {
+    if written.is_err() {
+        cloud::cloud(|cloud| cloud.disk_failed = true);
+    }
+    written
+}
+
+/// A disk whose clock is the virtual one, and whose journal the cloud reads along.
 struct Disk {
     memory: Memory,
 }
@@ -368,15 +487,18 @@ impl Medium for Disk {
     }
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.memory.append(name, bytes)
+        noted(self.memory.append(name, bytes))?;
+        let text = std::str::from_utf8(bytes).expect("the journal is text");
+        cloud::cloud(|cloud| text.lines().for_each(|line| cloud.record(line)));
+        Ok(())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.memory.replace(name, bytes)
+        noted(self.memory.replace(name, bytes))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.memory.remove(name)
+        noted(self.memory.remove(name))
     }
 
     fn lock(&self, suffix: &str, holder: &Holder) -> Result<Box<dyn Hold>, StateError> {
