@@ -151,17 +151,15 @@ fn secret_name(id: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::time::advance;
 
-    use super::super::{Clock, Dice};
     use super::*;
+    use crate::scenarios::tests::given;
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_free_when_its_window_has_passed_and_others_always_are() {
         for window in &WINDOWS {
-            let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(7)) };
+            let given = given(7);
             let windows = DeletionWindows::new(&given);
             assert!(!windows.is_open(window, "a"));
             windows.open(window, "a");

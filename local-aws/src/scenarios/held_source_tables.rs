@@ -70,16 +70,14 @@ fn table(call: &Call<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::time::advance;
 
-    use super::super::{Clock, Dice};
     use super::*;
+    use crate::scenarios::tests::given;
 
     #[tokio::test(start_paused = true)]
     async fn a_source_is_held_for_a_day() {
-        let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(7)) };
+        let given = given(7);
         let tables = HeldSourceTables::new(&given);
         assert!(!tables.is_held("us-east-1/payments"));
         tables.ends.set("us-east-1/payments", given.clock.now() + HOLD);

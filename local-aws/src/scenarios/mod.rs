@@ -119,6 +119,18 @@ pub(crate) struct Given {
     pub(crate) credentials_last: Option<u64>,
 }
 
+impl Given {
+    /// What these settings say.
+    fn of(settings: &Settings) -> Self {
+        Self {
+            clock: Clock::new(settings.time_scale),
+            dice: Arc::new(Dice::new(settings.seed)),
+            limit: settings.limit.clone(),
+            credentials_last: settings.credentials_last,
+        }
+    }
+}
+
 /// Every scenario there is, outermost first.
 fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
     vec![
@@ -178,9 +190,7 @@ impl Scenarios {
 
     /// The names of all scenarios.
     pub(crate) fn names() -> Vec<&'static str> {
-        let (clock, dice) = (Clock::new(1.0), Arc::new(Dice::new(0)));
-        let given = Given { clock, dice, limit: None, credentials_last: None };
-        make(&given).iter().map(|scenario| scenario.name()).collect()
+        make(&Given::of(&Settings::default())).iter().map(|scenario| scenario.name()).collect()
     }
 
     /// Lets a call pass the scenarios; `send` is what happens behind them. Also returns the name of the scenario that refused the
@@ -227,12 +237,6 @@ impl On {
         if let Some(name) = settings.names.iter().find(|name| !is_known(name)) {
             return Err(UnknownScenario { name: name.clone(), known });
         }
-        let given = Given {
-            clock: Clock::new(settings.time_scale),
-            dice: Arc::new(Dice::new(settings.seed)),
-            limit: settings.limit.clone(),
-            credentials_last: settings.credentials_last,
-        };
         let is_on = |scenario: &dyn Scenario| {
             let is_meant = |name: &String| match name.as_str() {
                 ALL => scenario.is_one_of_all(),
@@ -240,7 +244,7 @@ impl On {
             };
             settings.names.iter().any(is_meant)
         };
-        let scenarios = make(&given).into_iter().filter(|scenario| is_on(scenario.as_ref())).collect();
+        let scenarios = make(&Given::of(&settings)).into_iter().filter(|scenario| is_on(scenario.as_ref())).collect();
         Ok(Self { settings, scenarios })
     }
 }
@@ -297,13 +301,14 @@ mod tests {
         }
     }
 
-    pub(super) fn given() -> Given {
-        Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(1)), limit: None }
+    /// What a scenario is made from when time is not scaled.
+    pub(super) fn given(seed: u64) -> Given {
+        Given::of(&Settings { seed, time_scale: 1.0, ..Settings::default() })
     }
 
     /// A scenario of this name that has just been switched on.
     pub(super) fn scenario(name: &str) -> Box<dyn Scenario> {
-        make(&given()).into_iter().find(|scenario| scenario.name() == name).expect("it is in the list")
+        make(&given(1)).into_iter().find(|scenario| scenario.name() == name).expect("it is in the list")
     }
 
     /// Tests must be able to tell what the emulator refused from what a scenario did.
@@ -329,8 +334,6 @@ mod tests {
     #[test]
     fn the_table_in_the_readme_names_every_scenario() {
         let readme = include_str!("../../README.md");
-        let section = readme.split("## Scenarios").nth(1).expect("the section of the table");
-        let section = section.split("\n## ").next().expect("a split has a first part");
         let section = readme.split("\n## ").find(|section| section.starts_with("Scenarios"));
         let section = section.expect("the section of the table");
         let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));

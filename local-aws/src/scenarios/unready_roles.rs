@@ -192,13 +192,11 @@ fn roles_in(request: &Request) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::http::{HeaderMap, Method};
     use serde_json::json;
 
-    use super::super::{Clock, Dice};
     use super::*;
+    use crate::scenarios::tests::given;
 
     fn request(body: &str) -> Request {
         Request::new(Method::POST, "/".parse().unwrap(), HeaderMap::new(), body.to_owned().into())
@@ -215,7 +213,7 @@ mod tests {
     }
 
     fn scenario() -> UnreadyRoles {
-        UnreadyRoles::new(&Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(1)) })
+        UnreadyRoles::new(&given(1))
     }
 
     #[tokio::test(start_paused = true)]

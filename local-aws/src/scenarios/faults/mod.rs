@@ -172,6 +172,6 @@ mod tests {
             assert!(before.is_empty() && after.is_empty(), "{name}");
         }
         let data_plane = Caller::new("execute-api", "GET", "/prod/health", &[], "");
-        assert!(super::super::make(&given()).iter().take(6).all(|fault| !fault.concerns(&data_plane.operation)));
+        assert!(super::super::make(&given(1)).iter().take(6).all(|fault| !fault.concerns(&data_plane.operation)));
     }
 }

@@ -75,19 +75,13 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::time::advance;
 
-    use super::super::super::{Clock, Dice};
     use super::super::interface::Owner;
     use super::*;
+    use crate::scenarios::tests::given;
 
     const EAST: &str = "us-east-1";
-
-    fn given() -> Given {
-        Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(7)) }
-    }
 
     fn function() -> Interface {
         let interface = Interface::new(Owner::Function, "pay", "subnet-1", "vpc-1", &["sg-1".to_owned()]);
@@ -96,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_interface_stays_for_a_while_after_its_function() {
-        let (mut ledger, given) = (Ledger::default(), given());
+        let (mut ledger, given) = (Ledger::default(), given(7));
         ledger.note(EAST, vec![function()], &given);
         advance(Duration::from_secs(24 * 3600)).await;
         ledger.note(EAST, vec![function()], &given);
@@ -114,7 +108,7 @@ mod tests {
     /// Invariant 2.
     #[tokio::test(start_paused = true)]
     async fn without_its_role_an_interface_stays_for_good() {
-        let (mut ledger, given) = (Ledger::default(), given());
+        let (mut ledger, given) = (Ledger::default(), given(7));
         ledger.note(EAST, vec![function()], &given);
         ledger.note(EAST, Vec::new(), &given);
         ledger.strand("health");

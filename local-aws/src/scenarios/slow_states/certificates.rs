@@ -193,17 +193,15 @@ async fn zone_has(call: &Call<'_>, record: &str) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::http::{HeaderMap, Method};
     use serde_json::json;
 
-    use super::super::super::{Clock, Dice};
     use super::*;
+    use crate::scenarios::tests::given;
 
     #[tokio::test(start_paused = true)]
     async fn a_certificate_is_issued_only_after_its_record_is_in_dns() {
-        let given = Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(1)) };
+        let given = given(1);
         let all = Certificates::default();
         all.request(&given, "us-east-1", "arn");
         let look = || {

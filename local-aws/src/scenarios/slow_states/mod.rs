@@ -198,17 +198,16 @@ impl Scenario for SlowStates {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use axum::http::{HeaderMap, Method};
     use serde_json::{Value, json};
 
-    use super::super::{Clock, Dice};
     use super::*;
+    use crate::scenarios::tests::given;
 
     fn scenario() -> SlowStates {
-        SlowStates::new(&Given { clock: Clock::new(1.0), dice: Arc::new(Dice::new(1)) })
+        SlowStates::new(&given(1))
     }
 
     fn operation(name: &str) -> Operation {
