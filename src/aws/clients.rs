@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -51,12 +52,15 @@ impl Aws {
                     .with_max_backoff(Duration::from_secs(20)),
             )
             .timeout_config(
+                // Both count within the connection. A limit on the whole attempt would count the turn at the rate limits as well,
+                // which is half a minute and more where AWS allows two requests a minute.
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(5))
-                    // Begins when a request is sent; the transport may hold one back for longer.
                     .read_timeout(Duration::from_secs(60))
                     .build(),
-            );
+            )
+            // For the same reason: a request that waits for its turn uploads nothing.
+            .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build());
         if let Some(profile) = &connection.profile {
             loader = loader.profile_name(profile);
         }

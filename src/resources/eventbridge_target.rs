@@ -74,6 +74,8 @@ impl Kind for Target {
         retries: &[
             Retry::seconds("events:PutTargets", "ConcurrentModificationException", "", 120),
             Retry::seconds("events:PutTargets", "ResourceNotFoundException", "", 120),
+            // A role made a moment ago.
+            Retry::seconds("events:PutTargets", "ValidationException", "cannot be assumed by principal", 120),
             Retry::seconds("events:RemoveTargets", "ConcurrentModificationException", "", 120),
         ],
     };

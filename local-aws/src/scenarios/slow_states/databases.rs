@@ -46,7 +46,7 @@ pub(super) fn concerns(operation: &Operation) -> bool {
 }
 
 impl Databases {
-    pub(super) fn learn(&self, underway: &Underway, operation: &Operation, request: &Request) {
+    pub(super) fn learn(&self, underway: &Underway, operation: &Operation, request: &Request, answer: &Tree) {
         let text = |name: &str| parameter(request, name).unwrap_or_default();
         let region = operation.region.as_str();
         if table::is("rds:CreateDBCluster", operation) {
@@ -59,6 +59,11 @@ impl Databases {
             instances.push(text("DBInstanceIdentifier"));
             self.instances.set(key, instances);
         } else if table::is("rds:RemoveFromGlobalCluster", operation) {
+            // The writer leaves last, and has no need of a promotion.
+            const REST: &str = "RemoveFromGlobalClusterResult/GlobalCluster/GlobalClusterMembers/GlobalClusterMember";
+            if answer.part(REST).is_none() {
+                return;
+            }
             let member = text("DbClusterIdentifier");
             let home = member.split(':').nth(3).unwrap_or(region);
             underway.begin(&CLUSTER, home, &member, &PROMOTION, None);

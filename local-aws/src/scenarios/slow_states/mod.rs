@@ -85,7 +85,7 @@ impl SlowStates {
                 self.underway.begin(object, &region, &id, start, ghost);
             }
         }
-        self.databases.learn(&self.underway, operation, request);
+        self.databases.learn(&self.underway, operation, request, answer);
         replicas::learn(&self.underway, operation, request);
     }
 
@@ -127,13 +127,10 @@ impl SlowStates {
                 changed = true;
             }
         });
-        if operation.is_mutating() {
-            // An answer to a change tells of one object only.
-        } else {
-            for ghost in &ghosts {
-                tree.add(view.path, ghost);
-                changed = true;
-            }
+        // An answer to a change tells of one object only.
+        for ghost in ghosts.iter().filter(|_| !operation.is_mutating()) {
+            tree.add(view.path, ghost);
+            changed = true;
         }
         if changed {
             tree.write(&mut answer);
@@ -361,7 +358,13 @@ mod tests {
     async fn a_cluster_leaves_its_global_cluster_through_promotion() {
         let slow = scenario();
         let body = "GlobalClusterIdentifier=g&DbClusterIdentifier=arn:aws:rds:us-east-2:0:cluster:c2";
-        pass(&slow, "rds:RemoveFromGlobalCluster", body, 200, "<R/>");
+        let rest = |members: &str| {
+            format!(
+                "<R><RemoveFromGlobalClusterResult><GlobalCluster><GlobalClusterMembers>{members}</GlobalClusterMembers>\
+                 </GlobalCluster></RemoveFromGlobalClusterResult></R>"
+            )
+        };
+        pass(&slow, "rds:RemoveFromGlobalCluster", body, 200, &rest("<GlobalClusterMember/>"));
         let empty = "<R><DescribeGlobalClustersResult><GlobalClusters><GlobalClusterMember>\
                      <GlobalClusterIdentifier>g</GlobalClusterIdentifier><GlobalClusterMembers/>\
                      </GlobalClusterMember></GlobalClusters></DescribeGlobalClustersResult></R>";
@@ -379,6 +382,10 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(text(&look(), path), None);
         assert!(slow.objection(&east, &deletion).is_none());
+
+        let last = "GlobalClusterIdentifier=g&DbClusterIdentifier=arn:aws:rds:us-east-1:0:cluster:c1";
+        pass(&slow, "rds:RemoveFromGlobalCluster", last, 200, &rest(""));
+        assert_eq!(refused(&slow, "rds:DeleteDBCluster", "DBClusterIdentifier=c1"), None);
     }
 
     #[test]
