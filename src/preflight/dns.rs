@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_zone_that_nobody_would_delegate_is_refused_before_it_is_made() {
         let error = expect("dr.example.com", None, None).unwrap_err();
-        assert!(error.to_string().contains("routing.parent_zone"), "{error}");
+        assert!(error.to_string().contains("routing.hosted_zone"), "{error}");
     }
 
     #[test]
