@@ -265,7 +265,7 @@ impl Life {
                 world.cloud.refused = refused.map(|part| part.address.clone()).collect();
             }
             7 => {
-                let named = self.design.0.iter().filter(|part| part.address.kind() == "sim_named").next_back();
+                let named = self.design.0.iter().rfind(|part| part.address.kind() == "sim_named");
                 let Some(part) = named else { return false };
                 world.cloud.objects.insert("theirs".to_owned(), theirs(&part.address));
             }

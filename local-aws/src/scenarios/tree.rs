@@ -196,7 +196,7 @@ mod tests {
             tree.add("set", &part.unwrap());
             let mut count = 0;
             tree.each("set", &mut |_| count += 1);
-            assert_eq!(count, 2);
+            assert_eq!(count, 3);
         }
     }
 

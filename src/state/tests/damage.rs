@@ -365,7 +365,7 @@ proptest! {
             let mut files: Vec<_> = names.iter().map(|name| (name.clone(), remote.shelf.bytes(name))).collect();
             let target = target.index(files.len());
             harm.strike(&mut files, target);
-            let is_last = names.iter().filter(|name| name.contains(".journal.")).next_back() == Some(&names[target]);
+            let is_last = names.iter().rfind(|name| name.contains(".journal.")) == Some(&names[target]);
             for (name, bytes) in files {
                 remote.shelf.set(&name, bytes);
             }
