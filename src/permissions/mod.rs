@@ -23,6 +23,8 @@ pub const OWN: Permissions = Permissions {
     read: &[
         "ec2:DescribeAvailabilityZones",
         "rds:DescribeDBEngineVersions",
+        "route53:GetHostedZone",
+        "route53:ListHostedZonesByName",
         "sts:GetCallerIdentity",
         "tag:GetResources",
     ],

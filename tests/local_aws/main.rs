@@ -6,6 +6,7 @@ mod canary;
 mod credentials;
 mod functions;
 mod harness;
+mod real_aws;
 mod refusals;
 mod remote_state;
 mod rights;
