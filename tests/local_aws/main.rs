@@ -2,6 +2,7 @@
 //!
 //! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
 
+mod foreign;
 mod functions;
 mod harness;
 mod refusals;

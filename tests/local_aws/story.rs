@@ -58,7 +58,7 @@ for one in boto3.client("globalaccelerator", region_name="us-west-2").list_accel
 result = found
 "#;
 
-fn census(aws: &LocalAws, suffix: &str) -> Vec<String> {
+pub(crate) fn census(aws: &LocalAws, suffix: &str) -> Vec<String> {
     let found = aws.python(&format!("SUFFIX = {suffix:?}\nSUFFIX_MARK = '-' + SUFFIX\n{CENSUS}"));
     serde_json::from_value(found).expect("a list of texts")
 }

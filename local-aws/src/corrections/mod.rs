@@ -25,6 +25,7 @@ mod nat_gateway_addresses;
 pub(crate) mod network_interface_filters;
 mod route53_tag_lists;
 mod secret_replicas;
+mod security_group_filters;
 mod security_group_ports;
 mod table_replica_keys;
 mod tagged_accelerators;
@@ -185,6 +186,7 @@ impl Corrections {
             Box::new(network_interface_filters::NetworkInterfaceFilters),
             Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
+            Box::new(security_group_filters::SecurityGroupFilters),
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
             Box::new(tagged_accelerators::TaggedAccelerators),
