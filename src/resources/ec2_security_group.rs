@@ -181,10 +181,10 @@ async fn ours(task: &Task<'_>, spec: &SecurityGroupSpec, error: Error) -> Result
     Ok(object)
 }
 
-/// Adds to a refusal the groups whose rules name this one: each of them is enough to keep it (`sgr.delete.references`).
+/// Looks whose rules name a group (`sgr.delete.references`). Those of somebody else's groups stay, so that waiting is no use.
 async fn name_referrers(task: &Task<'_>, id: &str, error: Error) -> Result<Error> {
     let clients = task.clients();
-    let mut referrers = BTreeSet::new();
+    let (mut ours, mut foreign) = (BTreeSet::new(), BTreeSet::new());
     for name in ["ip-permission.group-id", "egress.ip-permission.group-id"] {
         let filter = ec2::filter(name, id);
         let found = task
@@ -192,15 +192,19 @@ async fn name_referrers(task: &Task<'_>, id: &str, error: Error) -> Result<Error
                 clients.ec2().describe_security_groups().filters(filter.clone()).send()
             })
             .await?;
-        let ids = found.security_groups().iter().filter_map(|group| group.group_id());
-        referrers.extend(ids.filter(|group| *group != id).map(str::to_owned));
-    }
-    Ok(match referrers.is_empty() {
-        true => error,
-        false => {
-            let referrers = referrers.into_iter().collect::<Vec<_>>().join(", ");
-            ec2::explain(error, &format!("rules of {referrers} name it"))
+        for group in found.security_groups().iter().filter(|group| group.group_id() != Some(id)) {
+            let referrers = if task.owns(&ec2::tags(group.tags())) { &mut ours } else { &mut foreign };
+            referrers.insert(group.group_id().unwrap_or_default().to_owned());
         }
+    }
+    let names = |groups: BTreeSet<String>| groups.into_iter().collect::<Vec<_>>().join(", ");
+    Ok(match (foreign.is_empty(), ours.is_empty()) {
+        (false, _) => Error::Blocked(format!(
+            "the security group {id} is named by rules of {}, which drctl did not make; delete these rules, then run this again",
+            names(foreign)
+        )),
+        (true, false) => ec2::explain(error, &format!("rules of {} name it", names(ours))),
+        (true, true) => error,
     })
 }
 

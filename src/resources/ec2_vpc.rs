@@ -130,7 +130,8 @@ impl Kind for Vpc {
     }
 }
 
-/// Removes the group that Global Accelerator leaves behind (`ga.eni-sg`), and adds to a refusal the groups that are somebody's own.
+/// Removes the group that Global Accelerator leaves behind (`ga.eni-sg`). Groups that are somebody's own stay, so that waiting for
+/// them is no use.
 async fn clear(task: &Task<'_>, id: &str, error: Error) -> Result<Error> {
     let clients = task.clients();
     let filter = ec2::filter("vpc-id", id);
@@ -149,12 +150,17 @@ async fn clear(task: &Task<'_>, id: &str, error: Error) -> Result<Error> {
                     _ => {}
                 }
             }
+            // One of ours that went a moment ago may still be listed.
+            _ if task.owns(&ec2::tags(group.tags())) => {}
             name => others.push(format!("{group_id} ({name})")),
         }
     }
     Ok(match others.is_empty() {
         true => error,
-        false => ec2::explain(error, &format!("security groups in it: {}", others.join(", "))),
+        false => Error::Blocked(format!(
+            "the VPC {id} holds the security groups {}, which drctl did not make; delete them, then run this again",
+            others.join(", ")
+        )),
     })
 }
 

@@ -73,6 +73,13 @@ result = [answer.status, json.loads(text) if text else None]
         run(Command::new(&self.program).arg("url").arg("--dir").arg(self.folder.path()).arg(public)).trim().to_owned()
     }
 
+    /// Switches scenarios on; `time_scale` seconds of AWS pass in one of ours.
+    pub(crate) fn play(&self, names: &[&str], time_scale: u32) {
+        let settings = serde_json::json!({ "names": names, "time_scale": time_scale });
+        let (status, answer) = self.http("PUT", &format!("{}/_local-aws/scenarios", self.url()), Some(&settings));
+        assert_eq!(status, 204, "the scenarios cannot be switched on: {answer}");
+    }
+
     /// Forgets the calls logged so far.
     pub(crate) fn forget_calls(&self) {
         self.http("DELETE", &format!("{}/_local-aws/calls", self.url()), None);

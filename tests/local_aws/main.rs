@@ -4,6 +4,7 @@
 
 mod canary;
 mod credentials;
+mod foreign;
 mod functions;
 mod harness;
 mod real_aws;

@@ -26,6 +26,7 @@ pub(crate) mod network_interface_filters;
 mod policy_simulation;
 mod route53_tag_lists;
 mod secret_replicas;
+mod security_group_filters;
 mod security_group_ports;
 mod table_replica_keys;
 mod tagged_accelerators;
@@ -187,6 +188,7 @@ impl Corrections {
             Box::new(policy_simulation::PolicySimulation),
             Box::new(route53_tag_lists::Route53TagLists),
             Box::new(secret_replicas::SecretReplicas),
+            Box::new(security_group_filters::SecurityGroupFilters),
             Box::new(security_group_ports::SecurityGroupPorts),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
             Box::new(tagged_accelerators::TaggedAccelerators),

@@ -1,0 +1,133 @@
+//! What other people and other events do to a deployment before its `down`.
+
+use serde_json::Value;
+
+use crate::harness::{LocalAws, Workspace};
+use crate::story::census;
+
+/// Puts things of somebody else's in the way: an interface into a subnet, a group whose rule names one of ours, a record into the
+/// zone.
+const INTRUDE: &str = r#"
+ec2 = boto3.client("ec2", region_name="us-east-1")
+def own(call, key, address):
+    found = call()[key]
+    return [one for one in found if {"Key": "drctl:address", "Value": address} in one.get("Tags", [])][0]
+subnet = own(ec2.describe_subnets, "Subnets", "us-east-1/ec2_subnet/private-b")
+group = own(ec2.describe_security_groups, "SecurityGroups", "us-east-1/ec2_security_group/functions")["GroupId"]
+interface = ec2.create_network_interface(SubnetId=subnet["SubnetId"], Description="their server")["NetworkInterface"]
+theirs = ec2.create_security_group(GroupName="theirs", Description="theirs", VpcId=subnet["VpcId"])["GroupId"]
+rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": group}]}
+ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[rule])
+route53 = boto3.client("route53", region_name="us-east-1")
+zone = [one for one in route53.list_hosted_zones()["HostedZones"] if one["Name"].startswith("dr-payments-dev.")][0]
+record = {"Name": "theirs." + zone["Name"], "Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"theirs"'}]}
+def change(action):
+    route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": record}]})
+change("CREATE")
+result = {"interface": interface["NetworkInterfaceId"], "group": theirs, "zone": zone["Id"], "record": record}
+"#;
+
+/// Tells whether all of it is still there.
+const STILL_THERE: &str = r#"
+ec2 = boto3.client("ec2", region_name="us-east-1")
+ec2.describe_network_interfaces(NetworkInterfaceIds=[THEIRS["interface"]])["NetworkInterfaces"][0]
+group = ec2.describe_security_groups(GroupIds=[THEIRS["group"]])["SecurityGroups"][0]
+records = boto3.client("route53", region_name="us-east-1").list_resource_record_sets(HostedZoneId=THEIRS["zone"])["ResourceRecordSets"]
+result = len(group["IpPermissions"]) == 1 and THEIRS["record"]["Name"] in [one["Name"] for one in records]
+"#;
+
+/// Takes it away.
+const LEAVE: &str = r#"
+ec2 = boto3.client("ec2", region_name="us-east-1")
+ec2.delete_network_interface(NetworkInterfaceId=THEIRS["interface"])
+ec2.delete_security_group(GroupId=THEIRS["group"])
+change = {"Action": "DELETE", "ResourceRecordSet": THEIRS["record"]}
+boto3.client("route53", region_name="us-east-1").change_resource_record_sets(HostedZoneId=THEIRS["zone"], ChangeBatch={"Changes": [change]})
+result = None
+"#;
+
+/// The addresses on record.
+fn on_record(workspace: &Workspace<'_>) -> Vec<String> {
+    let list = workspace.drctl(&["state", "list", "--suffix", "dev"]).expect(0);
+    list.stdout
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.contains('/')))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// R1 and R3: interfaces of functions are waited for; what somebody else put in the way is named and left alone, everything else
+/// goes, and when it is out of the way the next `down` ends the work.
+#[test]
+fn what_is_somebody_elses_is_named_and_left_alone() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    aws.play(&["dependency-violations", "lingering-interfaces"], 600);
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    let theirs = aws.python(INTRUDE);
+    let with = |code: &str| aws.python(&format!("THEIRS = json.loads({:?})\n{code}", theirs.to_string()));
+    let text = |name: &str| theirs[name].as_str().expect("it has an id");
+
+    let down = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(5);
+    down.shows(&[text("interface"), text("group"), "theirs.dr-payments-dev.example.com", "which drctl did not make"]);
+    assert_eq!(with(STILL_THERE), Value::Bool(true));
+    // What stays is what somebody else holds, what that needs, the roles that are to go after it, and the key that they name.
+    let left = on_record(&workspace);
+    assert!(left.contains(&"us-east-1/ec2_subnet/private-b".to_owned()), "{left:?}");
+    assert!(
+        left.iter().all(|address| {
+            ["us-east-1/ec2_", "global/iam_role/", "global/route53_zone/", "us-east-1/kms_key/"]
+                .iter()
+                .any(|start| address.starts_with(start))
+        }),
+        "{left:?}"
+    );
+
+    with(LEAVE);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// Lets the secondary region take over, as an operator would in the console.
+const FAIL_OVER: &str = r#"
+rds = boto3.client("rds", region_name="us-east-2")
+members = rds.describe_global_clusters(GlobalClusterIdentifier="dr-payments-dev")["GlobalClusters"][0]["GlobalClusterMembers"]
+target = [one["DBClusterArn"] for one in members if not one["IsWriter"]][0]
+rds.failover_global_cluster(GlobalClusterIdentifier="dr-payments-dev", TargetDbClusterIdentifier=target, AllowDataLoss=True)
+members = rds.describe_global_clusters(GlobalClusterIdentifier="dr-payments-dev")["GlobalClusters"][0]["GlobalClusterMembers"]
+result = [one["DBClusterArn"].split(":")[3] for one in members if one["IsWriter"]]
+"#;
+
+/// R2, R5, R7 and R21: after a failover nothing is to be changed, and one `down` takes everything apart in the order that the new
+/// roles demand, whatever comes back or stays a while.
+#[test]
+fn a_deployment_that_failed_over_has_no_changes_and_goes_without_a_trace() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    aws.play(&["deletion-windows", "dependency-violations", "recovery-points", "returning-log-groups"], 600);
+    for _ in 0..2 {
+        workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+        assert_eq!(aws.python(FAIL_OVER), serde_json::json!(["us-east-2"]));
+        workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
+        workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+        assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+    }
+}
+
+/// R6: DynamoDB holds the table for a day. Everything else goes, and the `down` of the next day ends the work.
+#[test]
+fn a_table_that_aws_holds_back_is_deleted_a_day_later() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    // A day that does not end while the test runs, and then one that is over at once.
+    aws.play(&["held-source-tables"], 1);
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    workspace
+        .drctl(&["down", "--suffix", "dev", "--yes"])
+        .expect(5)
+        .shows(&["us-east-1/dynamodb_table/payments: not before"]);
+    assert_eq!(on_record(&workspace), ["us-east-1/dynamodb_table/payments", "us-east-1/kms_key/main"]);
+    aws.play(&[], 1);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
