@@ -68,7 +68,7 @@ struct Cost {
 /// Runs a program to its end.
 fn measure(command: &mut Command) -> Cost {
     let begin = Instant::now();
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be run");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be run");
     let used = child.wait4().expect("the program can be waited for");
     assert!(used.status.success(), "{command:?} failed: {}", used.status);
     let rusage = used.rusage;
