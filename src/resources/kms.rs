@@ -35,6 +35,11 @@ pub(super) fn is_pending_deletion(key: &KeyMetadata) -> bool {
     matches!(key.key_state(), Some(KeyState::PendingDeletion | KeyState::PendingReplicaDeletion))
 }
 
+/// Tells whether a key can be used. A replica that is still being made may call itself enabled (`kms.mrk.wait`).
+pub(super) fn is_enabled(key: &KeyMetadata) -> bool {
+    key.enabled() && key.key_state() != Some(&KeyState::Creating)
+}
+
 /// The policy of a key.
 pub(super) async fn policy(context: &Context, key: &str) -> Result<Policy> {
     let clients = context.clients();
@@ -125,6 +130,10 @@ pub(super) async fn describe_as(task: &Task<'_>, key: &str, description: &str) -
 
 /// Makes a disabled key usable again.
 pub(super) async fn enable(task: &Task<'_>, key: &str) -> Result<()> {
+    // What is still being made becomes enabled by itself, and refuses to be told so.
+    if metadata(task, key).await?.is_some_and(|key| key.key_state() == Some(&KeyState::Creating)) {
+        return wait_enabled(task, key).await;
+    }
     let clients = task.clients();
     task.call("kms:EnableKey", || clients.kms().enable_key().key_id(key).send()).await?;
     Ok(())

@@ -53,6 +53,7 @@ impl Kind for Alias {
         },
         retries: &[
             Retry::seconds("kms:CreateAlias", "NotFoundException", "", 600),
+            Retry::seconds("kms:CreateAlias", "KMSInvalidStateException", "creating", 600),
             Retry::seconds("kms:UpdateAlias", "NotFoundException", "", 120),
         ],
     };

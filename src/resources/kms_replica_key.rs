@@ -127,7 +127,7 @@ async fn observe(context: &Context, wanted: &Wanted<ReplicaKey>) -> Result<Optio
     match kms::describe(context, id).await? {
         Some(key) => {
             let arn = key.arn().unwrap_or_default();
-            object(context, &wanted.spec, id, arn, key.enabled(), key.description()).await.map(Some)
+            object(context, &wanted.spec, id, arn, kms::is_enabled(&key), key.description()).await.map(Some)
         }
         None => Ok(None),
     }
@@ -181,7 +181,7 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
     let key = kms::created("kms:ReplicateKey", replicated.replica_key_metadata)?;
     let outputs = ReplicaKeyOutputs { id: key.key_id().into(), arn: key.arn().unwrap_or_default().into() };
     task.identified(&outputs).await?;
-    if !key.enabled() {
+    if !kms::is_enabled(&key) {
         kms::wait_enabled(task, key.key_id()).await?;
     }
     Ok(Object { spec: ReplicaKeySpec { enabled: true, ..spec.clone() }, outputs, tags: task.tags.clone() })
@@ -201,7 +201,7 @@ async fn restore(task: &Task<'_>, spec: &ReplicaKeySpec, refusal: Error) -> Resu
         task.call("kms:CancelKeyDeletion", || clients.kms().cancel_key_deletion().key_id(id).send()).await?;
     }
     // A key whose deletion was cancelled is disabled.
-    let enabled = key.enabled() && !kms::is_pending_deletion(&key);
+    let enabled = kms::is_enabled(&key) && !kms::is_pending_deletion(&key);
     object(task, spec, id, arn, enabled, key.description()).await
 }
 
