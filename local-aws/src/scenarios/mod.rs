@@ -15,6 +15,7 @@
 mod clock;
 mod dice;
 mod durations;
+mod eventual_reads;
 mod refusal;
 mod slow_states;
 mod tree;
@@ -96,7 +97,11 @@ pub(crate) struct Given {
 
 /// Every scenario there is, outermost first.
 fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
-    vec![Box::new(unready_roles::UnreadyRoles::new(given)), Box::new(slow_states::SlowStates::new(given))]
+    vec![
+        Box::new(unready_roles::UnreadyRoles::new(given)),
+        Box::new(eventual_reads::EventualReads::new(given)),
+        Box::new(slow_states::SlowStates::new(given)),
+    ]
 }
 
 /// The scenarios that are switched on.

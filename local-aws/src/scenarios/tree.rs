@@ -9,6 +9,7 @@ use serde_json::Value;
 use xmltree::{Element, XMLNode};
 
 use crate::message::{Request, Response, XmlExt, branch};
+use crate::operation::Operation;
 
 /// A part of an answer.
 #[derive(Clone, Debug)]
@@ -174,9 +175,36 @@ pub(super) fn segment(request: &Request, index: usize) -> Option<String> {
     form_urlencoded::parse(raw.as_bytes()).next().map(|(name, _)| name.into_owned())
 }
 
+/// Where an id stands.
+pub(super) enum At {
+    /// In the answer, or in the part of it that is looked at.
+    Answer(&'static str),
+    /// In a parameter of the request.
+    Request(&'static str),
+    /// In the path of the request.
+    Segment(usize),
+}
+
+impl At {
+    /// The bare id, if it is there.
+    pub(super) fn find(&self, request: &Request, answer: Option<&Tree>) -> Option<String> {
+        let found = match self {
+            Self::Answer(path) => answer?.text(path),
+            Self::Request(name) => parameter(request, name),
+            Self::Segment(index) => segment(request, *index),
+        };
+        found.map(|id| bare(&id).to_owned()).filter(|id| !id.is_empty())
+    }
+}
+
+/// Tells whether a call is of the operation `service:Operation`.
+pub(super) fn is(name: &str, operation: &Operation) -> bool {
+    name.split_once(':') == Some((operation.service.as_str(), operation.name.as_str()))
+}
+
 /// The part of an ARN or address that its service's other calls know the object by; any other id as it is.
 pub(super) fn bare(id: &str) -> &str {
-    let is_long = id.starts_with("arn:") || id.starts_with('/');
+    let is_long = ["arn:", "http", "/"].iter().any(|start| id.starts_with(start));
     if is_long { id.rsplit([':', '/']).next().unwrap_or(id) } else { id }
 }
 
