@@ -63,7 +63,7 @@ fn lost_answers_and_faults_are_survived() {
 
 #[test]
 fn what_takes_time_is_waited_for() {
-    lives_under(&[&["unready-roles"], &["slow-states"]]);
+    lives_under(&[&["unready-roles"], &["eventual-reads"], &["slow-states"]]);
 }
 
 #[test]

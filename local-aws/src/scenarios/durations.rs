@@ -26,6 +26,11 @@ impl Step {
 
 pub(super) const ROLE_USABLE: Step = Step::new("role usable", 5.0, 20.0);
 
+pub(super) const VISIBLE: Step = Step::new("visible", 0.5, 5.0);
+pub(super) const LOST_AGAIN: Step = Step::new("lost again", 0.2, 2.0);
+pub(super) const VISIBLE_AGAIN: Step = Step::new("visible again", 0.5, 3.0);
+pub(super) const TAGS_INDEXED: Step = Step::new("tags indexed", 30.0, 180.0);
+
 pub(super) const ACCELERATOR_DEPLOYED: Step = Step::new("accelerator deployed", 60.0, 300.0);
 pub(super) const ARCHIVE_ENABLED: Step = Step::new("archive enabled", 2.0, 20.0);
 pub(super) const ASSOCIATION: Step = Step::new("association", 1.0, 3.0);

@@ -18,6 +18,7 @@ mod deletion_windows;
 mod dependency_violations;
 mod dice;
 mod durations;
+mod eventual_reads;
 mod expired_credentials;
 mod faults;
 mod hard_limits;
@@ -150,6 +151,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(lingering_interfaces::LingeringInterfaces::new(given)),
         Box::new(recovery_points::RecoveryPoints::new(given)),
         Box::new(returning_log_groups::ReturningLogGroups::new(given)),
+        Box::new(eventual_reads::EventualReads::new(given)),
         Box::new(slow_states::SlowStates::new(given)),
     ]
 }

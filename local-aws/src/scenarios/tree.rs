@@ -9,6 +9,7 @@ use serde_json::Value;
 use xmltree::{Element, XMLNode};
 
 use crate::message::{Request, Response, XmlExt, branch};
+use crate::operation::Operation;
 
 /// A part of an answer.
 #[derive(Clone, Debug)]
@@ -62,6 +63,22 @@ impl Tree {
             Self::Json(value) if value.is_object() => value[name] = text.into(),
             Self::Json(_) => {}
             Self::Xml(element) => element.set_text(name, text),
+        });
+    }
+
+    /// Keeps of a list only the parts that are wanted; the path names the parts.
+    pub(super) fn retain(&mut self, path: &str, keep: &dyn Fn(&Self) -> bool) {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.each(parent, &mut |part| match part {
+            Self::Json(value) => {
+                if let Some(list) = value.get_mut(name).and_then(Value::as_array_mut) {
+                    list.retain(|item| keep(&Self::Json(item.clone())));
+                }
+            }
+            Self::Xml(element) => element.children.retain(|node| match node.as_element() {
+                Some(child) if child.named(name) => keep(&Self::Xml(child.clone())),
+                _ => true,
+            }),
         });
     }
 
@@ -158,9 +175,36 @@ pub(super) fn segment(request: &Request, index: usize) -> Option<String> {
     form_urlencoded::parse(raw.as_bytes()).next().map(|(name, _)| name.into_owned())
 }
 
+/// Where an id stands.
+pub(super) enum At {
+    /// In the answer, or in the part of it that is looked at.
+    Answer(&'static str),
+    /// In a parameter of the request.
+    Request(&'static str),
+    /// In the path of the request.
+    Segment(usize),
+}
+
+impl At {
+    /// The bare id, if it is there.
+    pub(super) fn find(&self, request: &Request, answer: Option<&Tree>) -> Option<String> {
+        let found = match self {
+            Self::Answer(path) => answer?.text(path),
+            Self::Request(name) => parameter(request, name),
+            Self::Segment(index) => segment(request, *index),
+        };
+        found.map(|id| bare(&id).to_owned()).filter(|id| !id.is_empty())
+    }
+}
+
+/// Tells whether a call is of the operation `service:Operation`.
+pub(super) fn is(name: &str, operation: &Operation) -> bool {
+    name.split_once(':') == Some((operation.service.as_str(), operation.name.as_str()))
+}
+
 /// The part of an ARN or address that its service's other calls know the object by; any other id as it is.
 pub(super) fn bare(id: &str) -> &str {
-    let is_long = id.starts_with("arn:") || id.starts_with('/');
+    let is_long = ["arn:", "http", "/"].iter().any(|start| id.starts_with(start));
     if is_long { id.rsplit([':', '/']).next().unwrap_or(id) } else { id }
 }
 
@@ -187,16 +231,17 @@ mod tests {
                 ids.extend(part.text("id"));
             });
             assert_eq!(ids, ["a", "b"]);
+            tree.retain("set", &|part| part.text("id").as_deref() == Some("b"));
             assert_eq!(
                 (tree.text("set/id").as_deref(), tree.text("set/state").as_deref()),
-                (Some("a"), Some("pending"))
+                (Some("b"), Some("pending"))
             );
             let mut part = None;
             tree.each("set", &mut |found| part = Some(found.clone()));
             tree.add("set", &part.unwrap());
             let mut count = 0;
             tree.each("set", &mut |_| count += 1);
-            assert_eq!(count, 3);
+            assert_eq!(count, 2);
         }
     }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::refusal::refusal;
-use super::tree::parameter;
+use super::tree::{is, parameter};
 use super::{Given, Outcome, Scenario, durations};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
@@ -167,10 +167,6 @@ impl Scenario for UnreadyRoles {
         }
         Ok(Outcome::Answer(answer))
     }
-}
-
-fn is(name: &str, operation: &Operation) -> bool {
-    name.split_once(':') == Some((operation.service.as_str(), operation.name.as_str()))
 }
 
 /// The names of the roles that a request names by ARN, in whichever parameter, policies included.

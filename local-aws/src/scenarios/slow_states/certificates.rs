@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Refused, table};
+use super::Refused;
 use crate::cli::say;
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
-use crate::scenarios::tree::Tree;
+use crate::scenarios::tree::{Tree, is};
 use crate::scenarios::{Given, durations};
 
 /// See the module.
@@ -42,7 +42,7 @@ pub(super) fn concerns(operation: &Operation) -> bool {
         "elasticloadbalancing:CreateListener",
         "apigateway:CreateDomainName",
     ];
-    OPERATIONS.iter().any(|name| table::is(name, operation))
+    OPERATIONS.iter().any(|name| is(name, operation))
 }
 
 impl Certificates {

@@ -7,13 +7,13 @@ use axum::http::StatusCode;
 use xmltree::{Element, XMLNode};
 
 use super::Refused;
-use super::table::{self, At, CLUSTER, GLOBAL_CLUSTER, INSTANCE, Object, Start};
+use super::table::{CLUSTER, GLOBAL_CLUSTER, INSTANCE, Object, Start};
 use super::underway::Underway;
 use crate::corrections::Memory;
 use crate::message::{Request, Response, branch, leaf};
 use crate::operation::Operation;
 use crate::scenarios::durations;
-use crate::scenarios::tree::{Tree, bare, parameter};
+use crate::scenarios::tree::{At, Tree, bare, is, parameter};
 
 /// See the module.
 #[derive(Default)]
@@ -42,23 +42,23 @@ const PROMOTION: Start = Start {
 pub(super) fn concerns(operation: &Operation) -> bool {
     const ALSO: [&str; 3] =
         ["rds:RemoveFromGlobalCluster", "rds:DeleteDBSubnetGroup", "rds:DeleteDBClusterParameterGroup"];
-    ALSO.iter().any(|name| table::is(name, operation))
+    ALSO.iter().any(|name| is(name, operation))
 }
 
 impl Databases {
     pub(super) fn learn(&self, underway: &Underway, operation: &Operation, request: &Request, answer: &Tree) {
         let text = |name: &str| parameter(request, name).unwrap_or_default();
         let region = operation.region.as_str();
-        if table::is("rds:CreateDBCluster", operation) {
+        if is("rds:CreateDBCluster", operation) {
             if !text("MasterUsername").is_empty() {
                 self.writers.set(text("GlobalClusterIdentifier"), (region.to_owned(), text("DBClusterIdentifier")));
             }
-        } else if table::is("rds:CreateDBInstance", operation) {
+        } else if is("rds:CreateDBInstance", operation) {
             let key = format!("{region}/{}", text("DBClusterIdentifier"));
             let mut instances = self.instances.get(&key).unwrap_or_default();
             instances.push(text("DBInstanceIdentifier"));
             self.instances.set(key, instances);
-        } else if table::is("rds:RemoveFromGlobalCluster", operation) {
+        } else if is("rds:RemoveFromGlobalCluster", operation) {
             // The writer leaves last, and has no need of a promotion.
             const REST: &str = "RemoveFromGlobalClusterResult/GlobalCluster/GlobalClusterMembers/GlobalClusterMember";
             if answer.part(REST).is_none() {
@@ -74,7 +74,7 @@ impl Databases {
     pub(super) fn objection(&self, underway: &Underway, operation: &Operation, request: &Request) -> Option<Refused> {
         let text = |name: &str| parameter(request, name).unwrap_or_default();
         let refused = |code, message| Some((StatusCode::BAD_REQUEST, code, message));
-        if table::is("rds:CreateDBCluster", operation) && text("MasterUsername").is_empty() {
+        if is("rds:CreateDBCluster", operation) && text("MasterUsername").is_empty() {
             let (region, writer) = self.writers.get(&text("GlobalClusterIdentifier"))?;
             let instances = self.instances.get(&format!("{region}/{writer}")).unwrap_or_default();
             let busy = underway.until(&CLUSTER, &region, &writer).is_some()
@@ -82,7 +82,7 @@ impl Databases {
             let message = format!("Source cluster {writer} is in a state which is not valid for physical replication.");
             return if busy { refused("InvalidDBClusterStateFault", message) } else { None };
         }
-        if table::is("rds:DeleteGlobalCluster", operation) {
+        if is("rds:DeleteGlobalCluster", operation) {
             let global = text("GlobalClusterIdentifier");
             self.member(underway, &global)?;
             return refused("InvalidGlobalClusterStateFault", format!("Global Cluster {global} is not empty."));
@@ -91,14 +91,14 @@ impl Databases {
             let ghosts = underway.ghosts(object, &operation.region, None);
             ghosts.iter().any(|ghost| ghost.text(path).as_deref() == Some(name))
         };
-        if table::is("rds:DeleteDBSubnetGroup", operation) {
+        if is("rds:DeleteDBSubnetGroup", operation) {
             let name = text("DBSubnetGroupName");
             let is_used =
                 uses(&CLUSTER, "DBSubnetGroup", &name) || uses(&INSTANCE, "DBSubnetGroup/DBSubnetGroupName", &name);
             let message = format!("Cannot delete the subnet group '{name}' because a database uses it.");
             return if is_used { refused("InvalidDBSubnetGroupStateFault", message) } else { None };
         }
-        if table::is("rds:DeleteDBClusterParameterGroup", operation) {
+        if is("rds:DeleteDBClusterParameterGroup", operation) {
             let name = text("DBClusterParameterGroupName");
             let message = format!("One or more database clusters are still members of this parameter group {name}.");
             let is_used = uses(&CLUSTER, "DBClusterParameterGroup", &name);
@@ -109,7 +109,7 @@ impl Databases {
 
     /// Shows who is still a member of a global cluster.
     pub(super) fn show(&self, underway: &Underway, operation: &Operation, mut answer: Response) -> Response {
-        if !table::is("rds:DescribeGlobalClusters", operation) || !answer.status.is_success() {
+        if !is("rds:DescribeGlobalClusters", operation) || !answer.status.is_success() {
             return answer;
         }
         let Some(mut tree) = Tree::of(&answer) else { return answer };

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 
 use super::refusal::refusal;
-use super::tree::{Tree, parameter};
+use super::tree::{Tree, is, parameter};
 use super::{Given, Outcome, Scenario, durations};
 use crate::corrections::Call;
 use crate::error::Error;
@@ -52,7 +52,7 @@ impl SlowStates {
     /// What AWS refuses because of an operation that is under way.
     fn objection(&self, operation: &Operation, request: &Request) -> Option<Refused> {
         for object in table::OBJECTS {
-            for refused in object.refused.iter().filter(|refused| table::is(refused.operation, operation)) {
+            for refused in object.refused.iter().filter(|refused| is(refused.operation, operation)) {
                 let id = refused.id.find(request, None);
                 let state = id.as_ref().and_then(|id| self.underway.state(object, &operation.region, id));
                 if let (Some(id), Some(state)) = (id, state)
@@ -73,7 +73,7 @@ impl SlowStates {
     /// Takes note of an operation that takes time.
     fn learn(&self, operation: &Operation, request: &Request, answer: &Tree) {
         for object in table::OBJECTS {
-            let starts = object.starts.iter().filter(|start| table::is(start.operation, operation));
+            let starts = object.starts.iter().filter(|start| is(start.operation, operation));
             if let Some(start) = starts.filter(|start| (start.when)(request)).last()
                 && let Some(id) = start.id.find(request, Some(answer))
             {
@@ -93,7 +93,7 @@ impl SlowStates {
     fn show(&self, operation: &Operation, request: &Request, answer: Response) -> Response {
         let mut answer = answer;
         for object in table::OBJECTS {
-            for view in object.views.iter().filter(|view| table::is(view.operation, operation)) {
+            for view in object.views.iter().filter(|view| is(view.operation, operation)) {
                 answer = self.show_object(object, view, operation, request, answer);
             }
         }
@@ -166,7 +166,7 @@ impl Scenario for SlowStates {
             return Ok(Some(Outcome::Answer(refusal(call, status, code, &message))));
         }
         // The answer to this deletion says nothing of what is deleted.
-        if table::is("ec2:DeleteVpcEndpoints", call.operation) {
+        if is("ec2:DeleteVpcEndpoints", call.operation) {
             for id in request.form().list("VpcEndpointId") {
                 let parameters =
                     [("Action", "DescribeVpcEndpoints"), ("Version", "2016-11-15"), ("VpcEndpointId.1", id)];

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::table::{self, At, Object, Start, TABLE};
+use super::table::{Object, Start, TABLE};
 use super::underway::Underway;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
 use crate::scenarios::durations::{self, Step};
-use crate::scenarios::tree::Tree;
+use crate::scenarios::tree::{At, Tree, is};
 
 /// A replica, known by its table and its region.
 const REPLICA: Object = Object { name: "replica", global: true, starts: &[], views: &[], refused: &[] };
@@ -31,7 +31,7 @@ const fn change(state: &'static str, takes: Step) -> Start {
 }
 
 pub(super) fn concerns(operation: &Operation) -> bool {
-    table::is("dynamodb:UpdateTable", operation) || table::is("dynamodb:DescribeTable", operation)
+    is("dynamodb:UpdateTable", operation) || is("dynamodb:DescribeTable", operation)
 }
 
 fn id(table: &str, region: &str) -> String {
@@ -39,7 +39,7 @@ fn id(table: &str, region: &str) -> String {
 }
 
 pub(super) fn learn(underway: &Underway, operation: &Operation, request: &Request) {
-    if !table::is("dynamodb:UpdateTable", operation) {
+    if !is("dynamodb:UpdateTable", operation) {
         return;
     }
     let input = request.json();

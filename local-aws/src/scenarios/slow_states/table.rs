@@ -3,7 +3,7 @@
 use crate::message::Request;
 use crate::operation::Operation;
 use crate::scenarios::durations::{self, Step};
-use crate::scenarios::tree::{Tree, bare, parameter, segment};
+use crate::scenarios::tree::{At, is};
 
 /// A kind of object with states.
 pub(super) struct Object {
@@ -60,38 +60,12 @@ pub(super) struct Refused {
     pub(super) message: &'static str,
 }
 
-/// Where an id stands.
-pub(super) enum At {
-    /// In the answer, or in the part of it that a view finds.
-    Answer(&'static str),
-    /// In a parameter of the request.
-    Request(&'static str),
-    /// In the path of the request.
-    Segment(usize),
-}
-
-impl At {
-    pub(super) fn find(&self, request: &Request, answer: Option<&Tree>) -> Option<String> {
-        let found = match self {
-            Self::Answer(path) => answer?.text(path),
-            Self::Request(name) => parameter(request, name),
-            Self::Segment(index) => segment(request, *index),
-        };
-        found.map(|id| bare(&id).to_owned()).filter(|id| !id.is_empty())
-    }
-}
-
 impl Object {
     pub(super) fn concerns(&self, operation: &Operation) -> bool {
         self.starts.iter().any(|start| is(start.operation, operation))
             || self.views.iter().any(|view| is(view.operation, operation))
             || self.refused.iter().any(|refused| is(refused.operation, operation))
     }
-}
-
-/// Tells whether a call is of the operation `service:Operation`.
-pub(super) fn is(name: &str, operation: &Operation) -> bool {
-    name.split_once(':') == Some((operation.service.as_str(), operation.name.as_str()))
 }
 
 const fn start(operation: &'static str, id: At, field: &'static str, state: &'static str, takes: Step) -> Start {
