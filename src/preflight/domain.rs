@@ -2,13 +2,14 @@
 //!
 //! Invariants:
 //! 1. What the plan names is taken as it is named; only what it leaves out is looked for.
-//! 2. Nothing is looked at twice: a name that was found right once is a fact of the deployment ([`DELEGATED`]).
+//! 2. Nothing is looked at twice: a zone that was found right once is a fact of the deployment ([`DELEGATED`]), and AWS is not asked about
+//!    it again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::dns::{self, DnsError, Expectation, Hosted, Resolver};
+use super::dns::{self, DnsError, Hosted, Resolver};
 use crate::aws::{Aws, Error};
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::Plan;
@@ -16,7 +17,7 @@ use crate::plan::Plan;
 /// The fact that holds the id of the hosted zone of the plan's domain, where it was found in the account.
 pub const PARENT_ZONE: &str = "parent_zone";
 
-/// The fact that holds the name whose delegation was found right.
+/// The fact that holds the zone whose delegation was found right: its id, or its name where it is known by that alone.
 pub const DELEGATED: &str = "delegated";
 
 /// The id of the hosted zone of the plan's domain, when the deployment makes a zone below it and the plan does not name it; `None` when
@@ -62,11 +63,20 @@ pub async fn check(
     if !plan.api.custom_domain.enabled {
         return Ok(Vec::new());
     }
-    let expected = expectation(aws, plan, zone, own, facts).await?;
-    let fact = Value::from(expected.name.as_str());
+    let routing = &plan.routing;
+    let existing = routing.hosted_zone.as_ref().map(|id| id.as_str());
+    let named = routing.parent_zone.as_ref().map(|id| id.as_str());
+    let parent = named.or(facts.get(PARENT_ZONE).and_then(Value::as_str));
+    let fact = Value::from(existing.or(parent).unwrap_or(zone));
     if facts.get(DELEGATED) == Some(&fact) {
         return Ok(Vec::new());
     }
+    let expected = match (existing, parent) {
+        (Some(id), _) => dns::expect(zone, Some(&hosted(aws, id).await?), None),
+        (None, Some(id)) => dns::expect(zone, own.as_ref(), Some(&hosted(aws, id).await?)),
+        (None, None) => dns::expect(zone, own.as_ref(), None),
+    };
+    let expected = expected.map_err(|error| refused(&error))?;
     let server = std::env::var(dns::SERVER_VARIABLE).ok();
     let resolver = Resolver::new(server.as_deref()).map_err(|error| refused(&error))?;
     let (servers, issuers) = tokio::join!(resolver.name_servers(&expected.name), resolver.issuers(&expected.name));
@@ -84,24 +94,6 @@ pub async fn check(
     // Both questions go to the same servers.
     silent.truncate(1);
     Ok(silent)
-}
-
-async fn expectation(
-    aws: &Aws,
-    plan: &Plan,
-    zone: &str,
-    own: Option<Hosted>,
-    facts: &BTreeMap<String, Value>,
-) -> Outcome<Expectation> {
-    let routing = &plan.routing;
-    let found = facts.get(PARENT_ZONE).and_then(Value::as_str);
-    let parent = routing.parent_zone.as_ref().map(|id| id.as_str()).or(found);
-    let expected = match (&routing.hosted_zone, parent) {
-        (Some(id), _) => dns::expect(zone, Some(&hosted(aws, id.as_str()).await?), None),
-        (None, Some(id)) => dns::expect(zone, own.as_ref(), Some(&hosted(aws, id).await?)),
-        (None, None) => dns::expect(zone, own.as_ref(), None),
-    };
-    expected.map_err(|error| refused(&error))
 }
 
 /// The hosted zone of an id.

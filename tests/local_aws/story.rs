@@ -71,6 +71,8 @@ fn expect_no_changes(workspace: &Workspace<'_>, suffix: &str) {
     workspace.aws.forget_calls();
     workspace.drctl(&["up", "--suffix", suffix]).expect(0).shows(&["no changes"]);
     assert_eq!(workspace.aws.calls(true), Vec::<Value>::new(), "an up without changes changes nothing");
+    let zones = workspace.aws.calls(false).iter().filter(|call| call["operation"] == "GetHostedZone").count();
+    assert_eq!(zones, 1, "the zone above was found right once and is not looked at again");
     workspace.drctl(&["plan", "--suffix", suffix, "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
 }
 
