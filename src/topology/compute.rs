@@ -106,8 +106,7 @@ mod tests {
         let (plan, suffix) = (plan::Plan::default(), "dev".parse().unwrap());
         let code: BTreeMap<String, String> =
             plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
-        let inputs =
-            Inputs { plan: &plan, suffix: &suffix, account: "1", engine_version: None, parent_zone: None, code: &code };
+        let inputs = Inputs::plain(&plan, &suffix, &code);
         let mut builder = Builder::new(inputs);
         let security = security::build(&mut builder);
         let scope = Scope::region("us-east-1");

@@ -216,14 +216,7 @@ mod tests {
     fn topology(plan: &Plan) -> Topology {
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let mut builder = Builder::new(Inputs {
-            plan,
-            suffix: &suffix,
-            account: "1",
-            engine_version: None,
-            parent_zone: None,
-            code: &code,
-        });
+        let mut builder = Builder::new(Inputs::plain(plan, &suffix, &code));
         builder.stack = Stack::Events;
         let role = |side: Side| format!("arn:aws:iam::1:role/{}", side.as_str());
         let needs = Sides::build(|side| Needs {

@@ -120,6 +120,14 @@ pub struct Inputs<'a> {
     pub code: &'a BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl<'a> Inputs<'a> {
+    /// What a stack is tested with: a plan alone, and nothing that AWS was asked about.
+    fn plain(plan: &'a Plan, suffix: &'a Suffix, code: &'a BTreeMap<String, String>) -> Self {
+        Self { plan, suffix, account: "1", engine_version: None, parent_zone: None, code }
+    }
+}
+
 /// One thing drctl manages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {

@@ -547,14 +547,7 @@ mod tests {
     fn topology(plan: &Plan) -> Topology {
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let mut builder = Builder::new(Inputs {
-            plan,
-            suffix: &suffix,
-            account: "1",
-            engine_version: None,
-            parent_zone: None,
-            code: &code,
-        });
+        let mut builder = Builder::new(Inputs::plain(plan, &suffix, &code));
         builder.stack = Stack::Monitoring;
         let known = |what: &str, side: Side| format!("{what}-{}", side.as_str());
         let needs = Needs {

@@ -295,14 +295,7 @@ mod tests {
         change(&mut plan);
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let mut builder = Builder::new(Inputs {
-            plan: &plan,
-            suffix: &suffix,
-            account: "1",
-            engine_version: None,
-            parent_zone: None,
-            code: &code,
-        });
+        let mut builder = Builder::new(Inputs::plain(&plan, &suffix, &code));
         builder.stack = Stack::Network;
         let needs = Needs {
             key: Ref::Known("arn:key".into()),

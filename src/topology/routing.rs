@@ -391,14 +391,7 @@ mod tests {
         change(&mut plan);
         let suffix = "dev".parse().unwrap();
         let code = BTreeMap::new();
-        let mut builder = Builder::new(Inputs {
-            plan: &plan,
-            suffix: &suffix,
-            account: "1",
-            engine_version: None,
-            parent_zone: None,
-            code: &code,
-        });
+        let mut builder = Builder::new(Inputs::plain(&plan, &suffix, &code));
         builder.stack = Stack::Routing;
         fn handle<K: Kind>(scope: Scope, name: &str) -> Handle<K> {
             Handle::new(Address::new(scope, K::TRAITS.name, name))

@@ -105,8 +105,7 @@ mod tests {
 
     fn topology(roles: Sides<bool>) -> Topology {
         let (plan, suffix, code) = (Plan::default(), "dev".parse().unwrap(), BTreeMap::new());
-        let inputs =
-            Inputs { plan: &plan, suffix: &suffix, account: "1", engine_version: None, parent_zone: None, code: &code };
+        let inputs = Inputs::plain(&plan, &suffix, &code);
         let mut builder = Builder::new(inputs);
         let needs = Sides::build(|side| Needs {
             key: Ref::Known(format!("arn:key:{}", side.as_str()).as_str().into()),

@@ -86,8 +86,6 @@ pub(crate) struct Faults {
     pub(crate) probability: f64,
     /// How many more happen at most.
     pub(crate) left: u32,
-    /// A call that takes effect and whose answer is lost.
-    pub(crate) lost: Option<u64>,
 }
 
 enum Fault {
@@ -416,9 +414,6 @@ impl Cloud {
         if self.crash == Some(CrashAt { call: self.calls, after: false }) {
             self.die();
             return None;
-        }
-        if self.faults.lost == Some(self.calls) {
-            return Some(Ok(Some(Fault::Lost { effect: true })));
         }
         if self.faults.left == 0 || !self.random.random_bool(self.faults.probability) {
             return Some(Ok(None));

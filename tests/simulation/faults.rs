@@ -69,13 +69,13 @@ fn lost_answers_and_server_errors_make_no_duplicates() {
             _ => random(15, &mut SmallRng::seed_from_u64(seed)).topology(),
         };
         for _ in 0..3 {
-            world.cloud.faults = Faults { probability: 0.15, left: 30, lost: None };
+            world.cloud.faults = Faults { probability: 0.15, left: 30 };
             world.up(&topology);
         }
         let mut down = world.fork();
         world.finish_up(&topology);
         for _ in 0..3 {
-            down.cloud.faults = Faults { probability: 0.15, left: 30, lost: None };
+            down.cloud.faults = Faults { probability: 0.15, left: 30 };
             down.down();
         }
         down.finish_down();

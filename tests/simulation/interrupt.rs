@@ -13,7 +13,7 @@ fn interrupt_everywhere(base: &World, command: Command<'_>, topology: &Topology)
     let mut undisturbed = base.fork();
     assert!(undisturbed.run(command).is_success());
     for call in 1..=undisturbed.cloud.calls {
-        let disturbed = (call % 3 == 0).then_some(Faults { probability: 0.5, left: 1000, lost: None });
+        let disturbed = (call % 3 == 0).then_some(Faults { probability: 0.5, left: 1000 });
         for faults in [Some(Faults::default()), disturbed].into_iter().flatten() {
             let mut world = base.fork();
             world.cloud.interrupt_at = Some(call);

@@ -279,7 +279,7 @@ impl Life {
 }
 
 fn faults(probability: f64, left: u32) -> Faults {
-    Faults { probability, left, lost: None }
+    Faults { probability, left }
 }
 
 /// What somebody else made under a name that is to be ours.

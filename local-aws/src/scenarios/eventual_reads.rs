@@ -483,20 +483,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scenarios::tests::given;
+    use crate::scenarios::tests::{given, operation};
 
     fn scenario() -> EventualReads {
         EventualReads::new(&given(1))
-    }
-
-    fn operation(name: &str) -> Operation {
-        let (service, name) = name.split_once(':').unwrap();
-        Operation {
-            kind: crate::operation::Kind::Api,
-            service: service.to_owned(),
-            region: "us-east-1".to_owned(),
-            name: name.to_owned(),
-        }
     }
 
     fn request(body: &str) -> Request {

@@ -303,6 +303,17 @@ mod tests {
         }
     }
 
+    /// The operation of this name, `service:Operation`, in the primary region.
+    pub(super) fn operation(name: &str) -> Operation {
+        let (service, name) = name.split_once(':').expect("service:Operation");
+        Operation {
+            kind: crate::operation::Kind::Api,
+            service: service.to_owned(),
+            region: "us-east-1".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
     /// What a scenario is made from when time is not scaled.
     pub(super) fn given(seed: u64) -> Given {
         Given::of(&Settings { seed, time_scale: 1.0, ..Settings::default() })

@@ -201,20 +201,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::scenarios::tests::given;
+    use crate::scenarios::tests::{given, operation};
 
     fn scenario() -> SlowStates {
         SlowStates::new(&given(1))
-    }
-
-    fn operation(name: &str) -> Operation {
-        let (service, name) = name.split_once(':').unwrap();
-        Operation {
-            kind: crate::operation::Kind::Api,
-            service: service.to_owned(),
-            region: "us-east-1".to_owned(),
-            name: name.to_owned(),
-        }
     }
 
     fn message(status: u16, body: &str) -> Response {
