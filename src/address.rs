@@ -9,28 +9,29 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Where a resource lives: one of the plan's regions, or `global`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Scope(String);
+pub struct Scope(Arc<str>);
 
 impl Scope {
     /// The scope of services that have no region (IAM, Route 53, Global Accelerator) or span them.
     pub fn global() -> Self {
-        Self("global".to_owned())
+        Self("global".into())
     }
 
     /// The scope of one region, for example `us-east-1`.
     pub fn region(name: &str) -> Self {
-        Self(name.to_owned())
+        Self(name.into())
     }
 
     /// Tells whether this is the scope of services that have no region.
     pub fn is_global(&self) -> bool {
-        self.0 == "global"
+        &*self.0 == "global"
     }
 
     /// The scope as it is written in addresses.
@@ -50,23 +51,25 @@ impl TryFrom<String> for Scope {
 
     fn try_from(text: String) -> Result<Self, AddressError> {
         check_part(&text, &text)?;
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 }
 
 impl From<Scope> for String {
     fn from(scope: Scope) -> Self {
-        scope.0
+        scope.0.as_ref().to_owned()
     }
 }
 
-/// `scope/kind/name`, for example `us-east-1/ec2_subnet/private-a`.
+/// `scope/kind/name`, for example `us-east-1/ec2_subnet/private-a`. A clone shares the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
+    /// First, because it alone decides what is equal and what comes first.
+    text: Arc<str>,
     scope: Scope,
-    kind: String,
-    name: String,
+    /// Where the name begins in the text.
+    name_at: usize,
 }
 
 impl Address {
@@ -87,18 +90,18 @@ impl Address {
 
     /// The kind of the resource, for example `ec2_subnet`.
     pub fn kind(&self) -> &str {
-        &self.kind
+        &self.text[self.scope.as_str().len() + 1..self.name_at - 1]
     }
 
     /// The name of the resource within its scope and kind.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.text[self.name_at..]
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/{}/{}", self.scope, self.kind, self.name))
+        f.pad(&self.text)
     }
 }
 
@@ -113,7 +116,7 @@ impl FromStr for Address {
         for part in [scope, kind, name] {
             check_part(part, text)?;
         }
-        Ok(Self { scope: Scope(scope.to_owned()), kind: kind.to_owned(), name: name.to_owned() })
+        Ok(Self { scope: Scope(scope.into()), name_at: text.len() - name.len(), text: text.into() })
     }
 }
 
@@ -160,6 +163,10 @@ mod tests {
     fn text_and_address_are_inverses() {
         let address = Address::new(Scope::region("us-east-1"), "ec2_subnet", "private-a");
         assert_eq!(address.to_string(), "us-east-1/ec2_subnet/private-a");
+        assert_eq!(
+            (address.scope().as_str(), address.kind(), address.name()),
+            ("us-east-1", "ec2_subnet", "private-a")
+        );
         assert_eq!(address.to_string().parse(), Ok(address));
     }
 

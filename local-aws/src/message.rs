@@ -105,6 +105,16 @@ impl Response {
         Self { status, headers, body: document.to_string().into() }
     }
 
+    /// An answer of RPC v2 with CBOR.
+    pub(crate) fn cbor_document(status: StatusCode, document: &impl serde::Serialize) -> Self {
+        let mut body = Vec::new();
+        ciborium::into_writer(document, &mut body).expect("memory takes what is written");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/cbor"));
+        headers.insert(HeaderName::from_static("smithy-protocol"), HeaderValue::from_static("rpc-v2-cbor"));
+        Self { status, headers, body: body.into() }
+    }
+
     /// A refusal in the JSON protocols, under the code AWS gives it.
     pub(crate) fn json_refusal(code: &str, message: &str) -> Self {
         Self::json_document(StatusCode::BAD_REQUEST, &serde_json::json!({ "__type": code, "Message": message }))

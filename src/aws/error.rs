@@ -131,6 +131,14 @@ impl Error {
         Self::Incomplete { operation: operation.to_owned(), field: field.to_owned() }
     }
 
+    /// The same refusal, after it was met again and again for so long.
+    pub fn after(mut self, tried: Duration) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.message += &format!(" (tried again for {} s)", tried.as_secs());
+        }
+        self
+    }
+
     /// The wire code, when AWS refused.
     pub fn code(&self) -> Option<&str> {
         match self {

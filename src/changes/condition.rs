@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Drift;
 use super::build::drift;
 use crate::address::Address;
-use crate::resources::AnyObject;
+use crate::resources::{AnyObject, Kinds};
 use crate::state::{Record, Records};
 
 /// One resource on record, and what AWS has.
@@ -20,6 +20,8 @@ pub struct Condition {
     pub drift: Drift,
     /// Whether the object is there.
     pub exists: bool,
+    /// What a person should know of the object besides.
+    pub remark: Option<String>,
 }
 
 impl Condition {
@@ -30,7 +32,8 @@ impl Condition {
 }
 
 /// Compares every record with what was observed.
-pub fn conditions(records: &Records, objects: &BTreeMap<Address, AnyObject>) -> Vec<Condition> {
+pub fn conditions(records: &Records, objects: &BTreeMap<Address, AnyObject>, kinds: &Kinds) -> Vec<Condition> {
+    let remark = |address: &Address, object: &AnyObject| kinds.get(address.kind())?.remark(&object.outputs);
     records
         .iter()
         .map(|(address, record)| {
@@ -40,6 +43,7 @@ pub fn conditions(records: &Records, objects: &BTreeMap<Address, AnyObject>) -> 
                 record: record.clone(),
                 drift: drift(Some(record), object),
                 exists: object.is_some(),
+                remark: object.and_then(|object| remark(address, object)),
             }
         })
         .collect()

@@ -139,11 +139,14 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let rebuilding = Store::rebuild(medium, deployment, &holder, session.flags.lock_timeout);
     let store = session.patiently(&suffix, rebuilding).await.map_err(|error| state_failure(&error))?;
     recover::put_on_record(&store, &set).await.map_err(|error| state_failure(&error))?;
-    let found = store.records().len();
+    let (found, all) = (store.records().len(), topology.resources.len());
     store.close().await.map_err(|error| state_failure(&error))?;
-    session
-        .screen
-        .note(&format!("found {found} of {} resources of `{suffix}` and put them on record", topology.resources.len()));
+    session.screen.note(&format!("found {found} of {all} resources of `{suffix}` and put them on record"));
+    if found < all {
+        session
+            .screen
+            .note("AWS lists tags up to minutes late: if anything of it is new, rebuild once more before `up`");
+    }
     session.screen.note(&format!("next: drctl plan --suffix {suffix}"));
     Ok(())
 }

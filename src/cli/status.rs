@@ -24,7 +24,7 @@ impl Status {
         checked.map_err(|error| state_failure(&error))?;
         let looked = screen.watch(async |events| session.observe(&cloud, &snapshot.records, None, &events).await);
         let objects = looked.await?;
-        let conditions = changes::conditions(&snapshot.records, &objects);
+        let conditions = changes::conditions(&snapshot.records, &objects, &session.kinds);
         let outputs = snapshot.deployment.facts.get(OUTPUTS).and_then(|outputs| outputs.as_object()).cloned();
         let outputs: Vec<_> = outputs.unwrap_or_default().into_iter().collect();
         screen.status(&snapshot.deployment, &conditions, &outputs);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::address::{Address, Scope};
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Tags, tags};
 use crate::reference::{is_known, resolve};
 use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
 use crate::state::{Records, Status};
@@ -67,7 +67,7 @@ pub async fn observe(
     let mut looked: BTreeMap<&Address, Value> = BTreeMap::new();
     loop {
         for (&address, &spec) in &unfound {
-            let spec = resolve(spec, &|of, field| objects.get(of)?.outputs.get(field).cloned());
+            let spec = resolve(spec, &|of, field| outputs(&objects, records, of)?.get(field).cloned());
             if looked.get(address) != Some(&spec) {
                 wanted.push(AnyWanted { address: address.clone(), spec: spec.clone(), outputs: None });
                 looked.insert(address, spec);
@@ -82,6 +82,15 @@ pub async fn observe(
         if objects.len() == before {
             return Ok(completed(kinds, objects));
         }
+    }
+}
+
+/// The outputs of a resource as far as they are known now. Of what is on record with its id, those on record, which spares a round:
+/// nothing refers to it by outputs that it did not have yet.
+fn outputs<'a>(objects: &'a Objects, records: &'a Records, address: &Address) -> Option<&'a Value> {
+    match records.get(address).filter(|record| record.is_identified()) {
+        Some(record) => Some(&record.outputs),
+        None => objects.get(address).map(|object| &object.outputs),
     }
 }
 
@@ -115,7 +124,16 @@ pub async fn observe_one(
 ) -> Result<Option<AnyObject>, Error> {
     let kind = kinds.get(wanted.address.kind()).expect("operations are of known kinds");
     let context = Context::new(surroundings.clone(), wanted.address.scope().clone(), kind.traits());
-    Ok(kind.observe(&context, &[wanted]).await?.pop().flatten())
+    let found = kind.observe(&context, std::slice::from_ref(&wanted)).await?.pop().flatten();
+    Ok(found.filter(|object| is_meant(&wanted, object, &surroundings.suffix)))
+}
+
+/// Whether an object that was found is that of the resource it was looked for. What is found by a name, or by a place that only one
+/// can have, may still be that of another resource of the deployment, which is about to go: a listener rule by its priority.
+fn is_meant(wanted: &AnyWanted, object: &AnyObject, suffix: &str) -> bool {
+    let is_ours = object.tags.get(tags::DEPLOYMENT).is_some_and(|owner| owner == suffix);
+    let other = |address: &String| *address != wanted.address.to_string();
+    wanted.outputs.is_some() || !is_ours || !object.tags.get(tags::ADDRESS).is_some_and(other)
 }
 
 /// The tags of the records that nothing is in flight for.
@@ -141,7 +159,11 @@ async fn look(
         let kind = kinds.get(&name).expect("only known kinds are looked for");
         let context = Context::new(surroundings.clone(), scope.clone(), kind.traits()).within(observation);
         match kind.observe(&context, &wanted).await {
-            Ok(objects) => Ok(wanted.into_iter().zip(objects).filter_map(|(one, object)| Some((one.address, object?)))),
+            Ok(objects) => {
+                let found = wanted.into_iter().zip(objects).filter_map(|(one, object)| Some((one, object?)));
+                let meant = found.filter(|(one, object)| is_meant(one, object, &surroundings.suffix));
+                Ok(meant.map(|(one, object)| (one.address, object)))
+            }
             Err(error) => Err(ObserveError { scope, kind: name, error }),
         }
     });
@@ -156,4 +178,34 @@ async fn look(
     }
     errors.sort_by(|a, b| (&a.scope, &a.kind).cmp(&(&b.scope, &b.kind)));
     if errors.is_empty() { Ok(objects) } else { Err(errors) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A renamed function keeps its route, and with it the priority of its listener rule: the rule of the old name is not taken over,
+    /// or the deletion under the old name would take it away (`rule.create`).
+    #[test]
+    fn the_object_of_another_resource_is_not_taken_for_ones_own() {
+        let address: Address = "us-east-1/elb_listener_rule/charge".parse().expect("an address");
+        let found = |deployment: &str, at: &str| AnyObject {
+            spec: json!({}),
+            outputs: json!({}),
+            tags: [(tags::DEPLOYMENT, deployment), (tags::ADDRESS, at)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let mut wanted = AnyWanted { address: address.clone(), spec: json!({}), outputs: None };
+        let other = "us-east-1/elb_listener_rule/pay";
+        assert!(is_meant(&wanted, &found("dev", &address.to_string()), "dev"));
+        assert!(!is_meant(&wanted, &found("dev", other), "dev"));
+        // Whose it is has to be told, when it is somebody else's.
+        assert!(is_meant(&wanted, &found("prod", other), "dev"));
+        // What is on record is ours, whatever became of its tags.
+        wanted.outputs = Some(json!({}));
+        assert!(is_meant(&wanted, &found("dev", other), "dev"));
+    }
 }

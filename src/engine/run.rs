@@ -117,9 +117,13 @@ pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> 
 /// Makes the deletions that [`prepare_down`] found, and looks once more for what came back.
 ///
 /// # Errors
-/// When a signal came before the first operation. What goes wrong later is in the report.
+/// Whatever ends the run before its first operation. What goes wrong later is in the report.
 pub async fn carry_out_down(execution: &Arc<Execution>, set: ChangeSet) -> Result<End, RunError> {
     check_stop(execution)?;
+    if !set.is_empty() && execution.store.facts().contains_key(OUTPUTS) {
+        // Whatever happens from here on, what they name may be gone.
+        execution.store.set_fact(OUTPUTS, Value::Null).await?;
+    }
     let report = execute(execution, &set).await;
     let report = sweep(execution, &set, report).await;
     Ok(End { set, report, outputs: Vec::new() })

@@ -13,12 +13,13 @@ use aws_sdk_cloudwatch::types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::cloudwatch;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
 use crate::reference::{AlarmArn, Ref, Text, TopicArn};
-use crate::{from_sdk_tags, sdk_tags};
+use crate::sdk_tags;
 
 /// How many alarms one call describes.
 const PAGE: usize = 100;
@@ -168,7 +169,7 @@ impl Kind for Alarm {
         if object.spec != *spec {
             put(task, spec, None).await?;
         }
-        sync_tags(task, object.outputs.arn.as_str(), &object.tags).await?;
+        cloudwatch::sync_tags(task, object.outputs.arn.as_str(), &object.tags).await?;
         Ok(object.outputs)
     }
 
@@ -202,35 +203,10 @@ async fn describe(context: &Context, names: &[String]) -> Result<Vec<MetricAlarm
 }
 
 async fn tags_of(context: &Context, arn: &str) -> Result<Tags> {
-    if let Some(tags) = context.confirmed_tags(arn).await? {
-        return Ok(tags);
+    match context.confirmed_tags(arn).await? {
+        Some(tags) => Ok(tags),
+        None => cloudwatch::tags(context, arn).await,
     }
-    let clients = context.clients();
-    let answer = context
-        .call("cloudwatch:ListTagsForResource", || {
-            clients.cloudwatch().list_tags_for_resource().resource_arn(arn).send()
-        })
-        .await?;
-    Ok(from_sdk_tags!(answer.tags()))
-}
-
-async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
-    let changes = task.tag_changes(actual);
-    let clients = task.clients();
-    if !changes.set.is_empty() {
-        let set = sdk_tags!(changes.set, Tag);
-        task.call("cloudwatch:TagResource", || {
-            clients.cloudwatch().tag_resource().resource_arn(arn).set_tags(Some(set.clone())).send()
-        })
-        .await?;
-    }
-    if !changes.remove.is_empty() {
-        task.call("cloudwatch:UntagResource", || {
-            clients.cloudwatch().untag_resource().resource_arn(arn).set_tag_keys(Some(changes.remove.clone())).send()
-        })
-        .await?;
-    }
-    Ok(())
 }
 
 /// Creates the alarm, or overwrites it whole.

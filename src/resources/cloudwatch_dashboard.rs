@@ -1,16 +1,18 @@
 //! `cloudwatch_dashboard`: charts on one page.
 //!
 //! Facts: `cw.dashboard` (the body is replaced as a whole; a success may carry messages about a faulty one; names are unique in the
-//! account, over all regions).
+//! account, over all regions; tags count at creation only).
 //! Replacement: `name`. Slow: nothing.
 
+use aws_sdk_cloudwatch::types::Tag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted};
+use super::cloudwatch;
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
-use crate::outputs;
+use crate::{outputs, sdk_tags};
 
 /// The kind.
 #[derive(Debug)]
@@ -39,36 +41,33 @@ impl Kind for Dashboard {
 
     const TRAITS: Traits = Traits {
         name: "cloudwatch_dashboard",
-        taggable: false,
+        taggable: true,
         data_bearing: false,
-        adoption: Adoption::ByName,
+        adoption: Adoption::ByTag,
         immutable: &["name"],
         locked_by: None,
         expected: Expected::seconds(2, 2, 2),
         permissions: Permissions {
-            read: &["cloudwatch:GetDashboard"],
-            change: &["cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards"],
+            read: &["cloudwatch:GetDashboard", "cloudwatch:ListTagsForResource"],
+            change: &[
+                "cloudwatch:PutDashboard",
+                "cloudwatch:TagResource",
+                "cloudwatch:UntagResource",
+                "cloudwatch:DeleteDashboards",
+            ],
         },
-        retries: &[],
+        retries: &[
+            Retry::seconds("cloudwatch:TagResource", "ConcurrentModificationException", "", 60),
+            Retry::seconds("cloudwatch:UntagResource", "ConcurrentModificationException", "", 60),
+        ],
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let clients = context.clients();
         context
-            .each(wanted, |wanted| {
-                let (clients, name) = (clients.clone(), wanted.spec.name.clone());
-                async move {
-                    let found = context
-                        .call("cloudwatch:GetDashboard", || {
-                            clients.cloudwatch().get_dashboard().dashboard_name(&name).send()
-                        })
-                        .await;
-                    let body = match found {
-                        Err(error) if is_gone(&error) => return Ok(None),
-                        found => parse(found?.dashboard_body().unwrap_or_default()),
-                    };
-                    let outputs = DashboardOutputs { name: name.clone() };
-                    Ok(Some(Object { spec: DashboardSpec { name, body }, outputs, tags: Tags::new() }))
+            .each(wanted, |wanted| async move {
+                match read(context, &wanted.spec.name).await {
+                    Err(error) if is_gone(&error) => Ok(None),
+                    object => object.map(Some),
                 }
             })
             .await
@@ -76,23 +75,15 @@ impl Kind for Dashboard {
 
     async fn ensure(task: &Task<'_>, spec: &DashboardSpec, object: Option<Object<Self>>) -> Result<DashboardOutputs> {
         let outputs = DashboardOutputs { name: spec.name.clone() };
-        if object.as_ref().is_some_and(|object| object.spec == *spec) {
-            return Ok(outputs);
-        }
-        let clients = task.clients();
-        let answer = task
-            .call("cloudwatch:PutDashboard", || {
-                let request = clients.cloudwatch().put_dashboard();
-                request.dashboard_name(&spec.name).dashboard_body(spec.body.to_string()).send()
-            })
-            .await?;
-        for message in answer.dashboard_validation_messages() {
-            let (path, text) = (message.data_path().unwrap_or_default(), message.message().unwrap_or_default());
-            tracing::warn!(dashboard = spec.name, path, text, "CloudWatch finds fault with a dashboard");
-        }
-        if object.is_none() {
+        let Some(object) = object else {
+            put(task, spec, Some(sdk_tags!(task.tags, Tag))).await?;
             task.identified(&outputs).await?;
+            return Ok(outputs);
+        };
+        if object.spec != *spec {
+            put(task, spec, None).await?;
         }
+        cloudwatch::sync_tags(task, &arn(task, &spec.name), &object.tags).await?;
         Ok(outputs)
     }
 
@@ -109,6 +100,37 @@ impl Kind for Dashboard {
             _ => Ok(Deletion::Gone),
         }
     }
+}
+
+async fn read(context: &Context, name: &str) -> Result<Object<Dashboard>> {
+    let clients = context.clients();
+    let found = context
+        .call("cloudwatch:GetDashboard", || clients.cloudwatch().get_dashboard().dashboard_name(name).send())
+        .await?;
+    let spec = DashboardSpec { name: name.to_owned(), body: parse(found.dashboard_body().unwrap_or_default()) };
+    let tags = cloudwatch::tags(context, &arn(context, name)).await?;
+    Ok(Object { spec, outputs: DashboardOutputs { name: name.to_owned() }, tags })
+}
+
+/// Creates the dashboard, or replaces its body. CloudWatch takes tags at the creation alone.
+async fn put(task: &Task<'_>, spec: &DashboardSpec, tags: Option<Vec<Tag>>) -> Result<()> {
+    let clients = task.clients();
+    let answer = task
+        .call("cloudwatch:PutDashboard", || {
+            let request = clients.cloudwatch().put_dashboard().dashboard_name(&spec.name);
+            request.dashboard_body(spec.body.to_string()).set_tags(tags.clone()).send()
+        })
+        .await?;
+    for message in answer.dashboard_validation_messages() {
+        let (path, text) = (message.data_path().unwrap_or_default(), message.message().unwrap_or_default());
+        tracing::warn!(dashboard = spec.name, path, text, "CloudWatch finds fault with a dashboard");
+    }
+    Ok(())
+}
+
+/// The ARN, in which no region stands.
+fn arn(context: &Context, name: &str) -> String {
+    format!("arn:aws:cloudwatch::{}:dashboard/{name}", context.account())
 }
 
 /// CloudWatch's protocols spell it in two ways, one of which ends in a word of its own.

@@ -114,7 +114,18 @@ impl Context {
         Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
+        self.insist(operation, send, &|_| {}).await
+    }
+
+    /// As [`Context::call`]; `report` hears what it waits for.
+    async fn insist<T, E, F, Fut>(&self, operation: &str, send: F, report: &(dyn Fn(&str) + Send + Sync)) -> Result<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
         let start = Instant::now();
+        let mut reported = None;
         loop {
             let error = match send().await {
                 Ok(answer) => return Ok(answer),
@@ -125,7 +136,12 @@ impl Context {
             let waited = start.elapsed();
             let pause = Pace::TRIES.pause(waited);
             if waited + pause > retry.deadline {
-                return Err(error);
+                return Err(error.after(waited));
+            }
+            let code = error.code().map(str::to_owned);
+            if code != reported {
+                report(&format!("{operation} to be accepted ({})", code.as_deref().unwrap_or("no answer")));
+                reported = code;
             }
             tracing::debug!(operation, %error, "passing refusal");
             tokio::select! {
@@ -210,6 +226,20 @@ impl Deref for Task<'_> {
 }
 
 impl Task<'_> {
+    /// As [`Context::call`], and the engine hears what it waits for.
+    ///
+    /// # Errors
+    /// AWS's refusal, or a lost answer; see [`Error`].
+    pub async fn call<T, E, F, Fut>(&self, operation: &str, send: F) -> Result<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let report = |what: &str| self.observer.waiting(self.address, what);
+        self.context.insist(operation, send, &report).await
+    }
+
     /// Makes the ids of a just created object durable.
     ///
     /// # Errors
@@ -246,5 +276,70 @@ impl Task<'_> {
         found
             .map(Vec::as_slice)
             .ok_or_else(|| Error::Failed(format!("the contents {digest} were not loaded by this run")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+    use crate::aws::Connection;
+    use crate::aws::transport::Transport;
+    use crate::resources::KINDS;
+
+    fn refused(code: &str, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+        let answer = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
+        SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), answer)
+    }
+
+    /// Calls an operation that is refused until some time has passed; how that ends, after how many tries.
+    async fn insist(context: &Context, retry: &Retry, code: &str, until: Duration) -> (Result<()>, u32) {
+        let (start, tries) = (Instant::now(), AtomicU32::new(0));
+        let ended = context
+            .call(retry.operation, || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                let accepts = start.elapsed() >= until;
+                async move { if accepts { Ok(()) } else { Err(refused(code, &format!("It says: {}.", retry.message))) } }
+            })
+            .await;
+        (ended, tries.into_inner())
+    }
+
+    /// R17: each refusal in the table of any kind is met again until just before its deadline and not beyond, and then the error says
+    /// for how long; a refusal that is not in the table is final.
+    #[tokio::test]
+    async fn every_passing_refusal_is_tried_again_until_its_deadline() {
+        let surroundings = Surroundings {
+            aws: Aws::connect(&Connection::default(), Transport::new()).await,
+            suffix: "dev".to_owned(),
+            account: "123456789012".to_owned(),
+            stop: CancellationToken::new(),
+            assets: Arc::default(),
+        };
+        tokio::time::pause();
+        for kind in KINDS {
+            let context = Context::new(surroundings.clone(), Scope::region("us-east-1"), kind.traits());
+            for retry in kind.traits().retries {
+                let deadline = retry.deadline;
+                let just_before = deadline - Pace::TRIES.pause(deadline);
+                let (ended, tries) = insist(&context, retry, retry.code, just_before).await;
+                assert!(ended.is_ok() && tries > 1, "{retry:?}: {ended:?} after {tries} tries");
+
+                let start = Instant::now();
+                let (ended, _) = insist(&context, retry, retry.code, deadline + Duration::from_secs(1)).await;
+                let told = ended.expect_err("it is refused until after the deadline").to_string();
+                assert!(told.contains(retry.code) && told.contains("tried again for"), "{told}");
+                assert!(start.elapsed() <= deadline, "{retry:?}");
+
+                let (ended, tries) = insist(&context, retry, "SomethingElse", deadline).await;
+                assert!(ended.is_err() && tries == 1, "{retry:?}: {ended:?} after {tries} tries");
+            }
+        }
     }
 }

@@ -34,6 +34,12 @@ pub trait AnyKind: Send + Sync {
         false
     }
 
+    /// See [`Kind::remark`]. Outputs that are none of this kind have no remark.
+    fn remark(&self, outputs: &Value) -> Option<String> {
+        let _ = outputs;
+        None
+    }
+
     /// The canonical form of a spec: defaults filled in, sets sorted, policies normalised. References may be unknown.
     ///
     /// # Errors
@@ -109,6 +115,10 @@ impl<K: Kind> AnyKind for Erased<K> {
 
     fn is_unheld(&self) -> bool {
         K::UNHELD
+    }
+
+    fn remark(&self, outputs: &Value) -> Option<String> {
+        K::remark(&typed(K::TRAITS.name, "outputs", outputs).ok()?)
     }
 
     fn canonical(&self, spec: &Value) -> Result<Value> {

@@ -15,6 +15,7 @@
 
 mod apigateway;
 mod backup;
+mod cloudwatch;
 mod context;
 mod dynamodb;
 mod ec2;
@@ -230,6 +231,12 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Whether AWS lets the object go whoever refers to it, so that its deletion waits for none of them: for those that leave behind
     /// what takes long to vanish.
     const UNHELD: bool = false;
+
+    /// What a person should know of the object as it is now, though drctl has nothing to change about it.
+    fn remark(outputs: &Self::Outputs) -> Option<String> {
+        let _ = outputs;
+        None
+    }
 
     /// Looks at many resources of one scope at once. The answer has one entry per wanted resource, in the same order:
     /// the object, or `None` when there is none.

@@ -144,14 +144,15 @@ pub(super) async fn leave_global_cluster(task: &Task<'_>, cluster_arn: &str) -> 
     Ok(())
 }
 
+/// The ARN of the member that writes.
+pub(super) fn writer(global: &GlobalCluster) -> Option<&str> {
+    global.global_cluster_members().iter().find(|member| member.is_writer() == Some(true))?.db_cluster_arn()
+}
+
 /// Who has to leave so that `cluster_arn` can, in order.
 fn leaving(global: &GlobalCluster, cluster_arn: &str) -> Vec<String> {
-    let writes = |arn: &str| {
-        let mut members = global.global_cluster_members().iter();
-        members.any(|member| member.db_cluster_arn() == Some(arn) && member.is_writer() == Some(true))
-    };
     let mut order = Vec::new();
-    if writes(cluster_arn) {
+    if writer(global) == Some(cluster_arn) {
         let members = global.global_cluster_members().iter().filter_map(|member| member.db_cluster_arn());
         order.extend(members.filter(|arn| *arn != cluster_arn).map(str::to_owned));
     }

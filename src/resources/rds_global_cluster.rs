@@ -21,7 +21,7 @@ use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Aws, Error};
 use crate::outputs;
-use crate::reference::GlobalClusterId;
+use crate::reference::{ClusterArn, GlobalClusterId};
 
 /// The kind.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ outputs! {
     pub struct GlobalClusterOutputs of GlobalCluster {
         /// The name.
         id: GlobalClusterId,
+        /// The member that writes; none before there are members.
+        writer: Option<ClusterArn>,
     }
 }
 
@@ -80,6 +82,11 @@ impl Kind for GlobalCluster {
             Retry::seconds("rds:DeleteGlobalCluster", "InvalidGlobalClusterStateFault", "", 10 * 60),
         ],
     };
+
+    fn remark(outputs: &GlobalClusterOutputs) -> Option<String> {
+        let writer = outputs.writer.as_ref()?;
+        Some(format!("the writer is in {}", rds::region_of(writer.as_str())))
+    }
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let found = rds::global_clusters(context).await?;
@@ -229,7 +236,8 @@ fn object(global: &Found, wanted: &GlobalClusterSpec) -> Object<GlobalCluster> {
         encrypted: global.storage_encrypted().unwrap_or_default(),
         deletion_protection: global.deletion_protection().unwrap_or_default(),
     };
-    Object { spec, outputs: GlobalClusterOutputs { id: name.into() }, tags: rds::tags(global.tag_list()) }
+    let outputs = GlobalClusterOutputs { id: name.into(), writer: rds::writer(global).map(ClusterArn::from) };
+    Object { spec, outputs, tags: rds::tags(global.tag_list()) }
 }
 
 /// The version to compare with the pinned one: the pinned one itself when the running one is the same or a newer minor version.

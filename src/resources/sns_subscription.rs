@@ -36,6 +36,8 @@ outputs! {
     pub struct SubscriptionOutputs of Subscription {
         /// The ARN; `PendingConfirmation` where only a list told of it before it was confirmed.
         arn: SubscriptionArn,
+        /// The address that has to confirm it before messages are delivered.
+        unconfirmed: Option<String>,
     }
 }
 
@@ -58,6 +60,11 @@ impl Kind for Subscription {
         retries: &[Retry::seconds("sns:Subscribe", "NotFound", "", 60)],
     };
 
+    fn remark(outputs: &SubscriptionOutputs) -> Option<String> {
+        let endpoint = outputs.unconfirmed.as_ref()?;
+        Some(format!("gets no messages until {endpoint} confirms the subscription by the link AWS sent there"))
+    }
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut topics: Vec<&TopicArn> = wanted.iter().filter_map(|wanted| wanted.spec.topic.get()).collect();
         topics.sort_unstable();
@@ -67,11 +74,13 @@ impl Kind for Subscription {
             let spec = &wanted.spec;
             let list = &lists[topics.binary_search(&spec.topic.get()?).ok()?];
             let found = list.iter().find(|found| found.is(spec))?;
-            let outputs = match &wanted.outputs {
+            let arn = match &wanted.outputs {
                 // A list names a subscription that waits for its confirmation by a word instead of its ARN.
-                Some(outputs) if !is_arn(&found.arn) => outputs.clone(),
-                _ => SubscriptionOutputs { arn: found.arn.as_str().into() },
+                Some(outputs) if !is_arn(&found.arn) => outputs.arn.clone(),
+                _ => found.arn.as_str().into(),
             };
+            let unconfirmed = (!is_arn(&found.arn)).then(|| spec.endpoint.clone());
+            let outputs = SubscriptionOutputs { arn, unconfirmed };
             Some(Object { spec: spec.clone(), outputs, tags: Tags::new() })
         };
         Ok(wanted.iter().map(object).collect())
@@ -99,7 +108,7 @@ impl Kind for Subscription {
             })
             .await?;
         let arn = created.subscription_arn().ok_or_else(|| Error::incomplete("sns:Subscribe", "SubscriptionArn"))?;
-        let outputs = SubscriptionOutputs { arn: arn.into() };
+        let outputs = SubscriptionOutputs { arn: arn.into(), unconfirmed: Some(spec.endpoint.clone()) };
         task.identified(&outputs).await?;
         Ok(outputs)
     }

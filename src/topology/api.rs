@@ -85,12 +85,15 @@ pub(super) struct Served {
 }
 
 /// Adds the certificate of each region; none without a custom domain.
+///
+/// Certificates are named by what they cover: with another domain they are other resources, so that the new ones are issued and
+/// in use before the old ones are deleted, as ACM demands (`acm.update`, `listener.update`).
 pub(super) fn certificates(builder: &mut Builder<'_>) -> Option<Sides<Handle<Certificate>>> {
     let wanted = builder.plan().api.custom_domain.enabled;
     wanted.then(|| {
         Sides::build(|side| {
-            let spec = CertificateSpec { domain: builder.names().certificate() };
-            builder.add::<Certificate>(builder.scope(side), NAME, spec)
+            let (name, spec) = (builder.names().zone(), CertificateSpec { domain: builder.names().certificate() });
+            builder.add::<Certificate>(builder.scope(side), &name, spec)
         })
     })
 }
@@ -214,7 +217,8 @@ impl Region<'_, '_> {
 
     fn domain(&mut self, rest_api: &Handle<RestApi>, stage: &Handle<Stage>, requested: &Requested) -> Served {
         let spec = ValidationSpec { certificate: requested.certificate.arn(), record: requested.record.clone() };
-        let certificate = self.add::<Validation>(NAME, spec);
+        let name = self.builder.names().zone();
+        let certificate = self.add::<Validation>(&name, spec);
         let security_policy = match self.builder.plan().api.custom_domain.tls {
             Tls::V1_2 => "TLS_1_2",
         };
@@ -334,8 +338,11 @@ mod tests {
         let (api, topology) = api(|_| {});
         let domain = api.domain.expect("the default plan has a custom domain");
         let references = references(&topology, &domain.domain_name.address().to_string());
-        assert!(references.contains("us-east-1/acm_validation/api"), "{references:?}");
-        assert_eq!(spec(&topology, "us-east-2/acm_certificate/api")["domain"], "*.dr-payments-dev.example.com");
+        assert!(references.contains("us-east-1/acm_validation/dr-payments-dev.example.com"), "{references:?}");
+        assert_eq!(
+            spec(&topology, "us-east-2/acm_certificate/dr-payments-dev.example.com")["domain"],
+            "*.dr-payments-dev.example.com"
+        );
     }
 
     /// Invariant 3.

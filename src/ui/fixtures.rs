@@ -154,5 +154,5 @@ pub(super) fn deployment() -> Deployment {
 }
 
 pub(super) fn condition(at: &str, record: Record) -> Condition {
-    Condition { address: address(at), record: Arc::new(record), drift: Drift::None, exists: true }
+    Condition { address: address(at), record: Arc::new(record), drift: Drift::None, exists: true, remark: None }
 }

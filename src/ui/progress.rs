@@ -43,7 +43,8 @@ impl Progress {
             Event::Observing { resources } => self.looking = Some((now, *resources)),
             Event::Observed { .. } => self.looking = None,
             Event::Settled { .. } => {}
-            Event::Begun { operations, expected } => self.begun = Some((now, *operations, *expected)),
+            // What `down` finds at its second look is added to what it has done.
+            Event::Begun { operations, expected } => self.begun = Some((now, self.total() + operations, *expected)),
             Event::Started { address, action, expected } => {
                 let running = Running { action: *action, since: now, expected: *expected, waiting: None };
                 self.running.insert(address.clone(), running);

@@ -59,7 +59,8 @@ pub(super) fn text(
     );
     let mut parts = vec![head, table(conditions), verdict(conditions, page)];
     parts.extend([drifted(conditions, page), missing(conditions, page), in_flight(conditions, page)]);
-    parts.extend([deferred(conditions, page), output_lines(outputs)]);
+    parts.extend([deferred(conditions, page), remarks(conditions, page)]);
+    parts.push(output_lines(outputs));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
@@ -79,6 +80,9 @@ pub(super) fn document(deployment: &Deployment, conditions: &[Condition], output
             });
             if let Some(fields) = drifted_fields(&condition.drift) {
                 resource["drift"] = json!(fields);
+            }
+            if let Some(remark) = &condition.remark {
+                resource["remark"] = json!(remark);
             }
             if let Some(error) = &record.last_error {
                 resource["last_error"] = json!(error);
@@ -195,6 +199,12 @@ fn deferred(conditions: &[Condition], page: Page) -> String {
         Status::Deferred { until, reason } => vec![format!("      not before {until:.0}: {reason}")],
         _ => Vec::new(),
     })
+}
+
+fn remarks(conditions: &[Condition], page: Page) -> String {
+    let remark = |condition: &Condition| Some(format!("  {}\n      {}", condition.address, condition.remark.as_ref()?));
+    let remarks: Vec<String> = conditions.iter().filter_map(remark).collect();
+    if remarks.is_empty() { String::new() } else { format!("{}\n{}", page.strong("good to know"), remarks.join("\n")) }
 }
 
 /// The records as a list.

@@ -104,14 +104,37 @@ result = [one["DBClusterArn"].split(":")[3] for one in members if one["IsWriter"
 fn a_deployment_that_failed_over_has_no_changes_and_goes_without_a_trace() {
     let aws = LocalAws::start();
     let workspace = aws.workspace();
-    aws.play(&["deletion-windows", "dependency-violations", "recovery-points", "returning-log-groups"], 600);
+    workspace.edit("plans/payments.toml", "emails = []", "emails = [\"ops@example.com\"]");
+    let behaviours =
+        ["deletion-windows", "dependency-violations", "recovery-points", "returning-log-groups", "unconfirmed-emails"];
+    aws.play(&behaviours, 600);
     for _ in 0..2 {
         workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
         assert_eq!(aws.python(FAIL_OVER), serde_json::json!(["us-east-2"]));
         workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
+        let told = ["all healthy", "the writer is in us-east-2", "until ops@example.com confirms"];
+        workspace.drctl(&["status", "--suffix", "dev"]).expect(0).shows(&told);
         workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
         assert_eq!(census(&aws, "dev"), Vec::<String>::new());
     }
+}
+
+/// A certificate can only go when nothing uses it any more, and load balancers take another one in place: with another domain the
+/// new certificates are in use before the old ones are deleted (`acm.update`, `listener.update`).
+#[test]
+fn another_domain_takes_everything_along() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    aws.play(&["deletion-windows", "dependency-violations"], 600);
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    workspace.edit("plans/payments.toml", "domain = \"example.com\"", "domain = \"shop.example.com\"");
+    workspace.drctl(&["up", "--suffix", "dev", "--yes"]).expect(0);
+    workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
+    let left = census(&aws, "dev");
+    let names: Vec<_> = left.iter().filter(|name| name.contains("example.com")).collect();
+    assert!(names.iter().all(|name| name.contains("shop.example.com")) && !names.is_empty(), "{names:?}");
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
 
 /// R6: DynamoDB holds the table for a day. Everything else goes, and the `down` of the next day ends the work.
@@ -127,6 +150,8 @@ fn a_table_that_aws_holds_back_is_deleted_a_day_later() {
         .expect(5)
         .shows(&["us-east-1/dynamodb_table/payments: not before"]);
     assert_eq!(on_record(&workspace), ["us-east-1/dynamodb_table/payments", "us-east-1/kms_key/main"]);
+    let status = workspace.drctl(&["status", "--suffix", "dev", "--output", "json"]).expect(0).json();
+    assert_eq!(status["outputs"], serde_json::json!({}), "what they named is gone");
     aws.play(&[], 1);
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());

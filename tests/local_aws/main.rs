@@ -2,11 +2,14 @@
 //!
 //! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
 
+mod boundaries;
 mod canary;
 mod credentials;
 mod foreign;
 mod functions;
 mod harness;
+mod interrupt;
+mod quotas;
 mod real_aws;
 mod refusals;
 mod remote_state;

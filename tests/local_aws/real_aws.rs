@@ -1,19 +1,19 @@
-//! Whole lives under the behaviours of the real AWS, and the binary killed at the boundaries of its calls.
+//! Whole lives under the behaviours of the real AWS.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{LocalAws, Workspace};
 use crate::story::census;
 
-const UP: [&str; 5] = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
-const PLAN: [&str; 6] = ["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"];
-const DOWN: [&str; 4] = ["down", "--suffix", "dev", "--yes"];
+pub(crate) const UP: [&str; 5] = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+pub(crate) const PLAN: [&str; 6] = ["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"];
+const REBUILD: [&str; 6] = ["state", "rebuild", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+pub(crate) const DOWN: [&str; 4] = ["down", "--suffix", "dev", "--yes"];
 
 /// How many objects of each sort the deployment has: what does not depend on their ids.
-fn objects(aws: &LocalAws) -> BTreeMap<String, usize> {
+pub(crate) fn objects(aws: &LocalAws) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for found in census(aws, "dev") {
         let sort = found.split(':').next().unwrap_or_default().to_owned();
@@ -23,7 +23,7 @@ fn objects(aws: &LocalAws) -> BTreeMap<String, usize> {
 }
 
 /// What an undisturbed `up` leaves in the account; the account is empty again afterwards.
-fn undisturbed(workspace: &Workspace<'_>) -> BTreeMap<String, usize> {
+pub(crate) fn undisturbed(workspace: &Workspace<'_>) -> BTreeMap<String, usize> {
     workspace.drctl(&UP).expect(0);
     let objects = objects(workspace.aws);
     workspace.drctl(&DOWN).expect(0);
@@ -32,8 +32,8 @@ fn undisturbed(workspace: &Workspace<'_>) -> BTreeMap<String, usize> {
     objects
 }
 
-/// Under each behaviour a deployment comes to its end, the account equals that of an undisturbed run, a second `up` has nothing to
-/// do, and `down` leaves nothing.
+/// Under each behaviour a deployment comes to its end, the account equals that of an undisturbed run, there is nothing more to do,
+/// not even after the state was lost and made anew, and `down` leaves nothing.
 fn lives_under(behaviours: &[&[&str]]) {
     let aws = LocalAws::start();
     let workspace = aws.workspace();
@@ -41,6 +41,9 @@ fn lives_under(behaviours: &[&[&str]]) {
     for (seed, names) in behaviours.iter().enumerate() {
         aws.scenarios(&json!({ "names": names, "seed": seed + 1, "time_scale": 120 }));
         workspace.drctl(&UP).expect(0);
+        workspace.drctl(&PLAN).expect(0).shows(&["no changes"]);
+        std::fs::remove_dir_all(workspace.path("state")).expect("the state can be lost");
+        workspace.drctl(&REBUILD).expect(0);
         workspace.drctl(&PLAN).expect(0).shows(&["no changes"]);
         aws.scenarios(&json!({ "names": [] }));
         assert_eq!(objects(&aws), expected, "after up under {names:?}");
@@ -75,53 +78,9 @@ fn what_aws_refuses_to_delete_goes_in_the_right_order() {
     ]);
 }
 
-/// Invariants 4, 9 and 10: killed at every tenth changing call, before it takes effect and after, again and again, a deployment still
-/// becomes exactly what it shall be and goes without a trace.
+/// Everything that AWS does at once, at rates like those of AWS. `DRCTL_SEEDS=20` takes so many seeds.
 #[test]
-fn a_run_that_is_killed_at_any_call_is_finished_by_the_next() {
-    let aws = LocalAws::start();
-    let workspace = aws.workspace();
-    let expected = undisturbed(&workspace);
-
-    let kills = killed_until_done(&workspace, &UP);
-    assert!(kills >= 10, "the run was killed {kills} times only");
-    workspace.drctl(&UP).expect(0);
-    workspace.drctl(&PLAN).expect(0).shows(&["no changes"]);
-    assert_eq!(objects(&aws), expected, "nothing is there twice, and nothing is missing");
-
-    let kills = killed_until_done(&workspace, &DOWN);
-    assert!(kills >= 10, "the run was killed {kills} times only");
-    if workspace.path("state/dev.json").exists() {
-        workspace.drctl(&DOWN).expect(0);
-    }
-    assert_eq!(census(&aws, "dev"), Vec::<String>::new(), "no orphan is left");
-}
-
-/// Runs a command again and again, each time killed at its tenth changing call, until it makes fewer. Returns how often it was killed.
-fn killed_until_done(workspace: &Workspace<'_>, arguments: &[&str]) -> usize {
-    let aws = workspace.aws;
-    let freeze = format!("{}/_local-aws/freeze", aws.url());
-    for kills in 0.. {
-        assert!(kills < 200, "a run makes no progress");
-        let (status, answer) = aws.http("PUT", &freeze, Some(&json!({ "call": 10, "after": kills % 2 == 0 })));
-        assert!((200..300).contains(&status), "{answer}");
-        let mut run =
-            workspace.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-        let is_frozen = loop {
-            let (_, state) = aws.http("GET", &format!("{freeze}?wait=1"), None);
-            if state["frozen"] == Value::Bool(true) {
-                break true;
-            }
-            if run.try_wait().expect("the run can be watched").is_some() {
-                break false;
-            }
-        };
-        run.kill().expect("a process can be killed");
-        run.wait().expect("a killed process ends");
-        aws.http("DELETE", &freeze, None);
-        if !is_frozen {
-            return kills;
-        }
-    }
-    unreachable!("the loop returns")
+fn everything_at_once_is_survived() {
+    let seeds = std::env::var("DRCTL_SEEDS").map_or(1, |text| text.parse().expect("DRCTL_SEEDS is a number"));
+    lives_under(&vec![&["all"][..]; seeds]);
 }

@@ -3,6 +3,8 @@
 
 use std::io::ErrorKind;
 
+use drctl::engine::scheduler::Limits;
+use drctl::error::{Failure, Kind};
 use drctl::state::memory::{Effect, Fault};
 use drctl::topology::Topology;
 
@@ -40,10 +42,25 @@ impl Death {
     }
 }
 
+/// What a run reads that has nothing to do.
+fn reads_without_changes(base: &World, topology: &Topology) -> u64 {
+    let mut world = base.fork();
+    world.finish_up(topology);
+    reads_before_changes(&world, topology)
+}
+
+/// What an `up` reads until it knows what to do.
+fn reads_before_changes(world: &World, topology: &Topology) -> u64 {
+    let mut world = world.fork();
+    world.run_with(Command::Up(topology), &Limits::default(), |_| Err(Failure::new(Kind::Preflight, "not permitted")));
+    world.cloud.calls
+}
+
 /// Dies at every moment of a command, and goes on with `up` and with `down`; and dies once more a little later.
 fn die_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
     let moments = moments(base, command);
     assert!(moments.len() > 60, "there are many moments to die at: {}", moments.len());
+    let usual = reads_without_changes(base, topology);
     for (number, &death) in moments.iter().enumerate() {
         let mut world = base.fork();
         death.prepare(&mut world);
@@ -51,6 +68,10 @@ fn die_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
         assert!(matches!(ended, Ended::Crashed), "{death:?}: {ended:?}");
         let mut down = world.fork();
         let mut twice = world.fork();
+
+        let intents = world.records().values().filter(|record| record.status.is_in_flight()).count() as u64;
+        let reads = reads_before_changes(&world, topology);
+        assert!(reads <= usual + intents, "{death:?}: {reads} reads with {intents} intents, {usual} without a crash");
 
         println!("{death:?}, then up");
         world.finish_up(topology);

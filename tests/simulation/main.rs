@@ -14,6 +14,7 @@ mod faults;
 mod interrupt;
 mod kinds;
 mod life;
+mod mutations;
 mod random;
 mod topologies;
 mod world;

@@ -17,6 +17,7 @@ mod api_duplicates;
 mod api_empty_settings;
 mod api_updates;
 mod cluster_logs_and_endpoints;
+mod dashboard_tags;
 mod flow_logs;
 mod health_check_booleans;
 mod lambda_target_groups;
@@ -179,6 +180,7 @@ impl Corrections {
             Box::new(api_empty_settings::ApiEmptySettings),
             Box::new(api_updates::ApiUpdates),
             Box::new(cluster_logs_and_endpoints::ClusterLogsAndEndpoints::default()),
+            Box::new(dashboard_tags::DashboardTags::default()),
             Box::new(flow_logs::FlowLogs::default()),
             Box::new(health_check_booleans::HealthCheckBooleans),
             Box::new(lambda_target_groups::LambdaTargetGroups),

@@ -30,6 +30,7 @@ mod refusal;
 mod returning_log_groups;
 mod slow_states;
 mod tree;
+mod unconfirmed_emails;
 mod unready_roles;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -151,6 +152,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(lingering_interfaces::LingeringInterfaces::new(given)),
         Box::new(recovery_points::RecoveryPoints::new(given)),
         Box::new(returning_log_groups::ReturningLogGroups::new(given)),
+        Box::new(unconfirmed_emails::UnconfirmedEmails::default()),
         Box::new(eventual_reads::EventualReads::new(given)),
         Box::new(slow_states::SlowStates::new(given)),
     ]

@@ -78,13 +78,9 @@ impl Protocol {
 
 fn cbor(status: StatusCode, code: &str, message: &str) -> Response {
     let document = ciborium::Value::Map(vec![("__type".into(), code.into()), ("message".into(), message.into())]);
-    let mut body = Vec::new();
-    ciborium::into_writer(&document, &mut body).expect("memory takes what is written");
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/cbor"));
-    headers.insert(HeaderName::from_static("smithy-protocol"), HeaderValue::from_static("rpc-v2-cbor"));
-    query_code(&mut headers, status, code);
-    Response { status, headers, body: body.into() }
+    let mut response = Response::cbor_document(status, &document);
+    query_code(&mut response.headers, status, code);
+    response
 }
 
 /// Services that once spoke the query protocol name the old code and whose fault it was in a header; others ignore it.

@@ -70,6 +70,17 @@ fn a_log_has_a_line_for_each_thing_worth_saying() {
     ");
 }
 
+/// `down` looks twice, and what it finds the second time comes on top.
+#[test]
+fn what_is_found_later_adds_to_the_count() {
+    let one = |at: &str| {
+        let begun = Event::Begun { operations: 1, expected: Duration::from_secs(1) };
+        [begun, ended(at, Outcome::Succeeded, 1)].map(|event| (0, event))
+    };
+    let log = log([one("us-east-1/ec2_vpc/vpc"), one("us-east-1/logs_log_group/f")].concat(), 0);
+    assert!(log.contains("[1/1]") && log.contains("[2/2]"), "{log}");
+}
+
 /// Invariant 1.
 #[test]
 fn a_log_is_never_silent_for_longer_than_the_heartbeat() {

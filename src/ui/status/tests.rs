@@ -18,6 +18,10 @@ fn conditions() -> Vec<Condition> {
     let mut deferred = record("backup", Status::Ready);
     deferred.status =
         Status::Deferred { until: time(86_400), reason: "a recovery point is younger than 1 day".to_owned() };
+    let remarkable = Condition {
+        remark: Some("the writer is in us-east-2".to_owned()),
+        ..condition("us-east-1/rds_global_cluster/aurora", record("database", Status::Ready))
+    };
     vec![
         condition("global/iam_role/function", record("security", Status::Ready)),
         drifted,
@@ -25,6 +29,7 @@ fn conditions() -> Vec<Condition> {
         missing,
         Condition { exists: false, ..condition("us-east-1/rds_cluster/aurora", creating) },
         condition("us-east-1/backup_vault/vault", deferred),
+        remarkable,
     ]
 }
 
@@ -41,10 +46,11 @@ fn every_resource_that_is_not_well_is_named_with_the_reason() {
     security                          1 healthy
     network     1 healthy  1 missing
                 1 drifted
-    database  1 in flight
+    database    1 healthy
+              1 in flight
     backup     1 deferred
 
-    6 resources: 2 healthy, 1 drifted, 1 missing, 1 in flight, 1 deferred
+    7 resources: 3 healthy, 1 drifted, 1 missing, 1 in flight, 1 deferred
 
     changed outside of drctl
       us-east-1/ec2_vpc/vpc
@@ -61,6 +67,10 @@ fn every_resource_that_is_not_well_is_named_with_the_reason() {
     deferred: AWS deletes these only later
       us-east-1/backup_vault/vault
           not before 2026-09-22T14:13:20Z: a recovery point is younger than 1 day
+
+    good to know
+      us-east-1/rds_global_cluster/aurora
+          the writer is in us-east-2
 
     s3_bucket_us_east_1 = "dr-payment-data-us-east-1-dev"
     "#);
@@ -84,11 +94,12 @@ fn a_healthy_deployment_says_so() {
 #[test]
 fn the_document_counts_and_names_the_same() {
     let document = document(&deployment(), &conditions(), &outputs());
-    let counts = json!({ "healthy": 2, "drifted": 1, "missing": 1, "in_flight": 1, "deferred": 1 });
+    let counts = json!({ "healthy": 3, "drifted": 1, "missing": 1, "in_flight": 1, "deferred": 1 });
     assert_eq!(document["counts"], counts);
     assert_eq!(document["resources"][1]["drift"][0]["field"], "tags.team");
     assert_eq!(document["resources"][4]["last_error"].as_str().map(|error| &error[..19]), Some("rds:CreateDBCluster"));
     assert_eq!(document["resources"][5]["until"], json!(time(86_400)));
+    assert_eq!(document["resources"][6]["remark"], "the writer is in us-east-2");
     assert_eq!(document["outputs"]["s3_bucket_us_east_1"], "dr-payment-data-us-east-1-dev");
 }
 

@@ -1,0 +1,67 @@
+//! Signals while AWS takes its time: the run does not wait for AWS, and the next one goes on where it stood.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::harness::{LocalAws, Workspace};
+use crate::story::census;
+
+const UP: [&str; 5] = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+const GATEWAY: &str = "us-east-1/ec2_nat_gateway/public-a";
+
+/// Invariant 9 and R10: one signal ends a run that waits for AWS, with what is in flight on record; a second one ends it at once.
+/// Either way the next run goes on with the same objects.
+#[test]
+fn a_signal_does_not_wait_for_aws() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    // A NAT gateway takes as long as on AWS: minutes.
+    aws.play(&["slow-states"], 1);
+    let mut gateways = Vec::new();
+    for (signals, code) in [(&["INT"][..], 130), (&["TERM"], 143), (&["INT", "INT"], 130)] {
+        let mut run = waiting(&workspace);
+        let asked = Instant::now();
+        signals.iter().for_each(|signal| send(&run, signal));
+        let status = run.wait().expect("the run ends");
+        println!("{signals:?} to exit: {:.1} s", asked.elapsed().as_secs_f64());
+        assert_eq!(status.code(), Some(code), "{signals:?}");
+
+        let record = workspace.drctl(&["state", "show", GATEWAY, "--suffix", "dev"]).expect(0).json();
+        assert_eq!(record["status"], "creating", "it was not waited for: {record}");
+        gateways.push(record["outputs"]["id"].as_str().expect("the id is on record").to_owned());
+    }
+    assert!(gateways.windows(2).all(|pair| pair[0] == pair[1]), "it was made once: {gateways:?}");
+
+    aws.play(&[], 1);
+    workspace.drctl(&UP).expect(0);
+    let record = workspace.drctl(&["state", "show", GATEWAY, "--suffix", "dev"]).expect(0).json();
+    assert_eq!((&record["status"], &record["outputs"]["id"]), (&"ready".into(), &Value::from(gateways[0].as_str())));
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// Starts `up` and returns when it waits for the gateway.
+fn waiting(workspace: &Workspace<'_>) -> Child {
+    let mut command = workspace.command(&UP);
+    command.args(["--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut run = command.spawn().expect("drctl can be started");
+    let mut lines = BufReader::new(run.stdout.take().expect("it is piped")).lines();
+    let waits = |line: String| {
+        let event: Value = serde_json::from_str(&line).expect("each line is an event");
+        event["event"] == "waiting" && event["address"] == GATEWAY
+    };
+    assert!(lines.by_ref().map_while(Result::ok).any(waits), "it never waited for {GATEWAY}");
+    // What it still says has to be read, or it would be kept from ending.
+    std::thread::spawn(move || lines.for_each(drop));
+    // Let it get into the wait.
+    std::thread::sleep(Duration::from_millis(200));
+    run
+}
+
+fn send(run: &Child, signal: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status();
+    assert!(sent.expect("kill can be run").success());
+}
