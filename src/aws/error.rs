@@ -155,9 +155,15 @@ impl Error {
         }
     }
 
-    /// Tells whether AWS refused with one of these wire codes.
+    /// The wire code without the suffix that some services write and others leave out (`x.error-code-wire`).
+    fn bare_code(&self) -> Option<&str> {
+        self.code().map(|code| code.trim_end_matches("Exception").trim_end_matches("Fault"))
+    }
+
+    /// Tells whether AWS refused with one of these wire codes. EC2 writes the same one in upper and lower case,
+    /// `InvalidVpcID.NotFound` and `InvalidVpcId.NotFound` (`x.codes.ec2-aliases`), so the case does not count.
     pub fn is(&self, codes: &[&str]) -> bool {
-        self.code().is_some_and(|code| codes.contains(&code))
+        self.code().is_some_and(|code| codes.iter().any(|one| one.eq_ignore_ascii_case(code)))
     }
 
     /// Tells whether AWS refused with this wire code and a message that contains `text`.
@@ -169,14 +175,28 @@ impl Error {
     ///
     /// The services spell it in many ways (`x.codes.ec2-aliases`); a malformed id is not "gone" (`x.codes.malformed`).
     pub fn is_gone(&self) -> bool {
-        self.code().is_some_and(|code| {
-            let code = code.trim_end_matches("Exception").trim_end_matches("Fault");
+        self.bare_code().is_some_and(|code| {
             code.ends_with("NotFound")
                 || code.starts_with("NoSuch")
                 || code.ends_with("DoesNotExist")
                 || code.ends_with("NonExistentQueue")
                 || code == "404"
         })
+    }
+
+    /// Tells whether a create call was refused because the object, or another one in its place, is there: an earlier call whose
+    /// answer was lost may have made it, or somebody else (`x.idem.by-name`).
+    pub fn already_exists(&self) -> bool {
+        self.says("ResourceConflictException", "already exist")
+            || self.bare_code().is_some_and(|code| {
+                code.ends_with("AlreadyExists") || code.contains("Duplicate") || code == "InvalidSubnet.Conflict"
+            })
+    }
+
+    /// Tells whether AWS refused because of too many calls, in the words of any service (`x.throttle.codes`).
+    fn is_throttled(&self) -> bool {
+        self.is(&["RequestLimitExceeded", "TooManyRequestsException", "SlowDown"])
+            || self.code().is_some_and(|code| code.contains("Throttl"))
     }
 
     /// Tells whether the credentials are gone: expired, revoked, or not to be had any more. Every other call would be
@@ -210,10 +230,11 @@ impl Error {
     }
 
     /// Tells whether a result is unknown because the answer was lost: the object has to be observed before anything is sent again.
+    /// A throttled request did nothing, though EC2 says so with the status of a server's error.
     pub fn is_uncertain(&self) -> bool {
         match self {
             Self::NoAnswer { .. } => true,
-            Self::Refused(refusal) => refusal.status >= 500 && !refusal.code.contains("Throttl"),
+            Self::Refused(refusal) => refusal.status >= 500 && !self.is_throttled(),
             _ => false,
         }
     }
@@ -250,11 +271,55 @@ mod tests {
             "NotFound",
             "NotFoundException",
             "NatGatewayNotFound",
+            "InvalidAllocationID.NotFound",
+            "InvalidAddress.NotFound",
+            "InvalidRoute.NotFound",
+            "InvalidRouteTableID.NotFound",
+            "InvalidPermission.NotFound",
+            "InvalidSecurityGroupRuleId.NotFound",
+            "InvalidVpcEndpointId.NotFound",
+            "InvalidVpcEndpoint.NotFound",
+            "InvalidFlowLogId.NotFound",
         ] {
             assert!(refused(code, 400).is_gone(), "{code}");
         }
         assert!(!refused("InvalidVpcID.Malformed", 400).is_gone());
         assert!(!refused("AccessDenied", 403).is_gone());
+    }
+
+    #[test]
+    fn a_code_is_recognised_in_upper_and_lower_case() {
+        assert!(refused("InvalidSubnetId.NotFound", 400).is(&["InvalidSubnetID.NotFound"]));
+        assert!(refused("InvalidSubnetID.NotFound", 400).says("InvalidSubnetId.NotFound", ""));
+        assert!(!refused("InvalidSubnetID.Malformed", 400).is(&["InvalidSubnetID.NotFound"]));
+    }
+
+    /// The codes by which a repeated create call is told from a mistake, over all services.
+    #[test]
+    fn that_an_object_is_there_already_is_recognised_in_every_spelling() {
+        for code in [
+            "EntityAlreadyExists",
+            "ResourceAlreadyExistsException",
+            "AlreadyExistsException",
+            "DuplicateLoadBalancerName",
+            "DuplicateTargetGroupName",
+            "InvalidGroup.Duplicate",
+            "InvalidPermission.Duplicate",
+            "InvalidSubnet.Conflict",
+            "RouteAlreadyExists",
+            "FlowLogAlreadyExists",
+        ] {
+            assert!(refused(code, 400).already_exists(), "{code}");
+        }
+        for code in ["RouteLimitExceeded", "InvalidVpcID.NotFound", "InvalidParameterValue"] {
+            assert!(!refused(code, 400).already_exists(), "{code}");
+        }
+        let conflict = |message: &str| {
+            let code = "ResourceConflictException".to_owned();
+            Error::from(Refusal { code, message: message.to_owned(), status: 409, ..Refusal::default() })
+        };
+        assert!(conflict("Function already exist: dr-payment").already_exists());
+        assert!(!conflict("An update is in progress for resource: dr-payment").already_exists());
     }
 
     /// Each service has its own word for it; a missing right is another matter, because other calls may have theirs.
@@ -273,7 +338,11 @@ mod tests {
     #[test]
     fn a_server_error_leaves_the_result_unknown_and_throttling_does_not() {
         assert!(refused("InternalFailure", 500).is_uncertain());
-        assert!(!refused("Throttling", 503).is_uncertain());
+        for code in
+            ["RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"]
+        {
+            assert!(!refused(code, 503).is_uncertain(), "{code}");
+        }
         assert!(!refused("InvalidParameterValue", 400).is_uncertain());
     }
 }

@@ -276,6 +276,12 @@ mod tests {
         assert_eq!(rates(ELB, "SetSubnets"), [0.2, 10.0]);
         assert_eq!(rates(ELB, "DescribeRules"), [10.0]);
         assert_eq!(rates(LAMBDA, "AddPermission"), [15.0]);
+        assert_eq!(rates(KMS, "CreateKey"), [5.0]);
+        assert_eq!(rates(KMS, "CreateAlias"), [5.0]);
+        assert_eq!(rates(KMS, "ReplicateKey"), [2.0]);
+        assert_eq!(rates(KMS, "PutKeyPolicy"), [15.0]);
+        assert_eq!(rates(KMS, "ScheduleKeyDeletion"), [15.0]);
+        assert_eq!(rates("IAM", "CreateRole"), [0.0; 0]);
         assert_eq!(rates("S3", "CreateBucket"), [0.0; 0]);
     }
 }

@@ -114,11 +114,17 @@ impl Context {
         Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        self.insist(operation, send, &|_| {}).await
+        self.insist(operation, send, &|_| Ok(()), &|_| {}).await
     }
 
-    /// As [`Context::call`]; `report` hears what it waits for.
-    async fn insist<T, E, F, Fut>(&self, operation: &str, send: F, report: &(dyn Fn(&str) + Send + Sync)) -> Result<T>
+    /// As [`Context::call`]; `check` finds what an answer that says success refuses nevertheless, and `report` hears what it waits for.
+    async fn insist<T, E, F, Fut>(
+        &self,
+        operation: &str,
+        send: F,
+        check: &(dyn Fn(&T) -> Result<()> + Send + Sync),
+        report: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<T>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
@@ -127,9 +133,10 @@ impl Context {
         let start = Instant::now();
         let mut reported = None;
         loop {
-            let error = match send().await {
+            let answered = send().await.map_err(|error| Error::from_sdk(operation, error));
+            let error = match answered.and_then(|answer| check(&answer).map(|()| answer)) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => Error::from_sdk(operation, error),
+                Err(error) => error,
             };
             let passing = |retry: &&Retry| retry.matches(operation, &error);
             let Some(retry) = self.traits.retries.iter().find(passing) else { return Err(error) };
@@ -236,8 +243,27 @@ impl Task<'_> {
         Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
+        self.call_checked(operation, send, |_| Ok(())).await
+    }
+
+    /// As [`Task::call`], for operations that answer success with failures inside (`x.partial-200`): what `check` makes of them is
+    /// tried again like any other refusal.
+    ///
+    /// # Errors
+    /// AWS's refusal, or a lost answer; see [`Error`].
+    pub async fn call_checked<T, E, F, Fut>(
+        &self,
+        operation: &str,
+        send: F,
+        check: impl Fn(&T) -> Result<()> + Send + Sync,
+    ) -> Result<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>>,
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
         let report = |what: &str| self.observer.waiting(self.address, what);
-        self.context.insist(operation, send, &report).await
+        self.context.insist(operation, send, &check, &report).await
     }
 
     /// Makes the ids of a just created object durable.
@@ -289,9 +315,9 @@ mod tests {
     use aws_smithy_types::error::ErrorMetadata;
 
     use super::*;
-    use crate::aws::Connection;
     use crate::aws::transport::Transport;
-    use crate::resources::KINDS;
+    use crate::aws::{Connection, Refusal};
+    use crate::resources::{KINDS, Kinds};
 
     fn refused(code: &str, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
         let answer = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
@@ -311,17 +337,21 @@ mod tests {
         (ended, tries.into_inner())
     }
 
-    /// R17: each refusal in the table of any kind is met again until just before its deadline and not beyond, and then the error says
-    /// for how long; a refusal that is not in the table is final.
-    #[tokio::test]
-    async fn every_passing_refusal_is_tried_again_until_its_deadline() {
-        let surroundings = Surroundings {
+    async fn surroundings() -> Surroundings {
+        Surroundings {
             aws: Aws::connect(&Connection::default(), Transport::new()).await,
             suffix: "dev".to_owned(),
             account: "123456789012".to_owned(),
             stop: CancellationToken::new(),
             assets: Arc::default(),
-        };
+        }
+    }
+
+    /// R17: each refusal in the table of any kind is met again until just before its deadline and not beyond, and then the error says
+    /// for how long; a refusal that is not in the table is final.
+    #[tokio::test]
+    async fn every_passing_refusal_is_tried_again_until_its_deadline() {
+        let surroundings = surroundings().await;
         tokio::time::pause();
         for kind in KINDS {
             let context = Context::new(surroundings.clone(), Scope::region("us-east-1"), kind.traits());
@@ -341,5 +371,34 @@ mod tests {
                 assert!(ended.is_err() && tries == 1, "{retry:?}: {ended:?} after {tries} tries");
             }
         }
+    }
+
+    /// `x.partial-200`: what EC2 says inside of a success passes by itself as what it says with an error does.
+    #[tokio::test]
+    async fn a_passing_failure_inside_of_a_success_is_tried_again() {
+        let traits = Kinds::aws().get("ec2_flow_log").expect("a kind").traits();
+        let context = Context::new(surroundings().await, Scope::region("us-east-1"), traits);
+        tokio::time::pause();
+        let operation = "ec2:CreateFlowLogs";
+        let failing = async |code: &str, message: &str| {
+            let start = Instant::now();
+            let check = |_: &()| match start.elapsed() < Duration::from_secs(60) {
+                true => Err(Error::from(Refusal {
+                    code: code.to_owned(),
+                    message: message.to_owned(),
+                    status: 200,
+                    ..Refusal::default()
+                })),
+                false => Ok(()),
+            };
+            let send = || async { Ok::<(), SdkError<ErrorMetadata, HttpResponse>>(()) };
+            context.insist(operation, send, &check, &|_| {}).await
+        };
+        assert!(
+            failing("InvalidParameter", "Unable to assume given IAM role").await.is_ok(),
+            "the role is not visible yet"
+        );
+        assert!(failing("InvalidVpcId.NotFound", "The vpc ID 'vpc-1' does not exist").await.is_ok());
+        assert!(failing("InvalidParameter", "Invalid aggregation interval").await.is_err());
     }
 }

@@ -16,8 +16,9 @@ use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Refusal, Tags, tags};
 use crate::{from_sdk_tags, sdk_tags};
 
-/// How long AWS's own interfaces may linger after what they served is gone (`eni.lambda.duration`), asked at the rate R1 allows.
-pub(super) const LINGERING: Patience = Patience::seconds(45 * 60, 20);
+/// How long AWS's own interfaces may linger after what they served is gone: usually 45 minutes at most, at times beyond an hour
+/// (`eni.lambda.duration`). Asked at the rate R1 allows.
+pub(super) const LINGERING: Patience = Patience::seconds(90 * 60, 20);
 
 /// Describes the wanted objects in one call, or in two when only some of them have a record: by their ids and by the
 /// deployment's tag. The answer may have others too; [`is`] tells them apart.
@@ -242,6 +243,12 @@ mod tests {
         assert!(!is_foreign(&plain().interface_type(NetworkInterfaceType::Lambda).build()));
         assert!(!is_foreign(&plain().description("RDSNetworkInterface").requester_managed(true).build()));
         assert!(!is_foreign(&plain().description("AWS Lambda VPC ENI-pay").build()));
+    }
+
+    /// `eni.lambda.duration`: giving up at 45 minutes would leave a VPC that the next `down` deletes without trouble.
+    #[test]
+    fn interfaces_that_linger_beyond_an_hour_are_waited_for() {
+        assert!(LINGERING.deadline > std::time::Duration::from_secs(75 * 60));
     }
 
     #[test]

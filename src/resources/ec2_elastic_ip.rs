@@ -3,15 +3,19 @@
 //! Facts: `eip.create` (no token: found by its tags), `eip.limit` (5 per region), `eip.read.gone`, `eip.delete.in-use` (until the NAT
 //! gateway that has it is really deleted), `eip.delete.twice`. Replacement: nothing. Slow: nothing.
 
-use aws_sdk_ec2::types::{DomainType, ResourceType};
+use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
 use crate::outputs;
 use crate::reference::AllocationId;
+
+/// How long a NAT gateway that an earlier, interrupted run began to delete may keep its address.
+const IN_USE: u64 = 30 * 60;
 
 /// The kind.
 #[derive(Debug)]
@@ -47,10 +51,7 @@ impl Kind for ElasticIp {
             read: &["ec2:DescribeAddresses"],
             change: &["ec2:AllocateAddress", "ec2:ReleaseAddress", "ec2:CreateTags", "ec2:DeleteTags"],
         },
-        retries: &[
-            // A NAT gateway that an earlier, interrupted run began to delete may take this long.
-            Retry::seconds("ec2:ReleaseAddress", "InvalidIPAddress.InUse", "", 30 * 60),
-        ],
+        retries: &[Retry::seconds("ec2:ReleaseAddress", "InvalidIPAddress.InUse", "", IN_USE)],
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
@@ -92,16 +93,17 @@ impl Kind for ElasticIp {
 
     async fn delete(task: &Task<'_>, _: &ElasticIpSpec, outputs: &ElasticIpOutputs) -> Result<Deletion> {
         let clients = task.clients();
-        let release = || clients.ec2().release_address().allocation_id(&outputs.id).send();
-        match task.call("ec2:ReleaseAddress", release).await {
-            // Also the answer for an address that was released and now is somebody else's.
-            Err(error) if error.is(&["AuthFailure"]) => match exists(task, &outputs.id).await? {
-                true => Err(error),
-                false => Ok(Deletion::Gone),
-            },
-            Err(error) if !error.is_gone() => Err(error),
-            _ => Ok(Deletion::Gone),
-        }
+        task.wait("the address to be free", Patience::seconds(IN_USE, 10), || async {
+            let release = || clients.ec2().release_address().allocation_id(&outputs.id).send();
+            match task.call("ec2:ReleaseAddress", release).await {
+                Err(error) if error.is(&["AuthFailure"]) => {
+                    released(error, describe(task, &outputs.id).await?.as_ref())
+                }
+                Err(error) if !error.is_gone() => Err(error),
+                _ => Ok(Look::Ready(Deletion::Gone)),
+            }
+        })
+        .await
     }
 }
 
@@ -119,11 +121,41 @@ async fn create(task: &Task<'_>) -> Result<ElasticIpOutputs> {
     Ok(outputs)
 }
 
-async fn exists(task: &Task<'_>, id: &AllocationId) -> Result<bool> {
+/// What `AuthFailure` means for an address: it was released and may be somebody else's by now (`eip.delete.twice`), it is still
+/// associated (`eip.delete.in-use`), or the caller really may not.
+fn released(error: Error, address: Option<&Address>) -> Result<Look<Deletion>> {
+    match address {
+        None => Ok(Look::Ready(Deletion::Gone)),
+        Some(address) => match address.association_id() {
+            Some(association) => Ok(Look::Pending(format!("kept by the association {association}"))),
+            None => Err(error),
+        },
+    }
+}
+
+async fn describe(task: &Task<'_>, id: &AllocationId) -> Result<Option<Address>> {
     let clients = task.clients();
     let filter = ec2::filter("allocation-id", id.as_str());
     let found = task
         .call("ec2:DescribeAddresses", || clients.ec2().describe_addresses().filters(filter.clone()).send())
         .await?;
-    Ok(found.addresses().iter().any(|address| address.allocation_id() == Some(id.as_str())))
+    let mut addresses = found.addresses.unwrap_or_default().into_iter();
+    Ok(addresses.find(|address| address.allocation_id() == Some(id.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::existing::tests::refused;
+
+    /// `eip.delete.twice`, `eip.delete.in-use`
+    #[test]
+    fn a_refused_release_is_told_by_the_address_itself() {
+        let released = |address: Option<&Address>| released(refused("AuthFailure"), address);
+        let address = || Address::builder().allocation_id("eipalloc-1");
+        assert!(matches!(released(None), Ok(Look::Ready(Deletion::Gone))));
+        let associated = address().association_id("eipassoc-1").build();
+        assert!(matches!(released(Some(&associated)), Ok(Look::Pending(told)) if told.contains("eipassoc-1")));
+        assert!(released(Some(&address().build())).is_err_and(|error| error.is(&["AuthFailure"])));
+    }
 }

@@ -184,13 +184,17 @@ async fn attachment(task: &Task<'_>, id: &InternetGatewayId, vpc: &VpcId) -> Res
         })
         .await?;
     let gateway = found.internet_gateways().iter().find(|gateway| gateway.internet_gateway_id() == Some(id.as_str()));
+    Ok(attached(gateway, vpc))
+}
+
+fn attached(gateway: Option<&Gateway>, vpc: &VpcId) -> Look<()> {
     let attachment = gateway
         .and_then(|gateway| gateway.attachments().iter().find(|attachment| attachment.vpc_id() == Some(vpc.as_str())));
     // AWS answers `available` here, a state that its own enumeration lacks.
-    Ok(match attachment.and_then(|attachment| attachment.state()).map(AttachmentStatus::as_str) {
+    match attachment.and_then(|attachment| attachment.state()).map(AttachmentStatus::as_str) {
         Some("available" | "attached") => Look::Ready(()),
         state => Look::Pending(state.unwrap_or("detached").to_owned()),
-    })
+    }
 }
 
 async fn detach(task: &Task<'_>, id: &InternetGatewayId, vpc: &VpcId) -> Result<()> {
@@ -201,7 +205,7 @@ async fn detach(task: &Task<'_>, id: &InternetGatewayId, vpc: &VpcId) -> Result<
         })
         .await;
     match detached {
-        Err(error) if !error.is_gone() && !error.is(&["Gateway.NotAttached"]) => {
+        Err(error) if !is_detached(&error) => {
             let public = [ec2::filter("vpc-id", vpc.as_str()), ec2::filter("association.public-ip", "*")];
             Err(ec2::name_dependents(task, &public, error).await)
         }
@@ -209,10 +213,37 @@ async fn detach(task: &Task<'_>, id: &InternetGatewayId, vpc: &VpcId) -> Result<
     }
 }
 
+/// Tells whether a refused detachment has nothing to do (`igw.detach.gone`).
+fn is_detached(error: &Error) -> bool {
+    error.is_gone() || error.is(&["Gateway.NotAttached"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::existing::tests::refused;
     use aws_sdk_ec2::types::InternetGatewayAttachment;
+
+    /// `igw.attach.duplicate`: after `Resource.AlreadyAssociated` this tells our own earlier call from a gateway of somebody else.
+    #[test]
+    fn only_the_own_vpc_counts_as_attached() {
+        let seen = |vpc: &str, state: &str| {
+            let attachment = InternetGatewayAttachment::builder().vpc_id(vpc).state(state.into()).build();
+            attached(Some(&Gateway::builder().attachments(attachment).build()), &"vpc-1".into())
+        };
+        assert!(matches!(seen("vpc-1", "available"), Look::Ready(())));
+        assert!(matches!(seen("vpc-1", "attaching"), Look::Pending(_)));
+        assert!(matches!(seen("vpc-2", "available"), Look::Pending(_)));
+        assert!(matches!(attached(None, &"vpc-1".into()), Look::Pending(_)));
+    }
+
+    /// `igw.detach.gone`
+    #[test]
+    fn a_gateway_that_is_not_attached_needs_no_detachment() {
+        assert!(is_detached(&refused("Gateway.NotAttached")));
+        assert!(is_detached(&refused("InvalidInternetGatewayID.NotFound")));
+        assert!(!is_detached(&refused("DependencyViolation")));
+    }
 
     /// A crash between the two create calls leaves a gateway that only has to be attached.
     #[test]

@@ -5,7 +5,9 @@
 //! `nat.delete` (subnet, internet gateway and address are blocked until it is really deleted), `x.idem.token-supported`.
 //! Replacement: everything. Slow: creation and deletion, two minutes each.
 
-use aws_sdk_ec2::types::{NatGateway as Gateway, NatGatewayState, ResourceType};
+use aws_sdk_ec2::operation::create_nat_gateway::CreateNatGatewayInput;
+use aws_sdk_ec2::operation::create_nat_gateway::builders::CreateNatGatewayInputBuilder;
+use aws_sdk_ec2::types::{NatGateway as Gateway, NatGatewayState, ResourceType, TagSpecification};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
@@ -142,18 +144,8 @@ async fn create(task: &Task<'_>, spec: &NatGatewaySpec) -> Result<Object<NatGate
     .await?;
     let clients = task.clients();
     let tags = ec2::tag_specification(task, ResourceType::Natgateway);
-    let created = task
-        .call("ec2:CreateNatGateway", || {
-            clients
-                .ec2()
-                .create_nat_gateway()
-                .subnet_id(subnet)
-                .allocation_id(elastic_ip)
-                .client_token(task.token)
-                .tag_specifications(tags.clone())
-                .send()
-        })
-        .await?;
+    let created =
+        task.call("ec2:CreateNatGateway", || request(spec, task.token, tags.clone()).send_with(clients.ec2())).await?;
     let gateway = created.nat_gateway().ok_or_else(|| Error::incomplete("ec2:CreateNatGateway", "natGateway"))?;
     let outputs = NatGatewayOutputs { id: gateway.nat_gateway_id().unwrap_or_default().into() };
     task.identified(&outputs).await?;
@@ -161,6 +153,14 @@ async fn create(task: &Task<'_>, spec: &NatGatewaySpec) -> Result<Object<NatGate
         task.wait("the NAT gateway to be available", AVAILABLE, || available(task, &outputs.id)).await?;
     }
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+fn request(spec: &NatGatewaySpec, token: &str, tags: TagSpecification) -> CreateNatGatewayInputBuilder {
+    CreateNatGatewayInput::builder()
+        .subnet_id(spec.subnet.known())
+        .allocation_id(spec.elastic_ip.known())
+        .client_token(token)
+        .tag_specifications(tags)
 }
 
 async fn vacated(task: &Task<'_>, subnet: &SubnetId, elastic_ip: &AllocationId) -> Result<Look<()>> {
@@ -181,7 +181,12 @@ async fn vacated(task: &Task<'_>, subnet: &SubnetId, elastic_ip: &AllocationId) 
 }
 
 async fn available(task: &Task<'_>, id: &NatGatewayId) -> Result<Look<()>> {
-    match state(task, id).await? {
+    look(id, state(task, id).await?)
+}
+
+/// What a state says to one who waits for the gateway: the create call knows nothing of a failure (`nat.create.failure-codes`).
+fn look(id: &NatGatewayId, state: Option<(NatGatewayState, String)>) -> Result<Look<()>> {
+    match state {
         Some((NatGatewayState::Available, _)) => Ok(Look::Ready(())),
         Some((NatGatewayState::Pending, _)) => Ok(Look::Pending("pending".to_owned())),
         Some((state, why)) => Err(Error::Failed(format!("the NAT gateway {id} is {}: {why}", state.as_str()))),
@@ -222,6 +227,39 @@ mod tests {
         }
     }
 
+    fn wanted() -> NatGatewaySpec {
+        NatGatewaySpec {
+            subnet: Ref::Known("subnet-1".into()),
+            elastic_ip: Ref::Known("eipalloc-1".into()),
+            internet_gateway: Ref::Known("igw-1".into()),
+        }
+    }
+
+    /// `nat.create.call`, `x.idem.token-supported`: a repeat makes no second one.
+    #[test]
+    fn a_gateway_is_asked_for_with_its_token_and_its_address() {
+        let request = request(&wanted(), "token", TagSpecification::builder().build());
+        assert_eq!(request.get_client_token().as_deref(), Some("token"));
+        assert_eq!(request.get_allocation_id().as_deref(), Some("eipalloc-1"));
+        assert_eq!(request.get_subnet_id().as_deref(), Some("subnet-1"));
+    }
+
+    /// `nat.create.failure-codes`, `nat.wait`
+    #[test]
+    fn a_gateway_that_fails_ends_the_wait_with_the_reason_of_aws() {
+        let seen = |state: NatGatewayState| {
+            look(&"nat-1".into(), Some((state, "Gateway.NotAttached Network vpc-1 has no gateway".to_owned())))
+        };
+        for state in [NatGatewayState::Failed, NatGatewayState::Deleting, NatGatewayState::Deleted] {
+            assert!(
+                matches!(seen(state), Err(Error::Failed(told)) if told.contains("Gateway.NotAttached Network vpc-1"))
+            );
+        }
+        assert!(matches!(seen(NatGatewayState::Pending), Ok(Look::Pending(_))));
+        assert!(matches!(look(&"nat-1".into(), None), Ok(Look::Pending(_))));
+        assert!(matches!(seen(NatGatewayState::Available), Ok(Look::Ready(()))));
+    }
+
     #[test]
     fn the_primary_address_is_the_elastic_ip() {
         let address = |id: &str, primary| NatGatewayAddress::builder().allocation_id(id).is_primary(primary).build();
@@ -230,11 +268,6 @@ mod tests {
             .nat_gateway_addresses(address("eipalloc-2", false))
             .nat_gateway_addresses(address("eipalloc-1", true))
             .build();
-        let wanted = NatGatewaySpec {
-            subnet: Ref::Known("subnet-1".into()),
-            elastic_ip: Ref::Known("eipalloc-1".into()),
-            internet_gateway: Ref::Known("igw-1".into()),
-        };
-        assert_eq!(spec(&gateway, &wanted), wanted);
+        assert_eq!(spec(&gateway, &wanted()), wanted());
     }
 }

@@ -4,7 +4,7 @@
 //! `route.update` (the target changes in one step), `route.ignore` (routes that AWS makes are never touched), `route.gone`.
 //! Replacement: `table`, `destination`. Slow: nothing.
 
-use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin};
+use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin, RouteTable};
 use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted, ec2};
@@ -87,10 +87,7 @@ impl Kind for Route {
         let object = |identity: Option<RouteOutputs>| {
             let outputs = identity?;
             let table = found.iter().find(|table| table.route_table_id() == Some(outputs.table.as_str()))?;
-            let route = table.routes().iter().find(|route| {
-                route.destination_cidr_block() == Some(&outputs.destination)
-                    && route.origin() != Some(&RouteOrigin::CreateRouteTable)
-            })?;
+            let route = own(table, &outputs.destination)?;
             let spec = RouteSpec {
                 table: Ref::Known(outputs.table.clone()),
                 destination: outputs.destination.clone(),
@@ -108,7 +105,7 @@ impl Kind for Route {
             Some(_) => replace(task, spec).await?,
             None => match create(task, spec).await {
                 // Only a repeat of our own call can have made it, or somebody in a table of ours: the target decides.
-                Err(error) if error.is(&["RouteAlreadyExists"]) => replace(task, spec).await?,
+                Err(error) if error.already_exists() => replace(task, spec).await?,
                 created => created?,
             },
         }
@@ -137,6 +134,15 @@ fn identity(wanted: &Wanted<Route>) -> Option<RouteOutputs> {
         let table = wanted.spec.table.get()?.clone();
         Some(RouteOutputs { table, destination: wanted.spec.destination.clone() })
     })
+}
+
+/// The route that somebody made for a destination. Those that the table came with, and those that a virtual private gateway
+/// propagates, are AWS's own (`route.ignore`); AWS lets one of ours stand beside them.
+fn own<'a>(table: &'a RouteTable, destination: &str) -> Option<&'a AwsRoute> {
+    let by_aws = |route: &AwsRoute| {
+        matches!(route.origin(), Some(RouteOrigin::CreateRouteTable | RouteOrigin::EnableVgwRoutePropagation))
+    };
+    table.routes().iter().find(|route| route.destination_cidr_block() == Some(destination) && !by_aws(route))
 }
 
 fn target(route: &AwsRoute) -> RouteTarget {
@@ -196,6 +202,21 @@ mod tests {
         assert_eq!(target(&gateway), RouteTarget::InternetGateway(Ref::Known("igw-1".into())));
         let peering = AwsRoute::builder().vpc_peering_connection_id("pcx-1").build();
         assert_eq!(target(&peering), RouteTarget::Other("pcx-1".into()));
+    }
+
+    /// `route.ignore`
+    #[test]
+    fn routes_that_aws_makes_are_not_ours() {
+        let route = |origin: &str| AwsRoute::builder().destination_cidr_block("0.0.0.0/0").origin(origin.into());
+        let table = |routes: Vec<AwsRoute>| RouteTable::builder().set_routes(Some(routes)).build();
+        let ours = route("CreateRoute").nat_gateway_id("nat-1").build();
+        for origin in ["CreateRouteTable", "EnableVgwRoutePropagation"] {
+            let theirs = route(origin).gateway_id("vgw-1").build();
+            assert_eq!(own(&table(vec![theirs.clone()]), "0.0.0.0/0"), None, "{origin}");
+            assert_eq!(own(&table(vec![theirs, ours.clone()]), "0.0.0.0/0"), Some(&ours), "{origin}");
+        }
+        let endpoint = AwsRoute::builder().destination_prefix_list_id("pl-1").origin(RouteOrigin::CreateRoute).build();
+        assert_eq!(own(&table(vec![endpoint]), "0.0.0.0/0"), None);
     }
 
     /// A route whose destination the plan changed is still found by its record, so that it is replaced and not forgotten.

@@ -3,7 +3,9 @@
 //! Facts: `rtb.create` (idempotency token), `rtb.delete` (every association first), `rtb.limits`, `x.batch.ec2-by-tag`.
 //! Replacement: `vpc`. Slow: nothing.
 
-use aws_sdk_ec2::types::ResourceType;
+use aws_sdk_ec2::operation::create_route_table::CreateRouteTableInput;
+use aws_sdk_ec2::operation::create_route_table::builders::CreateRouteTableInputBuilder;
+use aws_sdk_ec2::types::{ResourceType, TagSpecification};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
@@ -91,20 +93,28 @@ impl Kind for RouteTable {
 async fn create(task: &Task<'_>, spec: &RouteTableSpec) -> Result<RouteTableOutputs> {
     let clients = task.clients();
     let tags = ec2::tag_specification(task, ResourceType::RouteTable);
-    let created = task
-        .call("ec2:CreateRouteTable", || {
-            clients
-                .ec2()
-                .create_route_table()
-                .vpc_id(spec.vpc.known())
-                .client_token(task.token)
-                .tag_specifications(tags.clone())
-                .send()
-        })
-        .await?;
+    let created =
+        task.call("ec2:CreateRouteTable", || request(spec, task.token, tags.clone()).send_with(clients.ec2())).await?;
     let id = created.route_table().and_then(|table| table.route_table_id());
     let id = id.ok_or_else(|| Error::incomplete("ec2:CreateRouteTable", "routeTableId"))?;
     let outputs = RouteTableOutputs { id: id.into() };
     task.identified(&outputs).await?;
     Ok(outputs)
+}
+
+fn request(spec: &RouteTableSpec, token: &str, tags: TagSpecification) -> CreateRouteTableInputBuilder {
+    CreateRouteTableInput::builder().vpc_id(spec.vpc.known()).client_token(token).tag_specifications(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `rtb.create`: a repeat makes no second one.
+    #[test]
+    fn a_table_is_asked_for_with_its_token() {
+        let spec = RouteTableSpec { vpc: Ref::Known("vpc-1".into()) };
+        let request = request(&spec, "token", TagSpecification::builder().build());
+        assert_eq!(request.get_client_token().as_deref(), Some("token"));
+    }
 }

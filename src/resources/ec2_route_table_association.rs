@@ -4,6 +4,7 @@
 //! association gives it a new id), `rtb.delete` (a table cannot go while it is associated, so the association goes first).
 //! Replacement: `table`, `subnet`. Slow: nothing.
 
+use aws_sdk_ec2::operation::replace_route_table_association::ReplaceRouteTableAssociationOutput;
 use aws_sdk_ec2::types::{
     Filter, RouteTable as Table, RouteTableAssociation as Association, RouteTableAssociationState,
     RouteTableAssociationStateCode,
@@ -184,18 +185,26 @@ async fn take_over(task: &Task<'_>, id: &RouteTableAssociationId, table: &RouteT
             clients.ec2().replace_route_table_association().association_id(id).route_table_id(table).send()
         })
         .await?;
+    taken_over(answer)
+}
+
+/// The association after a change of its table, which is a new one (`rta.update`).
+fn taken_over(answer: ReplaceRouteTableAssociationOutput) -> Result<Associated> {
     let id = answer.new_association_id;
     let id = id.ok_or_else(|| Error::incomplete("ec2:ReplaceRouteTableAssociation", "newAssociationId"))?;
     Ok((id.into(), answer.association_state))
 }
 
 async fn associated(task: &Task<'_>, subnet: &SubnetId) -> Result<Look<()>> {
-    let tables = tables(task, &[subnet]).await?;
-    let state = of_subnet(&tables, subnet).and_then(|association| association.association_state());
-    Ok(match state.and_then(|state| state.state()) {
+    Ok(look(&tables(task, &[subnet]).await?, subnet))
+}
+
+fn look(tables: &[Table], subnet: &SubnetId) -> Look<()> {
+    let state = of_subnet(tables, subnet).and_then(|association| association.association_state());
+    match state.and_then(|state| state.state()) {
         Some(RouteTableAssociationStateCode::Associated) => Look::Ready(()),
         state => Look::Pending(state.map_or("not visible yet", |state| state.as_str()).to_owned()),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +214,25 @@ mod tests {
     fn association(subnet: &str, state: RouteTableAssociationStateCode) -> Association {
         let state = RouteTableAssociationState::builder().state(state).build();
         Association::builder().subnet_id(subnet).association_state(state).build()
+    }
+
+    /// `rta.create`
+    #[test]
+    fn an_association_is_usable_once_it_is_associated() {
+        let seen =
+            |state| look(&[Table::builder().associations(association("subnet-1", state)).build()], &"subnet-1".into());
+        assert!(matches!(seen(RouteTableAssociationStateCode::Associating), Look::Pending(_)));
+        assert!(matches!(seen(RouteTableAssociationStateCode::Associated), Look::Ready(())));
+        assert!(matches!(look(&[], &"subnet-1".into()), Look::Pending(_)));
+    }
+
+    /// `rta.update`
+    #[test]
+    fn an_association_that_was_taken_over_has_its_new_id() {
+        let answer = ReplaceRouteTableAssociationOutput::builder();
+        let (id, _) = taken_over(answer.clone().new_association_id("rtbassoc-2").build()).expect("it has an id");
+        assert_eq!(id.as_str(), "rtbassoc-2");
+        assert!(matches!(taken_over(answer.build()), Err(Error::Incomplete { .. })));
     }
 
     /// A table may serve other subnets, and what is being taken away is already absent.

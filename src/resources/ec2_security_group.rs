@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Group};
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{ec2, existing};
 use crate::aws::error::Result;
-use crate::aws::{Error, tags};
+use crate::aws::{Error, Tags};
 use crate::outputs;
 use crate::reference::{Ref, SecurityGroupId, VpcId};
 
@@ -151,7 +151,7 @@ async fn create(task: &Task<'_>, spec: &SecurityGroupSpec) -> Result<Object<Secu
         })
         .await;
     let created = match created {
-        Err(error) if error.is(&["InvalidGroup.Duplicate"]) => return ours(task, spec, error).await,
+        Err(error) if error.already_exists() => return ours(task, spec, error).await,
         created => created?,
     };
     let id = created.group_id().ok_or_else(|| Error::incomplete("ec2:CreateSecurityGroup", "groupId"))?;
@@ -170,15 +170,19 @@ async fn ours(task: &Task<'_>, spec: &SecurityGroupSpec, error: Error) -> Result
             clients.ec2().describe_security_groups().set_filters(Some(filters.to_vec())).send()
         })
         .await?;
-    let Some(object) = found.security_groups().first().map(object) else { return Err(error) };
-    if object.tags.get(tags::ADDRESS) != task.tags.get(tags::ADDRESS) || !task.owns(&object.tags) {
-        return Err(Error::Taken(format!(
-            "the name {} is taken in the VPC by {}, a security group that is not of this deployment",
-            spec.name, object.outputs.id
-        )));
-    }
+    let object = claimed(found.security_groups(), &task.tags, error)?;
     task.identified(&object.outputs).await?;
     Ok(object)
+}
+
+/// The group among those of one name, of which a VPC has one at most.
+fn claimed(found: &[Group], desired: &Tags, refusal: Error) -> Result<Object<SecurityGroup>> {
+    existing::claim(found.first().map(object), desired, refusal, |object| {
+        format!(
+            "the name {} is taken in the VPC by {}, a security group that is not of this deployment",
+            object.spec.name, object.outputs.id
+        )
+    })
 }
 
 /// Looks whose rules name a group (`sgr.delete.references`). Those of somebody else's groups stay, so that waiting is no use.
@@ -240,7 +244,26 @@ async fn set_default_egress(task: &Task<'_>, id: &SecurityGroupId, on: bool) -> 
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ec2::types::Tag;
+
+    use super::existing::tests::{refused, tags_of};
     use super::*;
+    use crate::sdk_tags;
+
+    /// `sg.create`
+    #[test]
+    fn a_group_that_an_earlier_try_made_is_taken_back_and_no_other() {
+        let desired = tags_of("us-east-1/ec2_security_group/lambda");
+        let claimed = |tags: Option<&Tags>| {
+            let group = |tags: &Tags| Group::builder().group_id("sg-1").set_tags(Some(sdk_tags!(tags, Tag))).build();
+            claimed(tags.map(group).as_slice(), &desired, refused("InvalidGroup.Duplicate"))
+        };
+        assert_eq!(claimed(Some(&desired)).expect("it is ours").outputs.id.as_str(), "sg-1");
+        for foreign in [Tags::new(), tags_of("us-east-1/ec2_security_group/aurora")] {
+            assert!(matches!(claimed(Some(&foreign)), Err(Error::Taken(told)) if told.contains("sg-1")));
+        }
+        assert!(claimed(None).is_err_and(|error| error.is(&["InvalidGroup.Duplicate"])));
+    }
 
     /// A group whose first rule a crash left behind is seen as such; our own narrower rules are not taken for it.
     #[test]

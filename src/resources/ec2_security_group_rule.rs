@@ -230,7 +230,7 @@ async fn create(task: &Task<'_>, spec: &SecurityGroupRuleSpec) -> Result<Object<
     };
     let object = match created {
         // The group is ours, so a rule in it that does the same is as good as our own; it only gets our tags and description.
-        Err(error) if error.is(&["InvalidPermission.Duplicate"]) => same(task, spec).await?.ok_or(error)?,
+        Err(error) if error.already_exists() => same(task, spec).await?.ok_or(error)?,
         created => {
             let rule = created?.first().and_then(|rule| rule.security_group_rule_id()).map(SecurityGroupRuleId::from);
             let id = rule.ok_or_else(|| Error::incomplete("ec2:AuthorizeSecurityGroup", "securityGroupRuleId"))?;
@@ -251,10 +251,15 @@ async fn same(task: &Task<'_>, spec: &SecurityGroupRuleSpec) -> Result<Option<Ob
             rules.into_paginator().items().send().collect()
         })
         .await?;
-    Ok(found
+    Ok(find_same(&found, spec))
+}
+
+/// The rule that lets the same traffic through, whatever it says it is for: AWS takes no second one.
+fn find_same(rules: &[Rule], spec: &SecurityGroupRuleSpec) -> Option<Object<SecurityGroupRule>> {
+    rules
         .iter()
         .map(object)
-        .find(|object| SecurityGroupRuleSpec { description: spec.description.clone(), ..object.spec.clone() } == *spec))
+        .find(|object| SecurityGroupRuleSpec { description: spec.description.clone(), ..object.spec.clone() } == *spec)
 }
 
 /// Changes the description. AWS takes the whole rule here, and keeps its id.
@@ -316,6 +321,24 @@ mod tests {
         ] {
             assert_eq!(object(&rule.build()).spec, spec("tcp", 5432, peer));
         }
+    }
+
+    /// `sgr.create`
+    #[test]
+    fn a_duplicate_is_found_whatever_its_description() {
+        let rule = |id: &str| {
+            let rule = Rule::builder().security_group_rule_id(id).group_id("sg-1").is_egress(true).ip_protocol("tcp");
+            rule.from_port(5432).to_port(5432).cidr_ipv4("10.0.0.0/16").description("by hand")
+        };
+        let others = [
+            rule("sgr-1").to_port(5433).build(),
+            rule("sgr-2").cidr_ipv4("10.1.0.0/16").build(),
+            rule("sgr-3").is_egress(false).build(),
+        ];
+        let wanted = spec("tcp", 5432, Peer::Cidr("10.0.0.0/16".into()));
+        assert!(find_same(&others, &wanted).is_none());
+        let all = [&others[..], &[rule("sgr-4").build()]].concat();
+        assert_eq!(find_same(&all, &wanted).expect("the last one").outputs.id.as_str(), "sgr-4");
     }
 
     /// `sgr.create.protocol-all`

@@ -1,17 +1,17 @@
 //! `ec2_subnet`: one subnet of a VPC in one availability zone.
 //!
-//! Facts: `subnet.create.call` (a repeat answers `InvalidSubnet.Conflict`; the tags find the first), `subnet.create.vpc-lag`,
+//! Facts: `subnet.create.call` (a repeat answers `InvalidSubnet.Conflict`; VPC and block find the first), `subnet.create.vpc-lag`,
 //! `subnet.wait`, `subnet.update.one-attr`, `subnet.delete` (blocked by every interface in it), `x.idem.token-absent`.
 //! Replacement: `vpc`, `cidr`, `zone`. Slow: deletion, while functions' or load balancers' interfaces linger in it.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, SubnetState};
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as AwsSubnet, SubnetState};
 use serde::{Deserialize, Serialize};
 
-use super::ec2;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::Error;
+use super::{ec2, existing};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Tags};
 use crate::outputs;
 use crate::reference::{Ref, SubnetId, VpcId};
 
@@ -81,7 +81,7 @@ impl Kind for Subnet {
             |filter| clients.ec2().describe_subnets().filters(filter).into_paginator().items().send().collect(),
         )
         .await?;
-        let object = |wanted| {
+        let found = |wanted| {
             let subnet = found.iter().find(|subnet| {
                 ec2::is(
                     context,
@@ -90,16 +90,9 @@ impl Kind for Subnet {
                     subnet.tags(),
                 )
             })?;
-            let spec = SubnetSpec {
-                vpc: Ref::Known(subnet.vpc_id().unwrap_or_default().into()),
-                cidr: subnet.cidr_block().unwrap_or_default().to_owned(),
-                zone: subnet.availability_zone().unwrap_or_default().to_owned(),
-                public_addresses: subnet.map_public_ip_on_launch().unwrap_or_default(),
-            };
-            let outputs = SubnetOutputs { id: subnet.subnet_id().unwrap_or_default().into() };
-            Some(Object { spec, outputs, tags: ec2::tags(subnet.tags()) })
+            Some(object(subnet))
         };
-        Ok(wanted.iter().map(object).collect())
+        Ok(wanted.iter().map(found).collect())
     }
 
     async fn ensure(task: &Task<'_>, spec: &SubnetSpec, object: Option<Object<Self>>) -> Result<SubnetOutputs> {
@@ -130,6 +123,17 @@ impl Kind for Subnet {
     }
 }
 
+fn object(subnet: &AwsSubnet) -> Object<Subnet> {
+    let spec = SubnetSpec {
+        vpc: Ref::Known(subnet.vpc_id().unwrap_or_default().into()),
+        cidr: subnet.cidr_block().unwrap_or_default().to_owned(),
+        zone: subnet.availability_zone().unwrap_or_default().to_owned(),
+        public_addresses: subnet.map_public_ip_on_launch().unwrap_or_default(),
+    };
+    let outputs = SubnetOutputs { id: subnet.subnet_id().unwrap_or_default().into() };
+    Object { spec, outputs, tags: ec2::tags(subnet.tags()) }
+}
+
 async fn create(task: &Task<'_>, spec: &SubnetSpec) -> Result<Object<Subnet>> {
     let clients = task.clients();
     let tags = ec2::tag_specification(task, ResourceType::Subnet);
@@ -144,7 +148,11 @@ async fn create(task: &Task<'_>, spec: &SubnetSpec) -> Result<Object<Subnet>> {
                 .tag_specifications(tags.clone())
                 .send()
         })
-        .await?;
+        .await;
+    let created = match created {
+        Err(error) if error.already_exists() => return ours(task, spec, error).await,
+        created => created?,
+    };
     let subnet = created.subnet().ok_or_else(|| Error::incomplete("ec2:CreateSubnet", "subnet"))?;
     let outputs = SubnetOutputs { id: subnet.subnet_id().unwrap_or_default().into() };
     task.identified(&outputs).await?;
@@ -156,6 +164,29 @@ async fn create(task: &Task<'_>, spec: &SubnetSpec) -> Result<Object<Subnet>> {
     Ok(Object { spec, outputs, tags: task.tags.clone() })
 }
 
+/// The subnet that has the block already, if an earlier attempt made it.
+async fn ours(task: &Task<'_>, spec: &SubnetSpec, error: Error) -> Result<Object<Subnet>> {
+    let clients = task.clients();
+    let filters = [ec2::filter("vpc-id", spec.vpc.known().as_str()), ec2::filter("cidr-block", &spec.cidr)];
+    let found = task
+        .call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().set_filters(Some(filters.to_vec())).send())
+        .await?;
+    let object = claimed(found.subnets(), &task.tags, error)?;
+    task.identified(&object.outputs).await?;
+    task.wait("the subnet to be available", Patience::minutes(5), || available(task, &object.outputs.id)).await?;
+    Ok(object)
+}
+
+/// The subnet among those of one block, of which a VPC has one at most. With another block that overlaps there is none.
+fn claimed(found: &[AwsSubnet], desired: &Tags, refusal: Error) -> Result<Object<Subnet>> {
+    existing::claim(found.first().map(object), desired, refusal, |object| {
+        format!(
+            "the block {} is taken in the VPC by {}, a subnet that is not of this deployment",
+            object.spec.cidr, object.outputs.id
+        )
+    })
+}
+
 async fn available(task: &Task<'_>, id: &SubnetId) -> Result<Look<()>> {
     let clients = task.clients();
     match task.call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().subnet_ids(id).send()).await {
@@ -165,5 +196,32 @@ async fn available(task: &Task<'_>, id: &SubnetId) -> Result<Look<()>> {
         }),
         Err(error) if error.is_gone() => Ok(Look::Pending("not visible yet".to_owned())),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::Tag;
+
+    use super::existing::tests::{refused, tags_of};
+    use super::*;
+    use crate::sdk_tags;
+
+    /// `subnet.create.call`
+    #[test]
+    fn a_subnet_that_an_earlier_try_made_is_taken_back_and_no_other() {
+        let desired = tags_of("us-east-1/ec2_subnet/public-a");
+        let claimed = |tags: Option<&Tags>| {
+            let subnet = |tags: &Tags| {
+                let subnet = AwsSubnet::builder().subnet_id("subnet-1").cidr_block("10.0.0.0/20");
+                subnet.set_tags(Some(sdk_tags!(tags, Tag))).build()
+            };
+            claimed(tags.map(subnet).as_slice(), &desired, refused("InvalidSubnet.Conflict"))
+        };
+        assert_eq!(claimed(Some(&desired)).expect("it is ours").outputs.id.as_str(), "subnet-1");
+        for foreign in [Tags::new(), tags_of("us-east-1/ec2_subnet/public-b")] {
+            assert!(matches!(claimed(Some(&foreign)), Err(Error::Taken(told)) if told.contains("subnet-1")));
+        }
+        assert!(claimed(None).is_err_and(|error| error.is(&["InvalidSubnet.Conflict"])));
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{Filter, ResourceType, VpcEndpoint as Endpoint, VpcEndpointType};
+use aws_sdk_ec2::operation::create_vpc_endpoint::CreateVpcEndpointInput;
+use aws_sdk_ec2::operation::create_vpc_endpoint::builders::CreateVpcEndpointInputBuilder;
+use aws_sdk_ec2::types::{Filter, ResourceType, TagSpecification, VpcEndpoint as Endpoint, VpcEndpointType};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
@@ -90,9 +92,7 @@ impl Kind for VpcEndpoint {
         },
         retries: &[
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidVpcId.NotFound", "", 120),
-            Retry::seconds("ec2:CreateVpcEndpoint", "InvalidVpcID.NotFound", "", 120),
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidRouteTableId.NotFound", "", 120),
-            Retry::seconds("ec2:CreateVpcEndpoint", "InvalidRouteTableID.NotFound", "", 120),
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidSubnetId.NotFound", "", 120),
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidSecurityGroupID.NotFound", "", 120),
             // An earlier endpoint for the same service is still being deleted.
@@ -160,9 +160,12 @@ impl Kind for VpcEndpoint {
     async fn delete(task: &Task<'_>, _: &VpcEndpointSpec, outputs: &VpcEndpointOutputs) -> Result<Deletion> {
         let (clients, id) = (task.clients(), &outputs.id);
         let deleted = task
-            .call("ec2:DeleteVpcEndpoints", || clients.ec2().delete_vpc_endpoints().vpc_endpoint_ids(id).send())
-            .await
-            .and_then(|answer| ec2::accepted("ec2:DeleteVpcEndpoints", answer.unsuccessful()));
+            .call_checked(
+                "ec2:DeleteVpcEndpoints",
+                || clients.ec2().delete_vpc_endpoints().vpc_endpoint_ids(id).send(),
+                |answer| ec2::accepted("ec2:DeleteVpcEndpoints", answer.unsuccessful()),
+            )
+            .await;
         match deleted {
             Err(error) if !error.is_gone() => return Err(error),
             _ => {}
@@ -230,28 +233,8 @@ async fn create(task: &Task<'_>, spec: &VpcEndpointSpec) -> Result<VpcEndpointOu
     };
     let clients = task.clients();
     let tags = ec2::tag_specification(task, ResourceType::VpcEndpoint);
-    let created = task
-        .call("ec2:CreateVpcEndpoint", || {
-            let request = clients
-                .ec2()
-                .create_vpc_endpoint()
-                .vpc_id(spec.vpc.known())
-                .service_name(&spec.service)
-                .client_token(task.token)
-                .tag_specifications(tags.clone());
-            match spec.r#type {
-                EndpointType::Gateway => request
-                    .vpc_endpoint_type(VpcEndpointType::Gateway)
-                    .set_route_table_ids(Some(spec.route_tables.known().map(String::from).collect())),
-                EndpointType::Interface => request
-                    .vpc_endpoint_type(VpcEndpointType::Interface)
-                    .set_subnet_ids(Some(spec.subnets.known().map(String::from).collect()))
-                    .set_security_group_ids(Some(spec.security_groups.known().map(String::from).collect()))
-                    .private_dns_enabled(spec.private_dns),
-            }
-            .send()
-        })
-        .await?;
+    let created =
+        task.call("ec2:CreateVpcEndpoint", || request(spec, task.token, tags.clone()).send_with(clients.ec2())).await?;
     let endpoint = created.vpc_endpoint().ok_or_else(|| Error::incomplete("ec2:CreateVpcEndpoint", "vpcEndpoint"))?;
     let outputs = VpcEndpointOutputs {
         id: endpoint.vpc_endpoint_id().unwrap_or_default().into(),
@@ -262,6 +245,24 @@ async fn create(task: &Task<'_>, spec: &VpcEndpointSpec) -> Result<VpcEndpointOu
         task.wait("the endpoint to be available", AVAILABLE, || available(task, &outputs.id)).await?;
     }
     Ok(outputs)
+}
+
+fn request(spec: &VpcEndpointSpec, token: &str, tags: TagSpecification) -> CreateVpcEndpointInputBuilder {
+    let request = CreateVpcEndpointInput::builder()
+        .vpc_id(spec.vpc.known())
+        .service_name(&spec.service)
+        .client_token(token)
+        .tag_specifications(tags);
+    match spec.r#type {
+        EndpointType::Gateway => request
+            .vpc_endpoint_type(VpcEndpointType::Gateway)
+            .set_route_table_ids(Some(spec.route_tables.known().map(String::from).collect())),
+        EndpointType::Interface => request
+            .vpc_endpoint_type(VpcEndpointType::Interface)
+            .set_subnet_ids(Some(spec.subnets.known().map(String::from).collect()))
+            .set_security_group_ids(Some(spec.security_groups.known().map(String::from).collect()))
+            .private_dns_enabled(spec.private_dns),
+    }
 }
 
 async fn modify(task: &Task<'_>, id: &VpcEndpointId, from: &VpcEndpointSpec, to: &VpcEndpointSpec) -> Result<()> {
@@ -305,16 +306,18 @@ where
 }
 
 async fn available(task: &Task<'_>, id: &VpcEndpointId) -> Result<Look<()>> {
-    Ok(match state(task, id).await? {
-        None => Look::Pending("not visible yet".to_owned()),
-        Some(state) => match state.as_str() {
-            "available" => Look::Ready(()),
-            "failed" | "rejected" | "expired" | "deleting" | "deleted" => {
-                return Err(Error::Failed(format!("the endpoint {id} is {state}")));
-            }
-            _ => Look::Pending(state),
-        },
-    })
+    look(id, state(task, id).await?.as_deref())
+}
+
+/// What a state says to one who waits for the endpoint (`vpce.wait`).
+fn look(id: &VpcEndpointId, state: Option<&str>) -> Result<Look<()>> {
+    match state {
+        Some("available") => Ok(Look::Ready(())),
+        Some(state @ ("failed" | "rejected" | "expired" | "deleting" | "deleted")) => {
+            Err(Error::Failed(format!("the endpoint {id} is {state}")))
+        }
+        state => Ok(Look::Pending(state.unwrap_or("not visible yet").to_owned())),
+    }
 }
 
 async fn state(task: &Task<'_>, id: &VpcEndpointId) -> Result<Option<String>> {
@@ -345,6 +348,50 @@ mod tests {
     fn states_are_read_in_either_case() {
         let endpoint = |state: &str| Endpoint::builder().state(state.into()).build();
         assert_eq!(state_of(&endpoint("available")), state_of(&endpoint("Available")));
-        assert!(!is_present(&endpoint("Deleting")) && is_present(&endpoint("pending")));
+        assert!(is_present(&endpoint("pending")) && is_present(&endpoint("Available")));
+        for gone in ["Deleting", "deleting", "Deleted", "deleted", "failed", "rejected", "expired"] {
+            assert!(!is_present(&endpoint(gone)), "{gone}");
+        }
+    }
+
+    /// `vpce.wait`
+    #[test]
+    fn an_endpoint_that_fails_ends_the_wait() {
+        let seen = |state| look(&"vpce-1".into(), state);
+        for state in ["failed", "rejected", "expired", "deleting", "deleted"] {
+            assert!(matches!(seen(Some(state)), Err(Error::Failed(told)) if told.contains(state)));
+        }
+        for state in [Some("pending"), Some("pendingacceptance"), None] {
+            assert!(matches!(seen(state), Ok(Look::Pending(_))), "{state:?}");
+        }
+        assert!(matches!(seen(Some("available")), Ok(Look::Ready(()))));
+    }
+
+    /// `vpce.create.call`: a repeat makes no second one, and AWS refuses to either type what is the other's.
+    #[test]
+    fn an_endpoint_is_asked_for_with_its_token_and_what_its_type_takes() {
+        let request = |r#type| {
+            let spec = VpcEndpointSpec {
+                vpc: Ref::Known("vpc-1".into()),
+                service: "com.amazonaws.us-east-1.s3".to_owned(),
+                r#type,
+                route_tables: [RouteTableId::from("rtb-1")].into_iter().collect(),
+                subnets: [SubnetId::from("subnet-1")].into_iter().collect(),
+                security_groups: [SecurityGroupId::from("sg-1")].into_iter().collect(),
+                private_dns: true,
+            };
+            let request = request(&spec, "token", TagSpecification::builder().build());
+            assert_eq!(request.get_client_token().as_deref(), Some("token"));
+            let ids = (request.get_route_table_ids(), request.get_subnet_ids(), request.get_security_group_ids());
+            let (tables, subnets, groups) = ids;
+            let first =
+                |ids: &Option<Vec<String>>| ids.as_ref().and_then(|ids| ids.first().cloned()).unwrap_or_default();
+            (first(tables), first(subnets), first(groups), *request.get_private_dns_enabled())
+        };
+        let texts = |[a, b, c]: [&str; 3]| (a.to_owned(), b.to_owned(), c.to_owned());
+        let (tables, subnets, groups) = texts(["rtb-1", "", ""]);
+        assert_eq!(request(EndpointType::Gateway), (tables, subnets, groups, None));
+        let (tables, subnets, groups) = texts(["", "subnet-1", "sg-1"]);
+        assert_eq!(request(EndpointType::Interface), (tables, subnets, groups, Some(true)));
     }
 }

@@ -231,7 +231,7 @@ async fn create(task: &Task<'_>, spec: &LoadBalancerSpec) -> Result<(Object<Load
         })
         .await;
     let created = match created {
-        Err(error) if error.is(&["DuplicateLoadBalancerName"]) => {
+        Err(error) if error.already_exists() => {
             let object =
                 existing::own::<LoadBalancer>(task, spec, &format!("the load balancer {}", spec.name), error).await?;
             task.identified(&object.outputs).await?;
@@ -316,7 +316,7 @@ async fn is_active(task: &Task<'_>, arn: &LoadBalancerArn) -> Result<Look<()>> {
 
 async fn interfaces_gone(task: &Task<'_>, full_name: &str) -> Result<Look<()>> {
     let clients = task.clients();
-    let filter = Filter::builder().name("description").values(format!("ELB {full_name}")).build();
+    let filter = Filter::builder().name("description").values(description(full_name)).build();
     let answer = task
         .call("ec2:DescribeNetworkInterfaces", || {
             clients.ec2().describe_network_interfaces().filters(filter.clone()).max_results(20).send()
@@ -324,6 +324,11 @@ async fn interfaces_gone(task: &Task<'_>, full_name: &str) -> Result<Look<()>> {
         .await?;
     let left: Vec<&str> = answer.network_interfaces().iter().filter_map(|one| one.network_interface_id()).collect();
     Ok(if left.is_empty() { Look::Ready(()) } else { Look::Pending(left.join(", ")) })
+}
+
+/// How AWS describes a load balancer's interfaces.
+fn description(full_name: &str) -> String {
+    format!("ELB {full_name}")
 }
 
 fn outputs(described: &Described) -> Result<LoadBalancerOutputs> {
@@ -380,6 +385,13 @@ mod tests {
             attributes: BTreeMap::new(),
         };
         assert_eq!(spec(&described(), &wanted, BTreeMap::new()), wanted);
+    }
+
+    /// `eni.elb`: another text finds no interfaces, and the wait for them ends at once.
+    #[test]
+    fn its_interfaces_are_found_by_the_end_of_the_arn() {
+        let outputs = outputs(&described()).unwrap();
+        assert_eq!(description(&outputs.full_name), "ELB app/dr-alb/50dc6c495c0c9188");
     }
 
     #[test]

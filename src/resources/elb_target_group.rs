@@ -198,7 +198,7 @@ async fn create(task: &Task<'_>, spec: &TargetGroupSpec) -> Result<Object<Target
                 described.ok_or_else(|| Error::incomplete("elasticloadbalancing:CreateTargetGroup", "target group"))?;
             Object { spec: spec.clone(), outputs: outputs(described)?, tags: task.tags.clone() }
         }
-        Err(error) if error.is(&["DuplicateTargetGroupName"]) => {
+        Err(error) if error.already_exists() => {
             existing::own(task, spec, &format!("the target group {}", spec.name), error).await?
         }
         Err(error) => return Err(error),

@@ -145,7 +145,7 @@ async fn create(task: &Task<'_>, spec: &RoleSpec) -> Result<Object<Role>> {
         })
         .await;
     let created = match created {
-        Err(error) if error.is(&["EntityAlreadyExists"]) => {
+        Err(error) if error.already_exists() => {
             return existing::own(task, spec, &format!("the role {}", spec.name), error).await;
         }
         created => created?,

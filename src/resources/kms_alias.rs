@@ -80,7 +80,7 @@ impl Kind for Alias {
                     .await;
                 match created {
                     // The name is this deployment's alone, so what has it is ours: left by a lost answer or an earlier key.
-                    Err(error) if error.is(&["AlreadyExistsException"]) => true,
+                    Err(error) if error.already_exists() => true,
                     created => created.map(|_| false)?,
                 }
             }

@@ -175,7 +175,7 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
         })
         .await;
     let replicated = match replicated {
-        Err(error) if error.is(&["AlreadyExistsException"]) => return restore(task, spec, error).await,
+        Err(error) if error.already_exists() => return restore(task, spec, error).await,
         replicated => replicated?,
     };
     let key = kms::created("kms:ReplicateKey", replicated.replica_key_metadata)?;

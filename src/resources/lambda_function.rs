@@ -243,7 +243,7 @@ async fn create(task: &Task<'_>, spec: &FunctionSpec) -> Result<Created> {
         })
         .await;
     let created = match created {
-        Err(error) if error.says(CONFLICT, "exist") => {
+        Err(error) if error.already_exists() => {
             let found = existing::own(task, spec, &format!("the function {}", spec.name), error).await?;
             return Ok(Created::Before(Box::new(found)));
         }

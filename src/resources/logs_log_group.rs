@@ -219,7 +219,7 @@ async fn create(task: &Task<'_>, spec: &LogGroupSpec) -> Result<Object<LogGroup>
         .await;
     match created {
         // Its writer was faster. Nobody else has a reason to use this name, so it is taken over and put right.
-        Err(error) if error.is(&["ResourceAlreadyExistsException"]) => {
+        Err(error) if error.already_exists() => {
             let Some(group) = exact(task, &name).await? else { return Err(error) };
             let mut object = object(&group);
             task.identified(&object.outputs).await?;

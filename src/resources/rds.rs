@@ -3,7 +3,11 @@
 //! Facts: `rds.global.detach`, `rds.global.detach-primary-early`, `rds.global.list` (found by member, on our side),
 //! `rds.failover.after` (either member may be the writer), `rds.cluster.wait-create`, `rds.cluster.wait-update`.
 
+use std::future::Future;
+use std::time::Duration;
+
 use aws_sdk_rds::types::{DbCluster, GlobalCluster, Tag};
+use tokio::time::sleep;
 
 use super::{Context, Retry, Task};
 use crate::aws::error::Result;
@@ -16,6 +20,9 @@ pub(super) const ENGINE: &str = "aurora-postgresql";
 
 /// How long clusters and instances may take, from the wait table of the facts.
 pub(super) const PATIENCE: Patience = Patience::minutes(120);
+
+/// After how long a look that found nothing is repeated.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Leaving a global cluster is refused while another operation runs on it or on the member.
 pub(super) const LEAVE_BUSY: [Retry; 2] = [
@@ -102,19 +109,38 @@ pub(super) fn is_settled(status: &str) -> bool {
     matches!(status, "available" | "storage-optimization" | "deleting") || is_broken(status)
 }
 
-/// One cluster by name; `None` when there is none, or AWS answers another one for a moment (`x.read-identity-check`).
+/// One cluster by name or ARN; `None` when there is none.
 pub(super) async fn cluster(context: &Context, clients: &Clients, name: &str) -> Result<Option<DbCluster>> {
-    let answer = context
-        .call("rds:DescribeDBClusters", || clients.rds().describe_db_clusters().db_cluster_identifier(name).send())
-        .await;
-    match answer {
-        Ok(answer) => Ok(answer
-            .db_clusters
-            .unwrap_or_default()
-            .into_iter()
-            .find(|cluster| [cluster.db_cluster_identifier(), cluster.db_cluster_arn()].contains(&Some(name)))),
+    confirmed(|| async {
+        let answer = context
+            .call("rds:DescribeDBClusters", || clients.rds().describe_db_clusters().db_cluster_identifier(name).send())
+            .await?;
+        Ok(named(answer.db_clusters.unwrap_or_default(), name))
+    })
+    .await
+}
+
+/// The cluster asked for: AWS may answer with another one.
+fn named(clusters: Vec<DbCluster>, name: &str) -> Option<DbCluster> {
+    let is_named =
+        |cluster: &DbCluster| [cluster.db_cluster_identifier(), cluster.db_cluster_arn()].contains(&Some(name));
+    clusters.into_iter().find(is_named)
+}
+
+/// Looks for one object by its identifier. When there is none AWS refuses; an answer with nothing or with another object may be wrong
+/// for a moment, so it is believed only when a second look says the same (`x.read-identity-check`).
+pub(super) async fn confirmed<T, Fut>(look: impl Fn() -> Fut) -> Result<Option<T>>
+where
+    Fut: Future<Output = Result<Option<T>>>,
+{
+    let mut found = look().await;
+    if matches!(found, Ok(None)) {
+        sleep(MOMENT).await;
+        found = look().await;
+    }
+    match found {
         Err(error) if error.is_gone() => Ok(None),
-        Err(error) => Err(error),
+        found => found,
     }
 }
 
@@ -218,14 +244,44 @@ pub(super) fn region_of(arn: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Mutex;
+
     use aws_sdk_rds::types::GlobalClusterMember;
+
+    use super::*;
+    use crate::resources::existing::tests::refused;
 
     fn global(members: &[(&str, bool)]) -> GlobalCluster {
         let member = |(arn, writes): &(&str, bool)| {
             GlobalClusterMember::builder().db_cluster_arn(*arn).is_writer(*writes).build()
         };
         GlobalCluster::builder().set_global_cluster_members(Some(members.iter().map(member).collect())).build()
+    }
+
+    /// `x.read-identity-check`
+    #[test]
+    fn another_cluster_is_not_taken_for_the_one_asked_for() {
+        let arn = |name: &str| format!("arn:aws:rds:us-east-1:1:cluster:{name}");
+        let cluster = |name: &str| DbCluster::builder().db_cluster_identifier(name).db_cluster_arn(arn(name)).build();
+        assert_eq!(named(Vec::new(), "a"), None);
+        assert_eq!(named(vec![cluster("b")], "a"), None);
+        assert_eq!(named(vec![cluster("b"), cluster("a")], "a"), Some(cluster("a")));
+        assert_eq!(named(vec![cluster("a")], &arn("a")), Some(cluster("a")));
+    }
+
+    /// `x.read-identity-check`: a cluster or instance that is still there would keep its subnets and groups.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_the_object_is_believed_when_it_comes_twice() {
+        async fn seen(looks: Vec<Result<Option<&str>>>) -> Result<Option<&str>> {
+            let looks = Mutex::new(looks.into_iter());
+            confirmed(|| async { looks.lock().expect("one look at a time").next().expect("no further look") }).await
+        }
+        let gone = || Err(refused("DBInstanceNotFound"));
+        assert_eq!(seen(vec![Ok(None), Ok(Some("deleting"))]).await.unwrap(), Some("deleting"));
+        assert_eq!(seen(vec![Ok(None), Ok(None)]).await.unwrap(), None);
+        assert_eq!(seen(vec![Ok(None), gone()]).await.unwrap(), None);
+        assert_eq!(seen(vec![gone()]).await.unwrap(), None, "what AWS says outright needs no second look");
+        assert!(seen(vec![Err(refused("AccessDenied"))]).await.is_err());
     }
 
     #[test]

@@ -254,17 +254,16 @@ fn object(instance: &DbInstance, wanted: &InstanceSpec) -> Object<Instance> {
 
 async fn describe(context: &Context, name: &str) -> Result<Option<DbInstance>> {
     let clients = context.clients();
-    let answer = context
-        .call("rds:DescribeDBInstances", || clients.rds().describe_db_instances().db_instance_identifier(name).send())
-        .await;
-    match answer {
-        Ok(answer) => {
-            let mut instances = answer.db_instances.unwrap_or_default().into_iter();
-            Ok(instances.find(|instance| instance.db_instance_identifier() == Some(name)))
-        }
-        Err(error) if error.is_gone() => Ok(None),
-        Err(error) => Err(error),
-    }
+    rds::confirmed(|| async {
+        let answer = context
+            .call("rds:DescribeDBInstances", || {
+                clients.rds().describe_db_instances().db_instance_identifier(name).send()
+            })
+            .await?;
+        let mut instances = answer.db_instances.unwrap_or_default().into_iter();
+        Ok(instances.find(|instance| instance.db_instance_identifier() == Some(name)))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -367,6 +367,18 @@ mod tests {
         }
     }
 
+    /// `sgr.serialize`
+    #[test]
+    fn rules_of_one_group_are_made_one_after_the_other() {
+        let (_, topology) = network(|_| {});
+        let rules = of(&topology, "ec2_security_group_rule");
+        assert!(!rules.is_empty());
+        for rule in rules {
+            let (group, _) = rule.spec["group"]["$ref"].as_str().unwrap().split_once('#').unwrap();
+            assert_eq!(rule.lock_group.as_ref().map(ToString::to_string).as_deref(), Some(group), "{}", rule.address);
+        }
+    }
+
     /// Invariant 3.
     #[test]
     fn only_the_load_balancer_behind_the_accelerator_is_open() {

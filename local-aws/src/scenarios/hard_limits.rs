@@ -98,6 +98,9 @@ mod tests {
     #[test]
     fn codes_are_those_of_the_services() {
         assert_eq!(words("ec2:CreateVpc"), (400, "VpcLimitExceeded"));
+        assert_eq!(words("ec2:CreateInternetGateway"), (400, "InternetGatewayLimitExceeded"));
+        assert_eq!(words("ec2:CreateRoute"), (400, "RouteLimitExceeded"));
+        assert_eq!(words("ec2:CreateRouteTable"), (400, "RouteTableLimitExceeded"));
         assert_eq!(words("iam:CreateRole"), (409, "LimitExceeded"));
         assert_eq!(words("dynamodb:CreateTable"), (400, "LimitExceededException"));
     }

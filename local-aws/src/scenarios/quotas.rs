@@ -223,6 +223,22 @@ mod tests {
         assert_eq!(burst(&quotas, "ec2", "DescribeSubnets"), 100);
     }
 
+    /// `x.throttle.codes`
+    #[test]
+    fn too_many_calls_are_refused_in_the_words_of_the_service() {
+        for (service, status, code) in [
+            ("ec2", 503, "RequestLimitExceeded"),
+            ("apigateway", 429, "TooManyRequestsException"),
+            ("lambda", 429, "TooManyRequestsException"),
+            ("kms", 400, "ThrottlingException"),
+            ("logs", 400, "ThrottlingException"),
+            ("elasticloadbalancing", 400, "Throttling"),
+        ] {
+            let (told, word, _) = words(service);
+            assert_eq!((told.as_u16(), word), (status, code), "{service}");
+        }
+    }
+
     #[test]
     fn what_publishes_no_rate_passes() {
         let quotas = Quotas::default();

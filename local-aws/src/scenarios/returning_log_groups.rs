@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Given, Outcome, Scenario};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
-use crate::message::{Request, Response};
+use crate::message::{Form, Request, Response};
 use crate::operation::Operation;
 
 /// How long after its function a log arrives, at least and at most.
@@ -87,7 +87,7 @@ impl ReturningLogGroups {
     fn learn_flow_logs(&self, call: &Call<'_>, answer: &Response) {
         let form = call.original.form();
         let role = form.get("DeliverLogsPermissionArn").and_then(|arn| arn.rsplit('/').next());
-        let (Some(group), Some(role), Some(document)) = (form.get("LogGroupName"), role, answer.xml()) else { return };
+        let (Some(group), Some(role), Some(document)) = (destination(&form), role, answer.xml()) else { return };
         for item in document.get_child("flowLogIdSet").into_iter().flat_map(|set| &set.children) {
             let flow_log = item.as_element().and_then(|item| item.get_text());
             let writer = Writer { region: call.region().to_owned(), group: group.to_owned(), role: role.to_owned() };
@@ -156,6 +156,14 @@ fn id(call: &Call<'_>, name: &str) -> String {
     format!("{}/{name}", call.region())
 }
 
+/// The log group that a new flow log writes to, which is given by its name or by its ARN.
+fn destination(form: &Form) -> Option<&str> {
+    form.get("LogGroupName").or_else(|| {
+        let (_, name) = form.get("LogDestination")?.split_once(":log-group:")?;
+        Some(name.trim_end_matches(":*"))
+    })
+}
+
 /// The name of a function in the path of a call.
 fn function<'a>(call: &Call<'a>) -> &'a str {
     call.original.uri.path().rsplit('/').next().unwrap_or_default()
@@ -164,6 +172,21 @@ fn function<'a>(call: &Call<'a>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `flowlog.delete`
+    #[test]
+    fn a_flow_log_writes_to_a_group_by_name_or_by_arn() {
+        for (parameter, value) in [
+            ("LogGroupName", "/x"),
+            ("LogDestination", "arn:aws:logs:us-east-1:0:log-group:/x"),
+            ("LogDestination", "arn:aws:logs:us-east-1:0:log-group:/x:*"),
+        ] {
+            let form = Form(vec![(parameter.to_owned(), value.to_owned())]);
+            assert_eq!(destination(&form), Some("/x"), "{parameter}={value}");
+        }
+        let bucket = Form(vec![("LogDestination".to_owned(), "arn:aws:s3:::logs".to_owned())]);
+        assert_eq!(destination(&bucket), None);
+    }
 
     #[test]
     fn a_late_log_arrives_once_when_it_is_due() {

@@ -216,7 +216,14 @@ fn outputs_are_shown_only_when_they_can_be_relied_on() {
 
 #[test]
 fn a_full_quota_is_told_from_too_many_requests() {
-    for code in ["VpcLimitExceeded", "DBClusterQuotaExceededFault", "TooManyBuckets", "CodeStorageExceededException"] {
+    for code in [
+        "VpcLimitExceeded",
+        "InternetGatewayLimitExceeded",
+        "RouteLimitExceeded",
+        "DBClusterQuotaExceededFault",
+        "TooManyBuckets",
+        "CodeStorageExceededException",
+    ] {
         assert!(is_quota(code), "{code}");
     }
     for code in ["TooManyRequestsException", "RequestLimitExceeded", "Throttling"] {
