@@ -14,7 +14,7 @@ use crate::aws::{Error, Tags, tags};
 pub(super) async fn own<K: Kind>(task: &Task<'_>, spec: &K::Spec, what: &str, refusal: Error) -> Result<Object<K>> {
     let wanted = Wanted { address: task.address.clone(), spec: spec.clone(), outputs: None };
     let found = K::observe(&task.context, &[wanted]).await?.pop().flatten();
-    claim(found, &task.tags, refusal, |_| format!("{what} exists and does not carry this deployment's tags"))
+    claim(found, &task.tags, refusal, |_| taken(what))
 }
 
 /// What was found in the way, when its tags say that it is the resource that shall have the tags `desired`.
@@ -28,8 +28,18 @@ pub(super) fn claim<K: Kind>(
     taken: impl FnOnce(&Object<K>) -> String,
 ) -> Result<Object<K>> {
     let object = found.ok_or(refusal)?;
-    let agrees = |key: &str| object.tags.get(key).is_some_and(|value| desired.get(key) == Some(value));
-    if agrees(tags::DEPLOYMENT) && agrees(tags::ADDRESS) { Ok(object) } else { Err(Error::Taken(taken(&object))) }
+    if is_own(&object.tags, desired) { Ok(object) } else { Err(Error::Taken(taken(&object))) }
+}
+
+/// Tells whether an object's tags say that it is the resource that shall have the tags `desired`.
+pub(super) fn is_own(tags: &Tags, desired: &Tags) -> bool {
+    let agrees = |key: &str| tags.get(key).is_some_and(|value| desired.get(key) == Some(value));
+    agrees(tags::DEPLOYMENT) && agrees(tags::ADDRESS)
+}
+
+/// The words for `what` when it is something of this account that is not this resource.
+pub(super) fn taken(what: &str) -> String {
+    format!("{what} exists and does not carry this deployment's tags")
 }
 
 #[cfg(test)]
@@ -39,13 +49,32 @@ pub(super) mod tests {
 
     /// The tags of a resource of the deployment `dev`.
     pub(crate) fn tags_of(address: &str) -> Tags {
-        [(tags::DEPLOYMENT, "dev"), (tags::ADDRESS, address)]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into()
+        pairs(&[(tags::DEPLOYMENT, "dev"), (tags::ADDRESS, address)])
     }
 
     /// A refusal by its code alone.
     pub(crate) fn refused(code: &str) -> Error {
         Refusal { code: code.to_owned(), status: 400, ..Refusal::default() }.into()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Tags {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// `iam.role.create`, `s3.bucket.exists`: what is in the way is ours by both tags and by nothing less.
+    #[test]
+    fn what_is_in_the_way_is_taken_over_by_its_tags_alone() {
+        let main = "global/iam_role/main";
+        let mut ours = tags_of(main);
+        ours.insert("team".to_owned(), "x".to_owned());
+        assert!(is_own(&ours, &tags_of(main)));
+        for theirs in [
+            pairs(&[]),
+            pairs(&[(tags::DEPLOYMENT, "dev")]),
+            tags_of("global/iam_role/other"),
+            pairs(&[(tags::DEPLOYMENT, "qa"), (tags::ADDRESS, main)]),
+        ] {
+            assert!(!is_own(&theirs, &tags_of(main)), "{theirs:?}");
+        }
     }
 }

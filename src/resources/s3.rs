@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_sdk_s3::types::{Delete, EncodingType, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, EncodingType, Error as Failure, ObjectIdentifier};
 use futures::{StreamExt, TryStreamExt};
 use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
@@ -147,17 +147,20 @@ async fn delete_page(task: &Task<'_>, bucket: &str, page: Vec<Version>) -> Resul
     let answer = task
         .call("s3:DeleteObjects", || clients.s3().delete_objects().bucket(bucket).delete(objects.clone()).send())
         .await?;
-    deleted += together.len() as u64 - answer.errors().len() as u64;
+    Ok(deleted + count(bucket, together.len(), answer.errors())?)
+}
+
+/// How many of the keys asked for were deleted. What fails for the moment is still there when the bucket is listed again.
+fn count(bucket: &str, asked: usize, failures: &[Failure]) -> Result<u64> {
     let passing = ["InternalError", "SlowDown", "ServiceUnavailable", "NoSuchKey", "NoSuchVersion"];
-    // What fails for the moment is still there when the bucket is listed again.
-    match answer.errors().iter().find(|error| !passing.contains(&error.code().unwrap_or_default())) {
-        Some(error) => Err(Error::Blocked(format!(
+    match failures.iter().find(|failure| !passing.contains(&failure.code().unwrap_or_default())) {
+        Some(failure) => Err(Error::Blocked(format!(
             "the object {} of the bucket {bucket} cannot be deleted: {}: {}",
-            error.key().unwrap_or_default(),
-            error.code().unwrap_or_default(),
-            error.message().unwrap_or_default(),
+            failure.key().unwrap_or_default(),
+            failure.code().unwrap_or_default(),
+            failure.message().unwrap_or_default(),
         ))),
-        None => Ok(deleted),
+        None => Ok(asked as u64 - failures.len() as u64),
     }
 }
 
@@ -231,6 +234,17 @@ mod tests {
         assert!(fits_xml("receipts/2025/ü.json"));
         assert!(!fits_xml(&decode("a%01b", url)), "control characters");
         assert!(!fits_xml("a\rb"), "a carriage return becomes a line feed on the way");
+    }
+
+    /// `s3.delete.lock`
+    #[test]
+    fn an_object_that_is_locked_stops_the_emptying_and_is_named() {
+        let failed = |code: &str| Failure::builder().key("receipts/1").code(code).message("it is locked").build();
+        let error = count("b", 3, &[failed("SlowDown"), failed("AccessDenied")]).unwrap_err();
+        assert!(matches!(error, Error::Blocked(_)), "{error}");
+        assert!(error.to_string().contains("receipts/1") && error.to_string().contains("AccessDenied"), "{error}");
+        assert_eq!(count("b", 3, &[failed("SlowDown"), failed("NoSuchVersion")]).unwrap(), 1);
+        assert_eq!(count("b", 3, &[]).unwrap(), 3);
     }
 
     #[test]

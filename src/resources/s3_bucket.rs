@@ -25,7 +25,7 @@ use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Re
 use super::{existing, s3};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Policy, Tags, tags as tag_keys};
+use crate::aws::{Error, Policy, TagChanges, Tags};
 use crate::outputs;
 use crate::reference::{BucketArn, BucketName, KeyArn, Ref};
 
@@ -138,6 +138,8 @@ impl Kind for Bucket {
             Retry::seconds("s3:PutBucketOwnershipControls", ABORTED, "", 300),
             Retry::seconds("s3:PutBucketVersioning", NO_BUCKET, "", 120),
             Retry::seconds("s3:PutBucketVersioning", ABORTED, "", 300),
+            // A replication that was deleted a moment ago.
+            Retry::seconds("s3:PutBucketVersioning", "InvalidBucketState", "replication configuration is present", 300),
             Retry::seconds("s3:PutBucketEncryption", NO_BUCKET, "", 120),
             Retry::seconds("s3:PutBucketEncryption", ABORTED, "", 300),
             Retry::seconds("s3:PutBucketPolicy", NO_BUCKET, "", 120),
@@ -160,25 +162,15 @@ impl Kind for Bucket {
             Some(object) => object,
             None => create(task, spec).await?,
         };
-        let actual = &object.spec;
-        // One after the other: S3 refuses settings side by side, and takes a policy only under the access block it is to stand under.
-        if actual.public_access_block != spec.public_access_block {
-            put_access_block(task, spec).await?;
-        }
-        if actual.object_ownership != spec.object_ownership {
-            put_ownership(task, spec).await?;
-        }
-        if actual.versioning != spec.versioning {
-            put_versioning(task, spec).await?;
-        }
-        if (&actual.kms_key, actual.bucket_key) != (&spec.kms_key, spec.bucket_key) {
-            put_encryption(task, spec).await?;
-        }
-        if actual.policy != spec.policy {
-            put_policy(task, spec).await?;
-        }
-        if actual.lifecycle != spec.lifecycle {
-            put_lifecycle(task, spec).await?;
+        for setting in changed(&object.spec, spec) {
+            match setting {
+                Setting::AccessBlock => put_access_block(task, spec).await?,
+                Setting::Ownership => put_ownership(task, spec).await?,
+                Setting::Versioning => put_versioning(task, spec).await?,
+                Setting::Encryption => put_encryption(task, spec).await?,
+                Setting::Policy => put_policy(task, spec).await?,
+                Setting::Lifecycle => put_lifecycle(task, spec).await?,
+            }
         }
         sync_tags(task, &spec.name, &object.tags).await?;
         Ok(object.outputs)
@@ -193,9 +185,46 @@ impl Kind for Bucket {
     }
 }
 
+/// A part of a bucket that has a call of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setting {
+    AccessBlock,
+    Ownership,
+    Versioning,
+    Encryption,
+    Policy,
+    Lifecycle,
+}
+
+/// The settings to make, one after the other: S3 refuses them side by side, and takes a policy only under the access block it is
+/// to stand under (`s3.pab-then-policy`).
+fn changed(actual: &BucketSpec, wanted: &BucketSpec) -> Vec<Setting> {
+    let encryption = |spec: &BucketSpec| (spec.kms_key.clone(), spec.bucket_key);
+    let settings = [
+        (Setting::AccessBlock, actual.public_access_block != wanted.public_access_block),
+        (Setting::Ownership, actual.object_ownership != wanted.object_ownership),
+        (Setting::Versioning, actual.versioning != wanted.versioning),
+        (Setting::Encryption, encryption(actual) != encryption(wanted)),
+        (Setting::Policy, actual.policy != wanted.policy),
+        (Setting::Lifecycle, actual.lifecycle != wanted.lifecycle),
+    ];
+    settings.into_iter().filter(|&(_, differs)| differs).map(|(setting, _)| setting).collect()
+}
+
 async fn observe(context: &Context, wanted: &Wanted<Bucket>) -> Result<Option<Object<Bucket>>> {
-    let name = wanted.spec.name.as_str();
-    let Some(tags) = tags(context, name).await? else { return Ok(None) };
+    let Some(tags) = tags(context, &wanted.spec.name).await? else { return Ok(None) };
+    object(settings(context, &wanted.spec).await, tags)
+}
+
+/// A bucket as it was read. Each call knows of a creation or a deletion at a time of its own (`s3.bucket.consistency`), so a bucket
+/// that only some of them know is not there.
+fn object(settings: Result<BucketSpec>, tags: Tags) -> Result<Option<Object<Bucket>>> {
+    let settings = or_absent(settings, NO_BUCKET)?;
+    Ok(settings.map(|spec| Object { outputs: outputs(&spec.name), spec, tags }))
+}
+
+async fn settings(context: &Context, wanted: &BucketSpec) -> Result<BucketSpec> {
+    let name = wanted.name.as_str();
     let (versioning, (kms_key, bucket_key), public_access_block, object_ownership, policy, lifecycle) = tokio::try_join!(
         versioning(context, name),
         encryption(context, name),
@@ -204,7 +233,7 @@ async fn observe(context: &Context, wanted: &Wanted<Bucket>) -> Result<Option<Ob
         policy(context, name),
         lifecycle(context, name),
     )?;
-    let spec = BucketSpec {
+    Ok(BucketSpec {
         name: name.to_owned(),
         versioning,
         kms_key,
@@ -213,9 +242,8 @@ async fn observe(context: &Context, wanted: &Wanted<Bucket>) -> Result<Option<Ob
         object_ownership,
         policy,
         lifecycle,
-        force_destroy: wanted.spec.force_destroy,
-    };
-    Ok(Some(Object { spec, outputs: outputs(name), tags }))
+        force_destroy: wanted.force_destroy,
+    })
 }
 
 fn outputs(name: &str) -> BucketOutputs {
@@ -242,24 +270,20 @@ async fn create(task: &Task<'_>, spec: &BucketSpec) -> Result<Object<Bucket>> {
                 .send()
         })
         .await;
+    let what = format!("the bucket {name}");
     match created {
-        Err(error) if error.is(&["BucketAlreadyOwnedByYou"]) => {
-            return existing::own(task, spec, &format!("the bucket {name}"), error).await;
-        }
-        Err(error) if error.is(&["BucketAlreadyExists"]) => {
-            return Err(Error::Taken(format!(
-                "the bucket name {name} is taken by another account; choose another suffix"
-            )));
-        }
-        created => created?,
-    };
+        Err(error) if is_in_account(&error) => return existing::own(task, spec, &what, error).await,
+        Err(error) => return Err(refused(error, name)),
+        Ok(_) => {}
+    }
     let tags = task
         .wait("the bucket to be visible", Patience::seconds(120, 2), || async {
             Ok(tags(task, name).await?.map_or_else(|| Look::Pending("not visible yet".to_owned()), Look::Ready))
         })
         .await?;
-    if !tags.is_empty() && tags.get(tag_keys::ADDRESS) != Some(&task.address.to_string()) {
-        return Err(Error::Taken(format!("the bucket {name} exists and does not carry this deployment's tags")));
+    // In us-east-1 the call succeeds for a bucket that the account has already, and leaves its tags as they are.
+    if !existing::is_own(&tags, &task.tags) {
+        return Err(Error::Taken(existing::taken(&what)));
     }
     let outputs = outputs(name);
     task.identified(&outputs).await?;
@@ -274,6 +298,19 @@ async fn create(task: &Task<'_>, spec: &BucketSpec) -> Result<Object<Bucket>> {
         ..spec.clone()
     };
     Ok(Object { spec, outputs, tags })
+}
+
+/// The name is in use in this account: a second look tells by whom.
+fn is_in_account(error: &Error) -> bool {
+    error.is(&["BucketAlreadyOwnedByYou"])
+}
+
+/// Why there is no bucket: bucket names are shared by all accounts.
+fn refused(error: Error, name: &str) -> Error {
+    match error.is(&["BucketAlreadyExists"]) {
+        true => Error::Taken(format!("the bucket name {name} is taken by another account; choose another suffix")),
+        false => error,
+    }
 }
 
 async fn remove(task: &Task<'_>, spec: &BucketSpec, vain: &AtomicU32) -> Result<Look<()>> {
@@ -333,15 +370,20 @@ async fn sync_tags(task: &Task<'_>, name: &str, actual: &Tags) -> Result<()> {
     if changes.is_empty() {
         return Ok(());
     }
-    // The call replaces all tags: those of others are sent along.
-    let mut all = actual.clone();
-    all.retain(|key, _| !changes.remove.contains(key));
-    all.extend(changes.set);
-    let all = Tagging::builder().set_tag_set(Some(sdk_tags(&all))).build().expect("the tags are set");
+    let all = sdk_tags(&merged(actual, changes));
+    let all = Tagging::builder().set_tag_set(Some(all)).build().expect("the tags are set");
     let clients = task.clients();
     task.call("s3:PutBucketTagging", || clients.s3().put_bucket_tagging().bucket(name).tagging(all.clone()).send())
         .await?;
     Ok(())
+}
+
+/// All tags that a bucket shall have: the call replaces them all, so those of others are sent along (`s3.bucket.tags`).
+fn merged(actual: &Tags, changes: TagChanges) -> Tags {
+    let mut all = actual.clone();
+    all.retain(|key, _| !changes.remove.contains(key));
+    all.extend(changes.set);
+    all
 }
 
 async fn versioning(context: &Context, name: &str) -> Result<bool> {
@@ -551,17 +593,14 @@ fn sdk_tags(tags: &Tags) -> Vec<Tag> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
+    use crate::aws::Refusal;
+    use serde_json::json;
 
     /// Invariant 6 of kinds.
     #[test]
     fn a_lifecycle_rule_reads_back_as_it_was_written() {
-        let full = LifecycleRule {
-            enabled: true,
-            prefix: String::new(),
-            noncurrent_days: Some(90),
-            abort_uploads_days: Some(7),
-            expire_delete_markers: true,
-        };
+        let full = rule();
         let bare = LifecycleRule {
             noncurrent_days: None,
             abort_uploads_days: None,
@@ -569,7 +608,90 @@ mod tests {
             ..full.clone()
         };
         for rule in [full, bare] {
-            assert_eq!(from_sdk_rule(&sdk_rule("cleanup", &rule)), rule);
+            let sent = sdk_rule("cleanup", &rule);
+            assert!(sent.filter().is_some(), "S3 takes no rule without a filter (`s3.lifecycle`)");
+            assert_eq!(from_sdk_rule(&sent), rule);
         }
+    }
+
+    fn refusal(code: &str) -> Error {
+        Refusal { code: code.to_owned(), ..Refusal::default() }.into()
+    }
+
+    fn spec() -> BucketSpec {
+        BucketSpec {
+            name: "dr-payment-data-us-east-1-dev".to_owned(),
+            versioning: true,
+            kms_key: Some(Ref::Known("arn:aws:kms:us-east-1:1:key/k".into())),
+            bucket_key: true,
+            public_access_block: true,
+            object_ownership: "BucketOwnerEnforced".to_owned(),
+            policy: Some(Policy::new(vec![json!({ "Effect": "Deny", "Principal": "*", "Action": "s3:*" })])),
+            lifecycle: [("cleanup".to_owned(), rule())].into(),
+            force_destroy: false,
+        }
+    }
+
+    fn rule() -> LifecycleRule {
+        LifecycleRule {
+            enabled: true,
+            prefix: String::new(),
+            noncurrent_days: Some(90),
+            abort_uploads_days: Some(7),
+            expire_delete_markers: true,
+        }
+    }
+
+    /// `s3.bucket.exists`: whose bucket it is, by the code of the refusal.
+    #[test]
+    fn a_bucket_is_in_this_account_or_taken_by_the_code_of_the_refusal() {
+        let taken = |error: &Error| matches!(error, Error::Taken(_));
+        assert!(taken(&super::refused(refusal("BucketAlreadyExists"), "b")));
+        assert!(!taken(&super::refused(refusal("AccessDenied"), "b")));
+        assert!(is_in_account(&refusal("BucketAlreadyOwnedByYou")) && !is_in_account(&refusal("BucketAlreadyExists")));
+    }
+
+    /// `s3.bucket.consistency`
+    #[test]
+    fn a_bucket_that_only_some_calls_know_is_not_there() {
+        assert!(object(Err(refusal("NoSuchBucket")), Tags::new()).unwrap().is_none());
+        assert!(object(Err(refusal("AccessDenied")), Tags::new()).is_err());
+        assert_eq!(object(Ok(spec()), Tags::new()).unwrap().unwrap().spec, spec());
+    }
+
+    /// `s3.bucket.tags`
+    #[test]
+    fn tags_of_others_survive_a_change_of_ours() {
+        let tags = |pairs: &[(&str, &str)]| -> Tags {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let actual = tags(&[("theirs", "1"), ("ours", "old"), ("gone", "x")]);
+        let changes = TagChanges { set: tags(&[("ours", "new")]), remove: vec!["gone".to_owned()] };
+        assert_eq!(merged(&actual, changes), tags(&[("theirs", "1"), ("ours", "new")]));
+    }
+
+    /// `s3.pab-then-policy`
+    #[test]
+    fn public_access_is_blocked_before_a_policy_is_set() {
+        let new = BucketSpec {
+            versioning: false,
+            kms_key: None,
+            bucket_key: false,
+            public_access_block: false,
+            object_ownership: "ObjectWriter".to_owned(),
+            policy: None,
+            lifecycle: BTreeMap::new(),
+            ..spec()
+        };
+        let all = [
+            Setting::AccessBlock,
+            Setting::Ownership,
+            Setting::Versioning,
+            Setting::Encryption,
+            Setting::Policy,
+            Setting::Lifecycle,
+        ];
+        assert_eq!(changed(&new, &spec()), all);
+        assert_eq!(changed(&spec(), &spec()), []);
     }
 }

@@ -88,6 +88,12 @@ impl Kind for BucketReplication {
         },
         retries: &[
             Retry::seconds("s3:PutBucketReplication", "InvalidRequest", "Versioning must be 'Enabled'", 120),
+            Retry::seconds(
+                "s3:PutBucketReplication",
+                "InvalidRequest",
+                "Destination bucket must have versioning enabled",
+                120,
+            ),
             Retry::seconds("s3:PutBucketReplication", "NoSuchBucket", "", 120),
             Retry::seconds("s3:PutBucketReplication", "OperationAborted", "", 300),
             Retry::seconds("s3:DeleteBucketReplication", "OperationAborted", "", 300),

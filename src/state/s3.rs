@@ -146,26 +146,24 @@ async fn region(client: &Client, bucket: &str) -> std::result::Result<Option<Str
         Ok(found) => Ok(Some(found.bucket_region().unwrap_or(ANY_REGION).to_owned())),
         Err(error) => {
             let answer = error.raw_response();
-            if answer.is_some_and(|answer| answer.status().as_u16() == 404) {
-                return Ok(None);
-            }
-            // The answer to a wrong region names the right one (`s3.bucket.read`).
             let told = answer.and_then(|answer| answer.headers().get("x-amz-bucket-region")).map(str::to_owned);
-            match told {
-                Some(region) if region != ANY_REGION => Ok(Some(region)),
-                _ => {
-                    let error = Error::from_sdk("s3:HeadBucket", error);
-                    // The answer to HeadBucket has no body, and so no code.
-                    Err(match error {
-                        Error::Refused(mut refusal) if refusal.status == 403 => {
-                            refusal.code = "AccessDenied".to_owned();
-                            Error::Refused(refusal)
-                        }
-                        error => error,
-                    })
-                }
-            }
+            judge(Error::from_sdk("s3:HeadBucket", error), told)
         }
+    }
+}
+
+/// What a refusal of HeadBucket tells, by its status and a header alone: it has no body, and so no code (`s3.bucket.read`).
+fn judge(error: Error, told: Option<String>) -> std::result::Result<Option<String>, Error> {
+    let Error::Refused(mut refusal) = error else { return Err(error) };
+    match (refusal.status, told) {
+        (404, _) => Ok(None),
+        // The answer to a wrong region names the right one.
+        (_, Some(region)) if region != ANY_REGION => Ok(Some(region)),
+        (403, _) => {
+            refusal.code = "AccessDenied".to_owned();
+            Err(refusal.into())
+        }
+        _ => Err(refusal.into()),
     }
 }
 
@@ -345,6 +343,7 @@ impl Intercept for Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
 
     #[test]
     fn a_place_is_a_bucket_and_perhaps_a_prefix() {
@@ -359,5 +358,18 @@ mod tests {
         for text in ["", "acme-state", "s3:/acme-state", "s3://", "s3://Acme/x", "https://acme.s3.amazonaws.com/x"] {
             assert!(text.parse::<Place>().expect_err("no place").contains("s3://BUCKET/PREFIX"), "{text}");
         }
+    }
+    /// `s3.bucket.read`
+    #[test]
+    fn the_answer_about_a_bucket_says_by_its_status_where_it_is() {
+        let judge = |status, told: Option<&str>| {
+            judge(Refusal { code: "Unknown".into(), status, ..Refusal::default() }.into(), told.map(str::to_owned))
+        };
+        assert_eq!(judge(404, None).unwrap(), None);
+        for status in [301, 400] {
+            assert_eq!(judge(status, Some("eu-west-1")).unwrap(), Some("eu-west-1".to_owned()), "{status}");
+        }
+        assert!(judge(403, None).unwrap_err().is_denied());
+        assert!(judge(400, Some(ANY_REGION)).is_err(), "it is not in another region");
     }
 }
