@@ -143,6 +143,16 @@ mod tests {
         assert_eq!(*sent.lock().unwrap(), [vec![1], vec![2, 3, 4]]);
     }
 
+    /// `r53.record.batch-limits`: records have up to four values, and an upsert counts them twice.
+    #[tokio::test(start_paused = true)]
+    async fn no_request_has_more_changes_than_route_53_takes() {
+        let (merger, sent) = (Merger::default(), Sent::default());
+        join_all((100..351).map(|change| submit(&merger, &sent, change))).await;
+        let sizes: Vec<usize> = sent.lock().unwrap().iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 100, 100, 50]);
+        assert!(MOST * 4 * 2 <= 1000);
+    }
+
     /// Invariant 2.
     #[tokio::test(start_paused = true)]
     async fn one_bad_change_does_not_spoil_the_others() {

@@ -8,7 +8,8 @@
 //! 2. The order of creations is always kept. Edges of deletions come from records, which plans of different times and runs
 //!    that were cut short have written, so they may contradict each other and the plan; of those that close a circle the
 //!    one that matters least is dropped, and AWS has the last word.
-//! 3. A resource that others lock to change their parts is itself changed under that lock.
+//! 3. A resource that others lock to change their parts is itself changed under that lock, after the parts that go for good:
+//!    while it has them AWS may refuse to change it (`s3.versioning`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,6 +63,8 @@ enum Weight {
     Record,
     /// A change that lets go of what is deleted.
     LettingGo,
+    /// A part that is deleted before its whole is changed.
+    Part,
 }
 
 /// What goes first, what waits for it, and how much that matters.
@@ -105,8 +108,17 @@ impl List {
         for change in set.changes.values() {
             self.making_edges(change, &mut edges);
             self.deletion_edges(set, change, &mut edges);
+            edges.extend(self.part_edge(set, change));
         }
         edges
+    }
+
+    /// A part that goes for good goes before the resource that it is a part of is changed (invariant 3).
+    fn part_edge(&self, set: &ChangeSet, change: &Change) -> Option<WeightedEdge> {
+        let gone = self.deleting.get(&change.address).filter(|_| change.action == changes::Action::Delete)?;
+        let whole: Address = self.operations[gone.index()].lock_group.as_ref()?.parse().ok()?;
+        let changed = set.changes.get(&whole).is_some_and(|whole| whole.action == changes::Action::Update);
+        Some((Weight::Part, *gone, *self.making.get(&whole).filter(|_| changed)?))
     }
 
     /// What is made waits for what it refers to, and for the end of its predecessor.
@@ -264,6 +276,20 @@ mod tests {
             change("user", Update, &["old", "base"], Some(&["base"])),
         ]);
         assert_eq!(order, ["delete old", "delete base", "create base", "update user"]);
+    }
+
+    /// Invariant 3: a bucket's versioning cannot be suspended while its replication is there.
+    #[test]
+    fn a_part_that_goes_goes_before_its_whole_is_changed() {
+        use changes::Action::{Delete, Update};
+        let mut part = change("replication", Delete, &["bucket"], None);
+        let record = part.1.record.as_deref().cloned().map(|mut record| {
+            record.lock_group = Some(address("bucket").to_string());
+            Arc::new(record)
+        });
+        part.1.record = record;
+        let order = order(vec![change("bucket", Update, &[], Some(&[])), part]);
+        assert_eq!(order, ["delete replication", "update bucket"]);
     }
 
     /// A function goes at once, whatever calls it, because its network interfaces take long to go.

@@ -41,7 +41,7 @@ pub struct Queue {
     /// Days a message waits for a consumer, 1 to 14.
     #[schemars(range(min = 1, max = 14))]
     pub retention_days: u32,
-    /// Days a message stays in the dead-letter queue, 1 to 14; counted from the first sending, so not less than
+    /// Days a message stays in the dead-letter queue, 1 to 14; counted from the first sending, so more than
     /// `retention_days`.
     #[schemars(range(min = 1, max = 14))]
     pub dead_letter_retention_days: u32,

@@ -263,13 +263,13 @@ impl Rules<'_> {
     fn events(&mut self) {
         let queue = &self.plan.events.queue;
         self.rule(
-            queue.dead_letter_retention_days >= queue.retention_days,
+            queue.dead_letter_retention_days > queue.retention_days,
             ["events.queue.dead_letter_retention_days", "events.queue.retention_days"],
             format!(
-                "{} days in the dead-letter queue are less than the {} of the queue",
+                "{} days in the dead-letter queue are not more than the {} of the queue",
                 queue.dead_letter_retention_days, queue.retention_days
             ),
-            "SQS counts both from the first sending, so messages would be lost on arrival",
+            "SQS counts both from the first sending, so messages could be lost on arrival",
         );
     }
 
@@ -314,10 +314,12 @@ impl Rules<'_> {
             let field = |name: &str| format!("monitoring.{section}.{name}");
             let message = format!("{datapoints} of {periods} periods cannot be beyond a threshold");
             self.rule(datapoints <= periods, [&field("datapoints"), &field("periods")], message, "");
+            // Alarms with periods of an hour and more look back further (`cw.alarm.period`).
+            let (limit, named) = if seconds < 3600 { (86400, "day") } else { (604_800, "week") };
             let message =
-                format!("{periods} periods of {seconds} seconds are more than the day that CloudWatch looks back");
-            let within_a_day = u64::from(periods) * u64::from(seconds) <= 86400;
-            self.rule(within_a_day, [&field("periods"), &field("period_seconds")], message, "");
+                format!("{periods} periods of {seconds} seconds are more than the {named} that CloudWatch looks back");
+            let within_limit = u64::from(periods) * u64::from(seconds) <= limit;
+            self.rule(within_limit, [&field("periods"), &field("period_seconds")], message, "");
         }
     }
 }

@@ -358,6 +358,8 @@ fn what_aws_takes_is_taken() {
          [backup]|enabled = false|[network.primary]|zones = ['c']",
         "[monitoring]|emails = ['first.last+alerts@mail.example.co.uk', 'ops@example.com']",
         "[monitoring.failover]|api_5xx_percent = 1|aurora_cpu_percent = 99.5|period_seconds = 300",
+        "[monitoring.replication]|periods = 168|period_seconds = 3600",
+        "[events.queue]|retention_days = 13",
         "[tags]|'cost centre' = 'a/b:c=d+e-f@g_1.2'|'größe' = ''",
         "[events]|archive_retention_days = 0|retry_attempts = 0|max_event_age_seconds = 60",
         "[backup]|schedule = 'cron(30 2/6 ? * MON-FRI *)'",

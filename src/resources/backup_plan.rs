@@ -4,6 +4,7 @@
 //! `bk.delete.order` (selections first). A plan's name is not unique: it is found by its id, else by its name and its tags.
 //! Replacement: nothing. Slow: nothing.
 
+use aws_sdk_backup::operation::get_backup_plan::GetBackupPlanOutput;
 use aws_sdk_backup::types::{BackupPlan as Found, BackupPlanInput, BackupRule, BackupRuleInput, CopyAction, Lifecycle};
 use serde::{Deserialize, Serialize};
 
@@ -155,16 +156,19 @@ async fn find(context: &Context, id: &str) -> Result<Option<Object<Plan>>> {
     let clients = context.clients();
     let answer =
         context.call("backup:GetBackupPlan", || clients.backup().get_backup_plan().backup_plan_id(id).send()).await;
-    let answer = match answer {
-        // AWS goes on telling of a plan that is deleted.
-        Ok(answer) if answer.deletion_date().is_some() => return Ok(None),
-        Ok(answer) => answer,
-        Err(error) if error.is_gone() => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(answer) = present(answer)? else { return Ok(None) };
     let plan = answer.backup_plan().ok_or_else(|| Error::incomplete("backup:GetBackupPlan", "BackupPlan"))?;
     let tags = backup::list_tags(context, &arn(context, id)).await?;
     Ok(Some(Object { spec: described(plan), outputs: PlanOutputs { id: id.into() }, tags }))
+}
+
+/// The plan, unless it is gone: AWS goes on telling of one that is deleted (`bk.read`).
+fn present(answer: Result<GetBackupPlanOutput>) -> Result<Option<GetBackupPlanOutput>> {
+    match answer {
+        Ok(plan) => Ok(Some(plan).filter(|plan| plan.deletion_date().is_none())),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn find_by_name(context: &Context, wanted: &Wanted<Plan>) -> Result<Option<Object<Plan>>> {
@@ -240,6 +244,15 @@ fn described_rule(rule: &BackupRule) -> Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_backup::primitives::DateTime;
+
+    /// `bk.read`
+    #[test]
+    fn a_plan_with_a_date_of_deletion_is_not_there() {
+        let deleted = GetBackupPlanOutput::builder().deletion_date(DateTime::from_secs(1)).build();
+        assert!(present(Ok(deleted)).unwrap().is_none());
+        assert!(present(Ok(GetBackupPlanOutput::builder().build())).unwrap().is_some());
+    }
 
     /// What is sent and what AWS tells of it are the same plan.
     #[test]

@@ -177,3 +177,17 @@ async fn find(
     };
     Ok(Some(Object { spec, outputs: SelectionOutputs { id }, tags: Tags::new() }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    /// `bk.read`
+    #[test]
+    fn a_selection_that_is_not_there_is_refused_as_invalid() {
+        let absent = |code: &str| is_absent(&Refusal { code: code.into(), ..Refusal::default() }.into());
+        assert!(absent("InvalidParameterValueException") && absent("ResourceNotFoundException"));
+        assert!(!absent("AccessDeniedException"));
+    }
+}

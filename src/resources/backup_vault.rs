@@ -226,8 +226,9 @@ async fn recovery_points(task: &Task<'_>, vault: &str) -> Result<Option<Vec<Reco
     }
 }
 
-/// Tells AWS to delete the points that it is not deleting already.
-async fn delete_points(task: &Task<'_>, vault: &str, points: &[RecoveryPointByBackupVault]) -> Result<()> {
+/// The ARNs of the points that are to be deleted. One that is `EXPIRED` will not go: its deletion was accepted, and then AWS lacked
+/// the rights for it (`bk.delete.fake-success`).
+fn deletable(points: &[RecoveryPointByBackupVault]) -> Result<Vec<&str>> {
     if let Some(point) = points.iter().find(|point| point.status() == Some(&RecoveryPointStatus::Expired)) {
         return Err(Error::Blocked(format!(
             "AWS Backup cannot delete recovery point {}: {}; give the role that made it the permission to delete it, then run \
@@ -236,12 +237,14 @@ async fn delete_points(task: &Task<'_>, vault: &str, points: &[RecoveryPointByBa
             point.status_message().unwrap_or("its role lost its permissions")
         )));
     }
+    let waiting = points.iter().filter(|point| point.status() != Some(&RecoveryPointStatus::Deleting));
+    Ok(waiting.filter_map(|point| point.recovery_point_arn()).collect())
+}
+
+/// Tells AWS to delete the points that it is not deleting already.
+async fn delete_points(task: &Task<'_>, vault: &str, points: &[RecoveryPointByBackupVault]) -> Result<()> {
     let clients = &task.clients();
-    let waiting: Vec<&str> = points
-        .iter()
-        .filter(|point| point.status() != Some(&RecoveryPointStatus::Deleting))
-        .filter_map(|point| point.recovery_point_arn())
-        .collect();
+    let waiting = deletable(points)?;
     task.each(&waiting, |arn| async move {
         let deleted = task
             .call("backup:DeleteRecoveryPoint", || {
@@ -256,4 +259,30 @@ async fn delete_points(task: &Task<'_>, vault: &str, points: &[RecoveryPointByBa
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `bk.delete.fake-success`
+    #[test]
+    fn a_point_that_only_looks_deleted_stops_the_deletion_and_is_named() {
+        let point = |arn: &str, status| {
+            let point = RecoveryPointByBackupVault::builder().recovery_point_arn(arn).status(status);
+            point.status_message("the role is gone").build()
+        };
+        let fine = [point("one", RecoveryPointStatus::Completed), point("two", RecoveryPointStatus::Deleting)];
+        assert_eq!(deletable(&fine).unwrap(), ["one"]);
+        let error =
+            deletable(&[fine.to_vec(), vec![point("three", RecoveryPointStatus::Expired)]].concat()).unwrap_err();
+        assert!(matches!(error, Error::Blocked(_)), "{error}");
+        assert!(error.to_string().contains("three: the role is gone"), "{error}");
+    }
+
+    /// `bk.vault.create`
+    #[test]
+    fn neither_name_nor_key_of_a_vault_can_change() {
+        assert_eq!(Vault::TRAITS.immutable, ["name", "key"]);
+    }
 }

@@ -4,6 +4,7 @@
 //! `eb.bus.update` (an empty text clears), `eb.bus.delete` (all rules first, those of archives included), `eb.concurrent`.
 //! Replacement: `name`. Slow: nothing.
 
+use aws_sdk_eventbridge::operation::update_event_bus::builders::UpdateEventBusInputBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
@@ -80,16 +81,8 @@ impl Kind for Bus {
         };
         if object.spec != *spec {
             let clients = task.clients();
-            task.call("events:UpdateEventBus", || {
-                clients
-                    .eventbridge()
-                    .update_event_bus()
-                    .name(&spec.name)
-                    .description(&spec.description)
-                    .kms_key_identifier(spec.kms_key.as_ref().map(|key| key.known().to_string()).unwrap_or_default())
-                    .send()
-            })
-            .await?;
+            let changes = changes(spec);
+            task.call("events:UpdateEventBus", || changes.clone().send_with(clients.eventbridge())).await?;
         }
         eventbridge::sync_tags(task, object.outputs.arn.as_str(), &object.tags).await?;
         Ok(object.outputs)
@@ -127,6 +120,14 @@ async fn look(context: &Context, wanted: &Wanted<Bus>) -> Result<Option<Object<B
     Ok(Some(Object { spec, outputs: BusOutputs { name: name.into(), arn: arn.into() }, tags }))
 }
 
+/// What a bus is told to become; an empty text takes a description or a key away (`eb.bus.update`).
+fn changes(spec: &BusSpec) -> UpdateEventBusInputBuilder {
+    UpdateEventBusInputBuilder::default()
+        .name(&spec.name)
+        .description(&spec.description)
+        .kms_key_identifier(spec.kms_key.as_ref().map(|key| key.known().to_string()).unwrap_or_default())
+}
+
 async fn create(task: &Task<'_>, spec: &BusSpec) -> Result<Object<Bus>> {
     let clients = task.clients();
     let tags = eventbridge::sdk_tags(&task.tags);
@@ -152,4 +153,21 @@ async fn create(task: &Task<'_>, spec: &BusSpec) -> Result<Object<Bus>> {
     let outputs = BusOutputs { name: spec.name.as_str().into(), arn: arn.into() };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `eb.bus.update`
+    #[test]
+    fn a_bus_changes_in_place_and_what_is_taken_away_is_sent_as_nothing() {
+        let bare = BusSpec { name: "dr-payments-dev".into(), description: String::new(), kms_key: None };
+        let sent = changes(&bare).build().unwrap();
+        assert_eq!((sent.name(), sent.description()), (Some("dr-payments-dev"), Some("")));
+        assert_eq!(sent.kms_key_identifier(), Some(""));
+        let sent = changes(&BusSpec { kms_key: Some(Ref::Known("arn:key".into())), ..bare }).build().unwrap();
+        assert_eq!(sent.kms_key_identifier(), Some("arn:key"));
+        assert_eq!(Bus::TRAITS.immutable, ["name"]);
+    }
 }

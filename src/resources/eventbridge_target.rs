@@ -108,9 +108,8 @@ impl Kind for Target {
                 request.event_bus_name(spec.bus.known()).rule(spec.rule.known()).targets(target.clone()).send()
             })
             .await?;
-        if let Some(entry) = answer.failed_entries().first() {
-            return Err(refusal("events:PutTargets", entry.error_code(), entry.error_message()).into());
-        }
+        let failed = answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
+        accepted("events:PutTargets", failed)?;
         if object.is_none() {
             task.identified(&outputs).await?;
         }
@@ -125,14 +124,12 @@ impl Kind for Target {
                 request.event_bus_name(spec.bus.known()).rule(spec.rule.known()).ids(&outputs.id).send()
             })
             .await;
-        let failed = match removed {
-            Err(error) if error.is_gone() => return Ok(Deletion::Gone),
-            removed => removed?.failed_entries.unwrap_or_default(),
-        };
-        let failed =
-            failed.first().map(|entry| refusal("events:RemoveTargets", entry.error_code(), entry.error_message()));
-        match failed.map(crate::aws::Error::from) {
-            Some(error) if !error.is_gone() => Err(error),
+        let removed = removed.and_then(|answer| {
+            let failed = answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
+            accepted("events:RemoveTargets", failed)
+        });
+        match removed {
+            Err(error) if !error.is_gone() => Err(error),
             _ => Ok(Deletion::Gone),
         }
     }
@@ -196,15 +193,17 @@ fn parse(target: &Described, wanted: &TargetSpec) -> TargetSpec {
     }
 }
 
-/// A failed entry of an answer as the refusal it is.
-fn refusal(operation: &str, code: Option<&str>, message: Option<&str>) -> Refusal {
-    Refusal {
+/// A failed entry of an answer, by code and message, is the refusal of its target (`eb.target.put`).
+fn accepted(operation: &str, failed: Option<(Option<&str>, Option<&str>)>) -> Result<()> {
+    let Some((code, message)) = failed else { return Ok(()) };
+    let refusal = Refusal {
         operation: operation.to_owned(),
         code: code.unwrap_or("Unknown").to_owned(),
         message: message.unwrap_or("no message").to_owned(),
         request_id: None,
         status: 200,
-    }
+    };
+    Err(refusal.into())
 }
 
 #[cfg(test)]
@@ -230,6 +229,15 @@ mod tests {
     #[test]
     fn what_was_put_reads_back_as_the_spec() {
         assert_eq!(parse(&target(&spec()), &spec()), spec());
+    }
+
+    /// `eb.target.put`
+    #[test]
+    fn a_failed_entry_of_a_successful_answer_is_a_refusal() {
+        let failed = (Some("ConcurrentModificationException"), Some("m"));
+        let error = accepted("events:PutTargets", Some(failed)).unwrap_err();
+        assert!(error.says("ConcurrentModificationException", "m") && !error.is_uncertain(), "{error}");
+        assert!(accepted("events:PutTargets", None).is_ok());
     }
 
     #[test]

@@ -273,5 +273,6 @@ mod tests {
             .build();
         let outputs = outputs(&described).unwrap();
         assert_eq!((outputs.id.as_str(), outputs.addresses.len()), ("1234abcd", 2));
+        assert_eq!(outputs.zone.as_str(), "Z2BJ6XQ5FK7U4H", "what aliases to an accelerator name (`ga.dns`)");
     }
 }

@@ -386,6 +386,99 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
+
+    /// For how many seconds a kind goes on when AWS refuses like this; 0 when it does not.
+    fn patience(kind: &str, operation: &str, code: &str, message: &str) -> u64 {
+        let kind = KINDS.iter().find(|known| known.traits().name == kind).expect("a kind");
+        let error = Refusal { code: code.into(), message: message.into(), ..Refusal::default() }.into();
+        let retries = kind.traits().retries.iter().filter(|retry| retry.matches(operation, &error));
+        retries.map(|retry| retry.deadline.as_secs()).max().unwrap_or_default()
+    }
+
+    /// What AWS says while something is on its way, in its own words, and for how long.
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_is_wrong_for_good() {
+        let (bucket, replication) = ("s3_bucket", "s3_bucket_replication");
+        let (record, secret, queue) = ("route53_record", "secretsmanager_secret", "sqs_queue");
+        let (topic, selection) = ("sns_topic", "backup_selection");
+        let (put_policy, put_replication) = ("s3:PutBucketPolicy", "s3:PutBucketReplication");
+        let (create_secret, create_queue) = ("secretsmanager:CreateSecret", "sqs:CreateQueue");
+        let (set_topic, create_selection) = ("sns:SetTopicAttributes", "backup:CreateBackupSelection");
+        let change_records = "route53:ChangeResourceRecordSets";
+        let replicated = "A replication configuration is present on this bucket, so you cannot change the versioning state. \
+                          To change the versioning state, first delete the replication configuration.";
+        let unversioned = "Versioning must be 'Enabled' on the bucket to apply a replication configuration";
+        let unversioned_there = "Destination bucket must have versioning enabled.";
+        let deleted = "You can't create this secret because a secret with this name was deleted a moment ago.";
+        let copied = "You can't delete secret that still has replica regions [us-east-2].";
+        let stranger = "Invalid parameter: Policy Error: PrincipalNotFound";
+        let denied = "User: arn:aws:iam::1:user/u is not authorized to perform: SNS:SetTopicAttributes on resource: x";
+        let unassumed = "IAM Role arn:aws:iam::1:role/r cannot be assumed by AWS Backup";
+        let powerless = "The role arn:aws:iam::1:role/r is not authorized to call tag:GetResources";
+        let invalid = "InvalidParameterValueException";
+        for (kind, operation, code, message, seconds) in [
+            (bucket, "s3:PutBucketVersioning", "InvalidBucketState", replicated, 300),
+            (bucket, put_policy, "MalformedPolicy", "Invalid principal in policy", 120),
+            (bucket, put_policy, "MalformedPolicy", "Policy has invalid resource", 0),
+            (replication, put_replication, "InvalidRequest", unversioned, 120),
+            (replication, put_replication, "InvalidRequest", unversioned_there, 120),
+            (replication, put_replication, "NoSuchBucket", "The specified bucket does not exist", 120),
+            (replication, put_replication, "InvalidRequest", "Role ARN is malformed", 0),
+            (record, change_records, "NoSuchHealthCheck", "No health check exists with the specified ID.", 60),
+            (record, change_records, "InvalidChangeBatch", "The specified health check does not exist", 60),
+            (record, change_records, "InvalidChangeBatch", "Domain name is not permitted in zone", 0),
+            (secret, create_secret, "InvalidRequestException", deleted, 120),
+            (secret, create_secret, "InvalidRequestException", "You can't perform this operation.", 0),
+            (secret, "secretsmanager:DeleteSecret", "InvalidParameterException", copied, 120),
+            (queue, create_queue, "QueueDeletedRecently", "You must wait 60 seconds", 90),
+            (queue, create_queue, "AWS.SimpleQueueService.QueueDeletedRecently", "You must wait 60 seconds", 90),
+            (topic, set_topic, "InvalidParameter", stranger, 120),
+            (topic, "sns:CreateTopic", "InvalidParameter", stranger, 120),
+            (topic, set_topic, "AuthorizationError", denied, 120),
+            (topic, set_topic, "InvalidParameter", "Invalid parameter: DisplayName", 0),
+            (selection, create_selection, invalid, unassumed, 120),
+            (selection, create_selection, invalid, powerless, 120),
+            (selection, create_selection, invalid, "Invalid resource ARN", 0),
+        ] {
+            assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
+        }
+    }
+
+    /// S3 and EventBridge refuse a change while another one of the same object is under way.
+    #[test]
+    fn every_change_of_a_bucket_or_a_bus_outlasts_the_change_before_it() {
+        let message = "A conflicting operation is in progress.";
+        let bucket = [
+            "PutBucketTagging",
+            "PutPublicAccessBlock",
+            "PutBucketOwnershipControls",
+            "PutBucketVersioning",
+            "PutBucketEncryption",
+            "PutBucketPolicy",
+            "DeleteBucketPolicy",
+            "PutBucketLifecycleConfiguration",
+            "DeleteBucketLifecycle",
+            "DeleteBucket",
+        ];
+        for operation in bucket {
+            let operation = format!("s3:{operation}");
+            assert_eq!(patience("s3_bucket", &operation, "OperationAborted", message), 300, "{operation}");
+        }
+        // The name of a bucket stays taken for long after its deletion.
+        assert_eq!(patience("s3_bucket", "s3:CreateBucket", "OperationAborted", message), 3600);
+        for (kind, operations) in [
+            ("eventbridge_bus", &["CreateEventBus", "UpdateEventBus", "DeleteEventBus"][..]),
+            ("eventbridge_rule", &["PutRule", "DeleteRule"]),
+            ("eventbridge_target", &["PutTargets", "RemoveTargets"]),
+            ("eventbridge_archive", &["CreateArchive", "UpdateArchive", "DeleteArchive"]),
+        ] {
+            for operation in operations {
+                let operation = format!("events:{operation}");
+                assert_eq!(patience(kind, &operation, "ConcurrentModificationException", message), 120, "{operation}");
+            }
+        }
+    }
 
     #[test]
     fn kinds_are_listed_once_and_in_order() {

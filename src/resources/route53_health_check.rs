@@ -9,8 +9,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use aws_sdk_route53::operation::update_health_check::builders::UpdateHealthCheckInputBuilder;
 use aws_sdk_route53::types::{
-    HealthCheck as Described, HealthCheckConfig, HealthCheckRegion, HealthCheckType, TagResourceType,
+    HealthCheck as Described, HealthCheckConfig, HealthCheckRegion, HealthCheckType, ResettableElementName,
+    TagResourceType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -170,29 +172,27 @@ async fn update(task: &Task<'_>, spec: &HealthCheckSpec, id: &HealthCheckId) -> 
     let clients = task.clients();
     let current =
         task.call("route53:GetHealthCheck", || clients.route53().get_health_check().health_check_id(id).send()).await?;
-    let version = current.health_check().map(Described::health_check_version);
-    let config = config(spec);
-    task.call("route53:UpdateHealthCheck", || {
-        clients
-            .route53()
-            .update_health_check()
-            .health_check_id(id)
-            .set_health_check_version(version)
-            .set_fully_qualified_domain_name(config.fully_qualified_domain_name().map(str::to_owned))
-            .set_port(config.port())
-            .set_resource_path(config.resource_path().map(str::to_owned))
-            .set_failure_threshold(config.failure_threshold())
-            .set_enable_sni(config.enable_sni())
-            .set_disabled(config.disabled())
-            .set_regions(Some(config.regions().to_vec()).filter(|regions| !regions.is_empty()))
-            // Without regions of its own a check goes back to all of them.
-            .set_reset_elements(
-                spec.regions.is_empty().then(|| vec![aws_sdk_route53::types::ResettableElementName::Regions]),
-            )
-            .send()
-    })
-    .await?;
+    let changes = changes(spec, id, current.health_check());
+    task.call("route53:UpdateHealthCheck", || changes.clone().send_with(clients.route53())).await?;
     Ok(())
+}
+
+/// What a check is told to become. With the version it is based on, so that a change made by somebody else meanwhile is not
+/// overwritten (`r53.hc.update`).
+fn changes(spec: &HealthCheckSpec, id: &HealthCheckId, current: Option<&Described>) -> UpdateHealthCheckInputBuilder {
+    let config = config(spec);
+    UpdateHealthCheckInputBuilder::default()
+        .health_check_id(id)
+        .set_health_check_version(current.map(Described::health_check_version))
+        .set_fully_qualified_domain_name(config.fully_qualified_domain_name().map(str::to_owned))
+        .set_port(config.port())
+        .set_resource_path(config.resource_path().map(str::to_owned))
+        .set_failure_threshold(config.failure_threshold())
+        .set_enable_sni(config.enable_sni())
+        .set_disabled(config.disabled())
+        .set_regions(Some(config.regions().to_vec()).filter(|regions| !regions.is_empty()))
+        // Without regions of its own a check goes back to all of them.
+        .set_reset_elements(spec.regions.is_empty().then(|| vec![ResettableElementName::Regions]))
 }
 
 async fn list(context: &Context) -> Result<Vec<Described>> {
@@ -252,9 +252,8 @@ fn number(value: u32) -> i32 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_unchanged_check_equals_its_spec_even_while_it_is_inverted() {
-        let wanted = HealthCheckSpec {
+    fn wanted() -> HealthCheckSpec {
+        HealthCheckSpec {
             host: "abc.execute-api.us-east-1.amazonaws.com".into(),
             port: 443,
             path: "/prod/health".into(),
@@ -263,11 +262,43 @@ mod tests {
             sni: true,
             regions: BTreeSet::from(["us-east-1".to_owned(), "eu-west-1".to_owned(), "us-west-2".to_owned()]),
             disabled: false,
-        };
-        let mut inverted = config(&wanted);
+        }
+    }
+
+    fn described(config: HealthCheckConfig) -> Described {
+        let check = Described::builder().id("1").caller_reference("r").health_check_version(7);
+        check.health_check_config(config).build().unwrap()
+    }
+
+    #[test]
+    fn an_unchanged_check_equals_its_spec_even_while_it_is_inverted() {
+        let mut inverted = config(&wanted());
         inverted.inverted = Some(true);
-        let check = Described::builder().id("1").caller_reference("r").health_check_version(1);
-        let check = check.health_check_config(inverted).build().unwrap();
-        assert_eq!(spec(&check), Some(wanted));
+        assert_eq!(spec(&described(inverted)), Some(wanted()));
+    }
+
+    /// `r53.hc.https`
+    #[test]
+    fn a_check_sends_its_host_in_the_handshake() {
+        let config = config(&wanted());
+        assert_eq!((config.r#type(), config.enable_sni()), (&HealthCheckType::Https, Some(true)));
+        assert_eq!(config.fully_qualified_domain_name(), Some("abc.execute-api.us-east-1.amazonaws.com"));
+    }
+
+    /// `r53.hc.update`
+    #[test]
+    fn an_update_is_based_on_the_version_that_was_read() {
+        let input = |spec: &HealthCheckSpec| {
+            changes(spec, &"1".into(), Some(&described(config(&wanted())))).build().expect("the id is given")
+        };
+        let some = input(&wanted());
+        assert_eq!((some.health_check_id(), some.health_check_version()), ("1", Some(7)));
+        assert_eq!((some.port(), some.failure_threshold(), some.enable_sni()), (Some(443), Some(2), Some(true)));
+        let host = "abc.execute-api.us-east-1.amazonaws.com";
+        assert_eq!((some.fully_qualified_domain_name(), some.resource_path()), (Some(host), Some("/prod/health")));
+        assert_eq!((some.regions().len(), some.reset_elements().len()), (3, 0));
+
+        let all = input(&HealthCheckSpec { regions: BTreeSet::new(), ..wanted() });
+        assert_eq!((all.regions().len(), all.reset_elements()), (0, &[ResettableElementName::Regions][..]));
     }
 }

@@ -117,6 +117,7 @@ impl Kind for Record {
             Retry::seconds("route53:ChangeResourceRecordSets", "NoSuchHostedZone", "", 60),
             // A health check made a moment ago.
             Retry::seconds("route53:ChangeResourceRecordSets", "InvalidChangeBatch", "health check", 60),
+            Retry::seconds("route53:ChangeResourceRecordSets", "NoSuchHealthCheck", "", 60),
         ],
     };
 
@@ -147,7 +148,7 @@ impl Kind for Record {
         if object.is_none_or(|object| object.spec != *spec) {
             let change = change(task, spec, ChangeAction::Upsert, record_set(spec)?).await?;
             task.identified(&outputs).await?;
-            if !matches!(spec.target, RecordTarget::Values { .. }) {
+            if is_awaited(&spec.target) {
                 settle(task, change).await?;
             }
         }
@@ -163,11 +164,24 @@ impl Kind for Record {
         match change(task, spec, ChangeAction::Delete, record).await {
             Ok(change) if matches!(spec.target, RecordTarget::NameServers { .. }) => settle(task, change).await?,
             Ok(_) => {}
-            Err(error) if error.is_gone() || error.says("InvalidChangeBatch", "not found") => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(error),
         }
         Ok(Deletion::Gone)
     }
+}
+
+/// Whether it matters at once that all servers know a record: an alias is called and a delegation looked up.
+fn is_awaited(target: &RecordTarget) -> bool {
+    match target {
+        RecordTarget::Alias { .. } | RecordTarget::NameServers { .. } => true,
+        RecordTarget::Values { .. } => false,
+    }
+}
+
+/// Tells whether a deletion was refused because there is nothing to delete (`r53.record.delete`).
+fn is_absent(error: &Error) -> bool {
+    error.is(&["NoSuchHostedZone"]) || error.says("InvalidChangeBatch", "not found")
 }
 
 /// The records with these names, in as few pages as the order of Route 53 allows; none when the zone is gone.
@@ -232,7 +246,7 @@ async fn change(
 
 /// Waits until all of Route 53's servers know a change.
 async fn settle(task: &Task<'_>, change: ChangeInfo) -> Result<()> {
-    if *change.status() == ChangeStatus::Insync {
+    if let Look::Ready(()) = judge(Some(&change)) {
         return Ok(());
     }
     let clients = task.clients();
@@ -240,12 +254,16 @@ async fn settle(task: &Task<'_>, change: ChangeInfo) -> Result<()> {
     // Five requests per second are all that an account has (`r53.rate`).
     task.wait("Route 53's servers to know the record", Patience::seconds(30 * 60, 15), || async {
         let answer = task.call("route53:GetChange", || clients.route53().get_change().id(id).send()).await?;
-        Ok(match answer.change_info().map(ChangeInfo::status) {
-            Some(ChangeStatus::Insync) => Look::Ready(()),
-            status => Look::Pending(status.map_or("unknown", ChangeStatus::as_str).to_owned()),
-        })
+        Ok(judge(answer.change_info()))
     })
     .await
+}
+
+fn judge(change: Option<&ChangeInfo>) -> Look<()> {
+    match change.map(ChangeInfo::status) {
+        Some(ChangeStatus::Insync) => Look::Ready(()),
+        status => Look::Pending(status.map_or("unknown", ChangeStatus::as_str).to_owned()),
+    }
 }
 
 /// Tells whether a record set is the one of a spec.
@@ -365,6 +383,8 @@ fn record_set(spec: &RecordSpec) -> Result<ResourceRecordSet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
+    use aws_sdk_route53::primitives::DateTime;
 
     fn wanted(kind: &str, target: RecordTarget) -> RecordSpec {
         RecordSpec {
@@ -454,6 +474,46 @@ mod tests {
     fn text_values_are_compared_to_the_letter() {
         assert!(!same_values(&["\"a.\"".to_owned()], &["\"a\""], &RrType::Txt));
         assert!(same_values(&["x.acm.aws.".to_owned()], &["X.acm.aws"], &RrType::Cname));
+    }
+
+    /// `r53.change.wait`
+    #[test]
+    fn a_change_that_callers_meet_at_once_is_waited_for_until_all_servers_know_it() {
+        let change = |status| {
+            let change = ChangeInfo::builder().id("/change/C1").status(status);
+            change.submitted_at(DateTime::from_secs(0)).build().unwrap()
+        };
+        let pending = |change: Option<&ChangeInfo>| match judge(change) {
+            Look::Pending(state) => Some(state),
+            Look::Ready(()) => None,
+        };
+        assert_eq!(pending(Some(&change(ChangeStatus::Insync))), None);
+        assert_eq!(pending(Some(&change(ChangeStatus::Pending))).as_deref(), Some("PENDING"));
+        assert_eq!(pending(None).as_deref(), Some("unknown"));
+
+        let name_servers = RecordTarget::NameServers { ttl: 300, name_servers: Ref::Known(Vec::new()) };
+        assert!(is_awaited(&alias().target) && is_awaited(&name_servers));
+        assert!(!is_awaited(&RecordTarget::Values { ttl: 300, values: Vec::new() }));
+    }
+
+    /// `r53.record.delete`
+    #[test]
+    fn only_the_message_tells_that_there_is_nothing_to_delete() {
+        let absent = |code: &str, message: &str| {
+            is_absent(&Refusal { code: code.into(), message: message.into(), ..Refusal::default() }.into())
+        };
+        let tried = "Tried to delete resource record set [name='a', type='A'] but";
+        assert!(absent("InvalidChangeBatch", &format!("[{tried} it was not found]")));
+        assert!(absent("NoSuchHostedZone", "No hosted zone found with ID: Z1"));
+        let other = format!("[{tried} the values provided do not match the current values]");
+        assert!(!absent("InvalidChangeBatch", &other));
+        assert!(!absent("NoSuchHealthCheck", "No health check exists with the specified ID"));
+    }
+
+    /// `r53.record.apigw-alias`
+    #[test]
+    fn an_alias_has_no_time_to_live() {
+        assert_eq!(record_set(&alias()).unwrap().ttl(), None);
     }
 
     #[test]

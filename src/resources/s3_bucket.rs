@@ -270,9 +270,10 @@ async fn create(task: &Task<'_>, spec: &BucketSpec) -> Result<Object<Bucket>> {
                 .send()
         })
         .await;
-    let what = format!("the bucket {name}");
     match created {
-        Err(error) if is_in_account(&error) => return existing::own(task, spec, &what, error).await,
+        Err(error) if is_in_account(&error) => {
+            return existing::own(task, spec, &format!("the bucket {name}"), error).await;
+        }
         Err(error) => return Err(refused(error, name)),
         Ok(_) => {}
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Tags, tags};
 use crate::reference::{KeyArn, Ref, SecretArn};
 use crate::{from_sdk_tags, outputs};
 
@@ -87,9 +87,8 @@ impl Kind for SecretReplica {
             task.identified(&outputs).await?;
         }
         if let Err(error) = in_sync(task, secret).await {
-            // The name is taken in the copy's region. A copy of ours that was set free has our tags and may be overwritten.
-            let Error::Failed(_) = error else { return Err(error) };
-            if !is_ours(task, &outputs.arn).await? {
+            let there = tags_there(task, &outputs.arn).await?;
+            if !overwrites(&error, &there, task.suffix()) {
                 return Err(error);
             }
             replicate(task, spec, true).await?;
@@ -140,34 +139,45 @@ async fn replicate(task: &Task<'_>, spec: &SecretReplicaSpec, overwrite: bool) -
 
 async fn in_sync(task: &Task<'_>, secret: &SecretArn) -> Result<()> {
     task.wait("the copy of the secret to be in sync", Patience::seconds(300, 5), || async {
-        let Some(copy) = copy(task, secret).await? else { return Ok(Look::Pending("not begun".to_owned())) };
-        match copy.status() {
-            Some(StatusType::InSync) => Ok(Look::Ready(())),
-            Some(StatusType::Failed) => Err(Error::Failed(format!(
-                "the secret {secret} could not be copied to {}: {}",
-                task.scope(),
-                copy.status_message().unwrap_or("AWS gives no reason")
-            ))),
-            _ => Ok(Look::Pending(status(&copy))),
-        }
+        let copy = copy(task, secret).await?;
+        judge(copy.as_ref(), &format!("the secret {secret} could not be copied to {}", task.scope()))
     })
     .await
+}
+
+/// The request to copy succeeds whatever comes of it; the status tells (`sm.secret.replica-async`).
+fn judge(copy: Option<&ReplicationStatusType>, failure: &str) -> Result<Look<()>> {
+    let Some(copy) = copy else { return Ok(Look::Pending("not begun".to_owned())) };
+    match copy.status() {
+        Some(StatusType::InSync) => Ok(Look::Ready(())),
+        Some(StatusType::Failed) => {
+            let reason = copy.status_message().unwrap_or("AWS gives no reason");
+            Err(Error::Failed(format!("{failure}: {reason}")))
+        }
+        _ => Ok(Look::Pending(status(copy))),
+    }
+}
+
+/// Copying fails where the name is taken. A copy of ours that was set free has our tags and may be overwritten
+/// (`sm.secret.promote`).
+fn overwrites(error: &Error, there: &Tags, suffix: &str) -> bool {
+    matches!(error, Error::Failed(_)) && there.get(tags::DEPLOYMENT).is_some_and(|owner| owner == suffix)
 }
 
 fn status(copy: &ReplicationStatusType) -> String {
     copy.status().map_or("unknown", StatusType::as_str).to_owned()
 }
 
-/// Tells whether the secret of this name in the copy's region is of this deployment.
-async fn is_ours(task: &Task<'_>, arn: &SecretArn) -> Result<bool> {
+/// The tags of the secret of this name in the copy's region; none without one.
+async fn tags_there(task: &Task<'_>, arn: &SecretArn) -> Result<Tags> {
     let clients = task.clients();
     let name = name_of(arn);
     let found = task
         .call("secretsmanager:DescribeSecret", || clients.secretsmanager().describe_secret().secret_id(name).send())
         .await;
     match found {
-        Ok(secret) => Ok(task.owns(&from_sdk_tags!(secret.tags()))),
-        Err(error) if error.is_gone() => Ok(false),
+        Ok(secret) => Ok(from_sdk_tags!(secret.tags())),
+        Err(error) if error.is_gone() => Ok(Tags::new()),
         Err(error) => Err(error),
     }
 }
@@ -214,5 +224,28 @@ mod tests {
         let arn = SecretArn::from("arn:aws:secretsmanager:us-east-1:123456789012:secret:dr-aurora-dev-AbCdEf");
         assert_eq!(region_of(&arn), "us-east-1");
         assert_eq!(name_of(&arn), "dr-aurora-dev");
+    }
+
+    /// `sm.secret.replica-async`
+    #[test]
+    fn a_copy_is_there_when_its_status_says_so() {
+        let copy = |status| ReplicationStatusType::builder().status(status).status_message("name taken").build();
+        let judge = |copy: Option<ReplicationStatusType>| judge(copy.as_ref(), "not copied");
+        for copy in [None, Some(copy(StatusType::InProgress))] {
+            assert!(matches!(judge(copy), Ok(Look::Pending(_))));
+        }
+        assert!(matches!(judge(Some(copy(StatusType::InSync))), Ok(Look::Ready(()))));
+        let failed = judge(Some(copy(StatusType::Failed))).unwrap_err();
+        assert!(matches!(&failed, Error::Failed(told) if told == "not copied: name taken"), "{failed}");
+    }
+
+    /// `sm.secret.promote`
+    #[test]
+    fn only_a_copy_of_ours_that_was_set_free_is_overwritten() {
+        let of = |suffix: &str| Tags::from([(tags::DEPLOYMENT.to_owned(), suffix.to_owned())]);
+        let failed = Error::Failed("name taken".into());
+        assert!(overwrites(&failed, &of("dev"), "dev"));
+        assert!(!overwrites(&failed, &of("prod"), "dev") && !overwrites(&failed, &Tags::new(), "dev"));
+        assert!(!overwrites(&Error::Interrupted, &of("dev"), "dev"));
     }
 }

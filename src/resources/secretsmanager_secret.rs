@@ -88,7 +88,7 @@ impl Kind for Secret {
         context
             .each(wanted, |wanted| async {
                 let found = describe(context, &wanted.spec.name).await?;
-                Ok(found.filter(|secret| secret.deleted_date().is_none()).map(|secret| object(&secret, &wanted.spec)))
+                Ok(found.and_then(|secret| present(&secret, &wanted.spec)))
             })
             .await
     }
@@ -217,6 +217,11 @@ async fn sync_tags(task: &Task<'_>, arn: &SecretArn, actual: &Tags) -> Result<()
     Ok(())
 }
 
+/// The secret, unless it only waits for its deletion (`sm.secret.read`).
+fn present(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Option<Object<Secret>> {
+    secret.deleted_date().is_none().then(|| object(secret, wanted))
+}
+
 fn object(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Object<Secret> {
     let spec = SecretSpec {
         name: secret.name().unwrap_or_default().to_owned(),
@@ -245,6 +250,64 @@ async fn describe(context: &Context, id: &str) -> Result<Option<DescribeSecretOu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
+    use aws_sdk_secretsmanager::operation::describe_secret::builders::DescribeSecretOutputBuilder;
+    use aws_sdk_secretsmanager::primitives::DateTime;
+
+    const KEY: &str = "arn:aws:kms:us-east-1:1:key/k";
+
+    fn spec() -> SecretSpec {
+        SecretSpec {
+            name: "dr-payments-dev/aurora".into(),
+            description: "The login".into(),
+            key: Ref::Known(KEY.into()),
+            username: "payments_admin".into(),
+            password_length: 40,
+        }
+    }
+
+    fn described() -> DescribeSecretOutputBuilder {
+        let tag = Tag::builder().key("team").value("x").build();
+        let described = DescribeSecretOutput::builder().name("dr-payments-dev/aurora").description("The login");
+        described
+            .arn("arn:aws:secretsmanager:us-east-1:1:secret:dr-payments-dev/aurora-AbCdEf")
+            .kms_key_id(KEY)
+            .tags(tag)
+    }
+
+    /// `sm.secret.read`
+    #[test]
+    fn a_secret_with_a_date_of_deletion_is_not_there() {
+        let there = present(&described().build(), &spec()).unwrap();
+        assert_eq!((there.spec, there.tags.get("team").map(String::as_str)), (spec(), Some("x")));
+        let leaving = described().deleted_date(DateTime::from_secs(1)).build();
+        assert!(present(&leaving, &spec()).is_none());
+    }
+
+    /// `sm.secret.update`
+    #[test]
+    fn description_and_key_change_in_place_and_the_name_does_not() {
+        let seen = |described: DescribeSecretOutputBuilder| object(&described.build(), &spec()).spec;
+        assert_eq!(seen(described()), spec());
+        let other = seen(described().description("Another"));
+        assert_eq!(other, SecretSpec { description: "Another".into(), ..spec() });
+        let other = seen(described().kms_key_id("other"));
+        assert_eq!(other, SecretSpec { key: Ref::Known("other".into()), ..spec() });
+        assert_eq!(Secret::TRAITS.immutable, ["name", "username", "password_length"]);
+    }
+
+    /// `sm.secret.name-reuse`
+    #[test]
+    fn a_name_in_recovery_or_in_use_is_looked_at_again() {
+        let in_use = |code: &str, message: &str| {
+            let refusal = Refusal { code: code.into(), message: message.into(), ..Refusal::default() };
+            is_name_in_use(&refusal.into())
+        };
+        let scheduled =
+            "You can't create this secret because a secret with this name is already scheduled for deletion.";
+        assert!(in_use("InvalidRequestException", scheduled) && in_use("ResourceExistsException", "It exists."));
+        assert!(!in_use("InvalidRequestException", "You can't do that."));
+    }
 
     #[test]
     fn a_generated_login_is_json_that_rds_takes_and_never_the_same() {

@@ -64,6 +64,11 @@ impl Kind for Topic {
             ],
         },
         retries: &[
+            // A policy may name a role made a moment ago.
+            Retry::seconds("sns:CreateTopic", "InvalidParameter", "PrincipalNotFound", 120),
+            Retry::seconds("sns:SetTopicAttributes", "InvalidParameter", "PrincipalNotFound", 120),
+            // The rights of the caller may depend on the tags of a topic made a moment ago.
+            Retry::seconds("sns:SetTopicAttributes", "AuthorizationError", "SNS:SetTopicAttributes", 120),
             Retry::seconds("sns:SetTopicAttributes", "NotFound", "", 60),
             Retry::seconds("sns:TagResource", "ConcurrentAccess", "", 60),
             Retry::seconds("sns:UntagResource", "ConcurrentAccess", "", 60),
@@ -81,16 +86,12 @@ impl Kind for Topic {
         };
         let clients = task.clients();
         let arn = object.outputs.arn.as_str();
-        // SNS takes one attribute per request; an empty value takes the key away.
-        let actual = attributes(&object.spec);
-        for (name, value) in attributes(spec) {
-            if actual.get(name) != Some(&value) {
-                task.call("sns:SetTopicAttributes", || {
-                    let request = clients.sns().set_topic_attributes().topic_arn(arn);
-                    request.attribute_name(name).attribute_value(&value).send()
-                })
-                .await?;
-            }
+        for (name, value) in changes(&object.spec, spec) {
+            task.call("sns:SetTopicAttributes", || {
+                let request = clients.sns().set_topic_attributes().topic_arn(arn);
+                request.attribute_name(name).attribute_value(&value).send()
+            })
+            .await?;
         }
         sync_tags(task, arn, &object.tags).await?;
         Ok(object.outputs)
@@ -191,6 +192,12 @@ fn attributes(spec: &TopicSpec) -> BTreeMap<&'static str, String> {
     ])
 }
 
+/// The attributes to set, one per request (`sns.topic.create`); an empty value takes the key away.
+fn changes(actual: &TopicSpec, wanted: &TopicSpec) -> BTreeMap<&'static str, String> {
+    let actual = attributes(actual);
+    attributes(wanted).into_iter().filter(|(name, value)| actual.get(name) != Some(value)).collect()
+}
+
 fn parse(arn: &str, attributes: &HashMap<String, String>) -> TopicSpec {
     let text = |name: &str| attributes.get(name).map(String::as_str).unwrap_or_default();
     let key = text("KmsMasterKeyId");
@@ -224,5 +231,19 @@ mod tests {
             ("SubscriptionsPending".to_owned(), "1".to_owned()),
         ]);
         assert_eq!(parse("arn:aws:sns:us-east-1:1:dr-failover-us-east-1-dev", &told), spec);
+    }
+
+    /// `sns.topic.create`
+    #[test]
+    fn only_what_differs_is_set_and_a_key_is_taken_away_by_an_empty_text() {
+        let without = TopicSpec {
+            name: "dr-failover-us-east-1-dev".into(),
+            display_name: "payments".into(),
+            kms_key: None,
+            policy: Policy::new(vec![json!({ "Effect": "Allow", "Action": "sns:Publish", "Resource": "x" })]),
+        };
+        let with = TopicSpec { kms_key: Some(Ref::Known("arn:key".into())), ..without.clone() };
+        assert_eq!(changes(&with, &with), BTreeMap::new());
+        assert_eq!(changes(&with, &without), BTreeMap::from([("KmsMasterKeyId", String::new())]));
     }
 }

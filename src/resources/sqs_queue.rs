@@ -201,7 +201,7 @@ async fn create(task: &Task<'_>, spec: &QueueSpec) -> Result<Object<Queue>> {
         })
         .await;
     let created = match created {
-        Err(error) if error.is(&["QueueAlreadyExists", "QueueNameExists"]) => {
+        Err(error) if is_taken(&error) => {
             return existing::own(task, spec, &format!("the queue {}", spec.name), error).await;
         }
         created => created?,
@@ -213,7 +213,11 @@ async fn create(task: &Task<'_>, spec: &QueueSpec) -> Result<Object<Queue>> {
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }
 
-/// Counts the looks in a row that do not find the queue.
+/// The name is in use by a queue with other attributes: a second look tells whose it is (`sqs.create`).
+fn is_taken(error: &Error) -> bool {
+    error.is(&["QueueAlreadyExists", "QueueNameExists"])
+}
+
 async fn gone(task: &Task<'_>, url: &str, missed: &AtomicU32) -> Result<Look<()>> {
     let clients = task.clients();
     let arn = QueueAttributeName::QueueArn;
@@ -223,15 +227,16 @@ async fn gone(task: &Task<'_>, url: &str, missed: &AtomicU32) -> Result<Look<()>
         })
         .await;
     match found {
-        Err(error) if error.is_gone() => {
-            if missed.fetch_add(1, Ordering::Relaxed) + 1 == LOOKS_UNTIL_GONE {
-                return Ok(Look::Ready(()));
-            }
-        }
-        Err(error) => return Err(error),
-        Ok(_) => missed.store(0, Ordering::Relaxed),
+        Err(error) if !error.is_gone() => Err(error),
+        found => Ok(note(missed, found.is_ok())),
     }
-    Ok(Look::Pending("being deleted".to_owned()))
+}
+
+/// Counts the looks in a row that do not find the queue.
+fn note(missed: &AtomicU32, found: bool) -> Look<()> {
+    let count = if found { 0 } else { missed.load(Ordering::Relaxed) + 1 };
+    missed.store(count, Ordering::Relaxed);
+    if count >= LOOKS_UNTIL_GONE { Look::Ready(()) } else { Look::Pending("being deleted".to_owned()) }
 }
 
 async fn sync_tags(task: &Task<'_>, url: &str, actual: &Tags) -> Result<()> {
@@ -308,6 +313,7 @@ fn dead_letter(redrive: &str) -> Option<DeadLetter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
 
     fn spec() -> QueueSpec {
         QueueSpec {
@@ -336,6 +342,24 @@ mod tests {
             r#"{"Statement":[{"Action":"sqs:SendMessage","Effect":"Allow"}],"Version":"2012-10-17"}"#.into(),
         );
         assert_eq!(parse(&told).unwrap(), spec());
+    }
+
+    /// `sqs.create`
+    #[test]
+    fn a_name_in_use_is_told_from_one_that_is_not_free_yet() {
+        let taken = |code: &str| is_taken(&Refusal { code: code.into(), ..Refusal::default() }.into());
+        assert!(taken("QueueAlreadyExists") && taken("QueueNameExists"));
+        assert!(!taken("QueueDeletedRecently"));
+    }
+
+    /// `sqs.delete`
+    #[test]
+    fn a_queue_is_gone_after_a_row_of_looks_that_do_not_find_it() {
+        let missed = AtomicU32::new(0);
+        for found in [false, false, true, false, false] {
+            assert!(matches!(note(&missed, found), Look::Pending(_)));
+        }
+        assert!(matches!(note(&missed, false), Look::Ready(())));
     }
 
     #[test]

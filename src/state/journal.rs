@@ -38,7 +38,6 @@ pub(super) struct Line {
 /// What a line is about.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "nearly all items are entries")]
 pub(super) enum Item {
     /// A resource.
     Entry { address: Address, entry: Entry },

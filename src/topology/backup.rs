@@ -57,3 +57,50 @@ pub(super) fn build(builder: &mut Builder<'_>, needs: &Needs) {
     };
     builder.add::<Selection>(primary, "aurora", spec);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::topology::{Inputs, Resource, Topology, expand};
+
+    fn topology() -> Topology {
+        let (plan, suffix) = (crate::plan::Plan::default(), "dev".parse().unwrap());
+        let code: BTreeMap<_, _> =
+            plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
+        expand(Inputs { engine_version: Some("16.6"), ..Inputs::plain(&plan, &suffix, &code) })
+    }
+
+    fn resource<'a>(topology: &'a Topology, address: &str) -> &'a Resource {
+        &topology.resources[&address.parse().unwrap()]
+    }
+
+    /// A plan backs up what is in its own region, and resources named by ARN whatever the account has opted in to.
+    #[test]
+    fn the_cluster_of_the_primary_region_is_selected_by_its_arn() {
+        let topology = topology();
+        let selections: Vec<_> =
+            topology.resources.values().filter(|resource| resource.address.kind() == "backup_selection").collect();
+        assert_eq!(selections.len(), 1);
+        let selection = resource(&topology, "us-east-1/backup_selection/aurora");
+        let clusters = selection.references.iter().filter(|address| address.kind() == "rds_cluster");
+        assert_eq!(clusters.map(|cluster| cluster.scope().as_str()).collect::<Vec<_>>(), ["us-east-1"]);
+        let fields: Vec<_> = selection.spec.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, ["clusters", "name", "plan", "role"]);
+        assert!(selection.spec["clusters"][0]["$ref"].as_str().unwrap().ends_with("#arn"));
+    }
+
+    #[test]
+    fn both_vaults_are_made_before_the_plan_and_go_before_the_role() {
+        let topology = topology();
+        let (plan, role) = (
+            resource(&topology, "us-east-1/backup_plan/daily"),
+            resource(&topology, "global/iam_role/backup-us-east-1"),
+        );
+        for region in ["us-east-1", "us-east-2"] {
+            let vault = format!("{region}/backup_vault/backup").parse().unwrap();
+            assert!(plan.references.contains(&vault) && role.delete_after.contains_key(&vault), "{vault}");
+        }
+    }
+}

@@ -295,4 +295,26 @@ mod tests {
         assert_eq!(queue["dead_letter"]["queue"]["$ref"], "us-east-2/sqs_queue/dead-letter#arn");
         assert_eq!(queue["kms_key"], "arn:key:secondary");
     }
+    /// With a key of ours EventBridge would lose every event whenever it may not use it.
+    #[test]
+    fn queues_have_the_key_of_their_region_and_bus_and_archive_have_none() {
+        let topology = topology(&Plan::default());
+        for (region, side) in [("us-east-1", "primary"), ("us-east-2", "secondary")] {
+            let key = |address: &str| &resource(&topology, &format!("{region}/{address}")).spec["kms_key"];
+            for own in ["eventbridge_bus/payments", "eventbridge_archive/payments"] {
+                assert!(key(own).is_null(), "{own}");
+            }
+            for queue in ["sqs_queue/payments", "sqs_queue/dead-letter"] {
+                assert_eq!(*key(queue), format!("arn:key:{side}"), "{queue}");
+            }
+        }
+    }
+
+    /// An archive puts a rule of its own on its bus, which cannot go before it.
+    #[test]
+    fn an_archive_goes_before_its_bus() {
+        let topology = topology(&Plan::default());
+        let archive = resource(&topology, "us-east-1/eventbridge_archive/payments");
+        assert!(archive.references.contains(&"us-east-1/eventbridge_bus/payments".parse().unwrap()));
+    }
 }

@@ -629,6 +629,7 @@ mod tests {
         let dimensions = &metric.unwrap().spec["metrics"][SINGLE]["dimensions"];
         assert_eq!(dimensions["SourceBucket"], "dr-payment-data-us-east-1-dev");
         assert_eq!(dimensions["DestinationBucket"], "dr-payment-data-us-east-2-dev");
+        assert_eq!(dimensions["RuleId"], REPLICATION_RULE);
     }
 
     /// Switching a part off takes away its alarms and nothing else.
@@ -683,6 +684,115 @@ mod tests {
                 .map(|(_, name)| name)
                 .collect();
             assert_eq!(titles, alarms);
+        }
+        // Their names are unique in the account, not in a region.
+        let names =
+            of(&topology, "cloudwatch_dashboard").into_iter().map(|dashboard| dashboard.spec["name"].to_string());
+        assert_eq!(names.collect::<BTreeSet<_>>().len(), 2);
+    }
+
+    fn resource<'a>(topology: &'a Topology, address: &str) -> &'a Resource {
+        &topology.resources[&address.parse().unwrap()]
+    }
+
+    /// CloudWatch takes any name: an alarm with a slip of the finger never has data. The table is written from the services' own
+    /// lists of metrics.
+    #[test]
+    fn every_alarm_is_on_a_metric_that_its_service_publishes() {
+        let published: BTreeSet<(String, String, Vec<String>)> = [
+            ("AWS/ApiGateway", "5XXError", "ApiName Stage"),
+            ("AWS/ApiGateway", "Latency", "ApiName Stage"),
+            ("AWS/ApplicationELB", "HealthyHostCount", "LoadBalancer TargetGroup"),
+            ("AWS/DynamoDB", "ReadThrottleEvents", "TableName"),
+            ("AWS/DynamoDB", "ReplicationLatency", "ReceivingRegion TableName"),
+            ("AWS/DynamoDB", "WriteThrottleEvents", "TableName"),
+            ("AWS/GlobalAccelerator", "HealthyEndpointCount", "Accelerator EndpointGroup"),
+            ("AWS/Lambda", "Errors", "FunctionName"),
+            ("AWS/Lambda", "Throttles", "FunctionName"),
+            ("AWS/RDS", "AuroraGlobalDBRPOLag", "DBClusterIdentifier"),
+            ("AWS/RDS", "CPUUtilization", "DBClusterIdentifier"),
+            ("AWS/RDS", "DatabaseConnections", "DBClusterIdentifier"),
+            ("AWS/Route53", "HealthCheckStatus", "HealthCheckId"),
+            ("AWS/S3", "BytesPendingReplication", "DestinationBucket RuleId SourceBucket"),
+            ("AWS/S3", "ReplicationLatency", "DestinationBucket RuleId SourceBucket"),
+            ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
+        ]
+        .map(|(namespace, name, dimensions)| {
+            (namespace.to_owned(), name.to_owned(), dimensions.split(' ').map(str::to_owned).collect())
+        })
+        .into();
+        let topology = topology(&Plan::default());
+        let watched: BTreeSet<_> = of(&topology, "cloudwatch_alarm")
+            .into_iter()
+            .flat_map(|alarm| serde_json::from_value::<AlarmSpec>(alarm.spec.clone()).unwrap().metrics.into_values())
+            .map(|metric| (metric.namespace, metric.name, metric.dimensions.into_keys().collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(watched, published);
+    }
+
+    /// An alarm on DynamoDB ignores missing data whatever it is told, so it is given zeros.
+    #[test]
+    fn throttles_of_dynamodb_are_filled_with_zeros() {
+        let topology = topology(&Plan::default());
+        for region in ["us-east-1", "us-east-2"] {
+            let alarm = &resource(&topology, &format!("{region}/cloudwatch_alarm/dynamodb-throttles")).spec;
+            assert_eq!(alarm["expression"], "FILL(reads, 0) + FILL(writes, 0)");
+            assert_eq!(alarm["metrics"].as_object().unwrap().keys().collect::<Vec<_>>(), ["reads", "writes"]);
+        }
+    }
+
+    /// The lag has milliseconds and is there for the reading cluster alone, which may be either.
+    #[test]
+    fn the_lag_of_aurora_is_watched_on_both_clusters_and_may_be_silent() {
+        let plan = Plan::default();
+        let topology = topology(&plan);
+        for region in ["us-east-1", "us-east-2"] {
+            let alarm = &resource(&topology, &format!("{region}/cloudwatch_alarm/aurora-lag")).spec;
+            let cluster = &alarm["metrics"][SINGLE]["dimensions"]["DBClusterIdentifier"];
+            assert_eq!(*cluster, format!("dr-aurora-{region}-dev"));
+            assert_eq!(alarm["threshold"], f64::from(plan.monitoring.replication.aurora_lag_ms));
+            assert_eq!(alarm["missing_data"], "not_breaching");
+        }
+    }
+
+    /// The accelerator has metrics only while there is traffic; a health check always has one.
+    #[test]
+    fn silence_means_failure_only_where_a_metric_is_always_there() {
+        let topology = topology(&Plan::default());
+        let silence = |address: &str| &resource(&topology, address).spec["missing_data"];
+        for side in ["primary", "secondary"] {
+            assert_eq!(silence(&format!("us-west-2/cloudwatch_alarm/accelerator-{side}")), "not_breaching");
+            assert_eq!(silence(&format!("us-east-1/cloudwatch_alarm/health-check-{side}")), "breaching");
+        }
+    }
+
+    /// Alarms publish nothing to a topic whose key does not let them in, and one in a region without a key of ours has none.
+    #[test]
+    fn a_topic_has_the_key_of_its_own_region_or_none() {
+        let topology = topology(&Plan::default());
+        for (region, key) in [("us-east-1", "arn:key-primary"), ("us-east-2", "arn:key-secondary")] {
+            for name in ["failover", "replication"] {
+                assert_eq!(resource(&topology, &format!("{region}/sns_topic/{name}")).spec["kms_key"], key);
+            }
+        }
+        assert!(resource(&topology, "us-west-2/sns_topic/failover").spec["kms_key"].is_null());
+    }
+
+    /// A policy of one's own takes away what the default one gives the account.
+    #[test]
+    fn a_topic_restates_the_rights_of_the_account_and_lets_alarms_publish() {
+        let topology = topology(&Plan::default());
+        for topic in of(&topology, "sns_topic") {
+            let arn = format!("arn:aws:sns:{}:1:{}", topic.address.scope(), topic.spec["name"].as_str().unwrap());
+            let statements = topic.spec["policy"]["Statement"].as_array().unwrap();
+            assert!(statements.iter().all(|statement| statement["Resource"] == arn), "{}", topic.address);
+            let of =
+                |principal: Value| statements.iter().find(|statement| statement["Principal"] == principal).unwrap();
+            let account = of(json!({ "AWS": "arn:aws:iam::1:root" }))["Action"].as_array().unwrap();
+            for action in ["sns:Publish", "sns:Subscribe", "sns:SetTopicAttributes", "sns:DeleteTopic"] {
+                assert!(account.contains(&action.into()), "{action}");
+            }
+            assert_eq!(of(json!({ "Service": "cloudwatch.amazonaws.com" }))["Action"], "sns:Publish");
         }
     }
 }

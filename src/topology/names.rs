@@ -171,6 +171,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Suffix;
 
     /// Invariants 1 and 2.
     #[test]
@@ -181,5 +182,22 @@ mod tests {
         assert!(name.len() <= ELB_LIMIT, "{name}");
         assert_ne!(name, other.elb("payment_processor", "ap-southeast-1"));
         assert_eq!(Names::new("dev", "1", "x.com").elb("alb", "us-east-1"), "dr-alb-us-east-1-dev");
+    }
+    /// Secrets Manager takes a hyphen and six characters at the end of a name for what it appends to names in ARNs.
+    #[test]
+    fn no_name_of_a_secret_ends_like_an_arn() {
+        for suffix in ["abcdef", "a-bcdefg", "dev"] {
+            let name = Names::new(suffix, "1", "x.com").secret("aurora");
+            assert_eq!(name, format!("dr-payments-{suffix}/aurora"));
+            let (rest, end) = name.split_at(name.len() - 6);
+            assert!(!rest.ends_with('-') || !end.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+        }
+    }
+
+    /// Invariant 2: buses have 256 characters and no slash, archives 48.
+    #[test]
+    fn the_name_of_buses_and_archives_fits_every_suffix() {
+        let name = Names::new(&"x".repeat(Suffix::MAX_LEN), "1", "x.com").shared();
+        assert!(name.len() <= 48 && !name.contains('/'), "{name}");
     }
 }

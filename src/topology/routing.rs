@@ -405,7 +405,7 @@ mod tests {
             let functions = plan.functions.iter().map(|function| function.name.to_string());
             Needs {
                 functions: functions.map(|name| (name.clone(), handle(scope.clone(), &name))).collect(),
-                host: "abc.execute-api".into(),
+                host: format!("abc.execute-api.{}.amazonaws.com", scope.as_str()).into(),
                 stage: Ref::Known("prod".into()),
                 domain: served.then(|| (handle(scope.clone(), "api"), Ref::Known("arn:certificate".into()))),
                 vpc: handle(scope.clone(), "vpc"),
@@ -548,5 +548,34 @@ mod tests {
         assert_eq!(health("GET /health").codes, "200");
         assert_eq!(health("POST /payment").codes, "200-499");
         assert_eq!(health("GET /payment/{id}").path, "/payment/id");
+    }
+    /// A custom domain of each region answers under the one name that fails over.
+    #[test]
+    fn each_side_of_the_pair_leads_to_its_own_region_and_is_checked_there() {
+        let topology = routing(|_| {});
+        let spec = |address: &str| &topology.resources[&address.parse().unwrap()].spec;
+        for region in ["us-east-1", "us-east-2"] {
+            let record = spec(&format!("global/route53_record/api-{region}"));
+            let alias = &record["target"]["alias"];
+            let domain = format!("{region}/apigateway_domain_name/api");
+            assert_eq!(alias["name"]["$ref"], format!("{domain}#regional_domain_name"));
+            assert_eq!(alias["zone"]["$ref"], format!("{domain}#regional_zone_id"));
+            assert_eq!(record["name"], "api.dr-payments-dev.example.com");
+            assert_eq!(record["health_check"]["$ref"], format!("global/route53_health_check/{region}#id"));
+
+            // Not the name that fails over: it answers from whichever region is healthy.
+            let check = spec(&format!("global/route53_health_check/{region}"));
+            assert_eq!(check["host"], format!("abc.execute-api.{region}.amazonaws.com"));
+            assert_eq!(check["path"], "/prod/health");
+            assert_eq!((&check["sni"], &check["port"]), (&true.into(), &443.into()));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_accelerator_is_an_alias_in_the_zone_of_accelerators() {
+        let topology = routing(|_| {});
+        let alias = &topology.resources[&"global/route53_record/pay".parse().unwrap()].spec["target"]["alias"];
+        assert_eq!(alias["zone"]["$ref"], "global/globalaccelerator_accelerator/pay#zone");
+        assert_eq!(alias["name"]["$ref"], "global/globalaccelerator_accelerator/pay#dns_name");
     }
 }

@@ -441,4 +441,48 @@ mod tests {
         assert!(policy.contains("dynamodb:GetItem") && policy.contains("us-east-2:123456789012:table/dr-payments-dev"));
         assert!(!policy.contains("PutItem") && !policy.contains("s3:") && !policy.contains("events:"), "{policy}");
     }
+    /// The statement of a policy that has this id.
+    fn statement<'a>(policy: &'a Value, id: &str) -> &'a Value {
+        let statements = policy["Statement"].as_array().unwrap();
+        statements.iter().find(|statement| statement["Sid"] == id).unwrap()
+    }
+
+    /// S3 takes any role and says nothing when it cannot copy with it.
+    #[test]
+    fn each_direction_of_replication_has_all_rights_it_needs_and_no_others() {
+        let topology = topology(&Plan::default());
+        let keys = [("us-east-1", "us-east-1/kms_key/main#arn"), ("us-east-2", "us-east-2/kms_replica_key/main#arn")];
+        for (from, to) in [(0, 1), (1, 0)] {
+            let ((here, own_key), (there, other_key)) = (keys[from], keys[to]);
+            let role = &topology.resources[&format!("global/iam_role/replication-{here}").parse().unwrap()];
+            let policy = &role.spec["policies"]["main"];
+            let bucket = |region: &str| format!("arn:aws:s3:::dr-payment-data-{region}-dev");
+            assert_eq!(role.spec["trust"]["Statement"][0]["Principal"]["Service"], "s3.amazonaws.com");
+            for (id, key, region) in [("Decrypt", own_key, here), ("Encrypt", other_key, there)] {
+                let statement = statement(policy, id);
+                let through = &statement["Condition"];
+                assert_eq!(statement["Resource"]["$ref"], key);
+                assert_eq!(through["StringEquals"]["kms:ViaService"], format!("s3.{region}.amazonaws.com"));
+                // With bucket keys the context is the bucket.
+                let context = &through["StringLike"]["kms:EncryptionContext:aws:s3:arn"];
+                assert_eq!(*context, json!([bucket(region), format!("{}/*", bucket(region))]));
+            }
+            assert_eq!(statement(policy, "Decrypt")["Action"], "kms:Decrypt");
+            assert_eq!(statement(policy, "Configuration")["Resource"], bucket(here));
+            assert_eq!(statement(policy, "Read")["Resource"], format!("{}/*", bucket(here)));
+            assert_eq!(statement(policy, "Write")["Resource"], format!("{}/*", bucket(there)));
+        }
+    }
+
+    /// What alarms and rules publish to is encrypted with these keys; without the right their messages are lost without a word.
+    #[test]
+    fn the_services_that_publish_may_use_the_key_of_each_region() {
+        let topology = topology(&Plan::default());
+        for key in ["us-east-1/kms_key/main", "us-east-2/kms_replica_key/main"] {
+            let publishers = statement(&topology.resources[&key.parse().unwrap()].spec["policy"], "Publishers");
+            let services = json!(["cloudwatch.amazonaws.com", "events.amazonaws.com"]);
+            assert_eq!(publishers["Principal"]["Service"], services);
+            assert_eq!(publishers["Action"], json!(["kms:Decrypt", "kms:GenerateDataKey*"]));
+        }
+    }
 }

@@ -11,6 +11,7 @@ use crate::reference::{Handle, KeyArn, Ref, RoleArn};
 use crate::resources::s3_bucket::{Bucket, BucketSpec, LifecycleRule};
 use crate::resources::s3_bucket_replication::{BucketReplication, BucketReplicationSpec, ReplicationRule};
 
+use super::names::REPLICATION_RULE;
 use super::{Builder, Sides};
 
 /// The name of everything that a region has one of.
@@ -88,7 +89,11 @@ fn replication(
         delete_markers: true,
         replica_modifications: plan.replicate_back,
     };
-    BucketReplicationSpec { bucket: buckets.side(side).name(), role, rules: [("everything".to_owned(), rule)].into() }
+    BucketReplicationSpec {
+        bucket: buckets.side(side).name(),
+        role,
+        rules: [(REPLICATION_RULE.to_owned(), rule)].into(),
+    }
 }
 
 /// A number of the plan that its rules keep small.
@@ -123,7 +128,21 @@ mod tests {
             let address = format!("{region}/s3_bucket_replication/payment-data").parse().unwrap();
             let replication = &topology.resources[&address];
             assert_eq!(replication.references.len(), 2);
-            assert_eq!(replication.spec["rules"]["everything"]["kms_key"], format!("arn:key:{other}"));
+            let rules = replication.spec["rules"].as_object().unwrap();
+            assert_eq!(rules.keys().collect::<Vec<_>>(), [REPLICATION_RULE], "alarms name the rule");
+            assert_eq!(rules[REPLICATION_RULE]["kms_key"], format!("arn:key:{other}"));
+        }
+    }
+
+    /// A versioned bucket grows for ever without rules for what is no longer current.
+    #[test]
+    fn what_is_no_longer_current_is_cleaned_up_in_both_regions() {
+        let topology = topology(Sides { primary: true, secondary: true });
+        for region in ["us-east-1", "us-east-2"] {
+            let bucket = &topology.resources[&format!("{region}/s3_bucket/payment-data").parse().unwrap()];
+            let rule = &bucket.spec["lifecycle"]["cleanup"];
+            assert_eq!((&rule["enabled"], &rule["expire_delete_markers"]), (&json!(true), &json!(true)));
+            assert!(rule["noncurrent_days"].is_u64() && rule["abort_uploads_days"].is_u64(), "{rule}");
         }
     }
 

@@ -38,12 +38,7 @@ impl Correction for SecretReplicas {
     async fn request(&self, call: &Call<'_>, request: &mut Request) -> Result<Option<Response>, Error> {
         let input = request.json();
         match call.name() {
-            "DeleteSecret" => {
-                let replicas = regions(&describe(call, &input).await?.json_body());
-                let message =
-                    format!("You can't delete a secret that still has replica regions [{}].", replicas.join(", "));
-                Ok((!replicas.is_empty()).then(|| Response::json_refusal("InvalidRequestException", &message)))
-            }
+            "DeleteSecret" => Ok(objection(&regions(&describe(call, &input).await?.json_body()))),
             "RemoveRegionsFromReplication" => remove(call, &input).await.map(Some),
             _ => Ok(None),
         }
@@ -69,6 +64,12 @@ impl Correction for SecretReplicas {
         response.change_json(name_default_key);
         Ok(())
     }
+}
+
+/// What AWS says to the deletion of a secret with these replicas.
+fn objection(replicas: &[String]) -> Option<Response> {
+    let message = format!("You can't delete a secret that still has replica regions [{}].", replicas.join(", "));
+    (!replicas.is_empty()).then(|| Response::json_refusal("InvalidParameterException", &message))
 }
 
 /// Replicas without a key of their own have the default key of Secrets Manager.
@@ -135,6 +136,13 @@ mod tests {
         assert_eq!(document["ReplicationStatus"][0]["KmsKeyId"], "alias/aws/secretsmanager");
         assert_eq!(document["ReplicationStatus"][1]["KmsKeyId"], "mine");
         assert_eq!(regions(&document), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_secret_with_replicas_cannot_be_deleted() {
+        assert!(objection(&[]).is_none());
+        let refusal = objection(&["us-east-2".to_owned()]).unwrap();
+        assert!(refusal.json_body().to_string().contains("InvalidParameterException"), "{}", refusal.json_body());
     }
 
     #[test]

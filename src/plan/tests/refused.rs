@@ -327,7 +327,11 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "[events.queue]|retention_days = 10|dead_letter_retention_days = 5",
-        "3:30: events.queue.dead_letter_retention_days: 5 days in the dead-letter queue are less than the 10 of the queue; SQS counts both from the first sending, so messages would be lost on arrival",
+        "3:30: events.queue.dead_letter_retention_days: 5 days in the dead-letter queue are not more than the 10 of the queue; SQS counts both from the first sending, so messages could be lost on arrival",
+    ),
+    (
+        "[events.queue]|retention_days = 14",
+        "2:18: events.queue.retention_days: 14 days in the dead-letter queue are not more than the 14 of the queue; SQS counts both from the first sending, so messages could be lost on arrival",
     ),
     (
         "[backup]|schedule = 'rate(1 day)'",
@@ -354,8 +358,12 @@ const RULES: &[(&str, &str)] = &[
         "2:14: monitoring.failover.datapoints: 4 of 3 periods cannot be beyond a threshold",
     ),
     (
-        "[monitoring.replication]|periods = 30|period_seconds = 3600",
-        "2:11: monitoring.replication.periods: 30 periods of 3600 seconds are more than the day that CloudWatch looks back",
+        "[monitoring.replication]|periods = 30|period_seconds = 3000",
+        "2:11: monitoring.replication.periods: 30 periods of 3000 seconds are more than the day that CloudWatch looks back",
+    ),
+    (
+        "[monitoring.replication]|periods = 169|period_seconds = 3600",
+        "2:11: monitoring.replication.periods: 169 periods of 3600 seconds are more than the week that CloudWatch looks back",
     ),
 ];
 
