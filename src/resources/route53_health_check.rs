@@ -292,7 +292,7 @@ mod tests {
             changes(spec, &"1".into(), Some(&described(config(&wanted())))).build().expect("the id is given")
         };
         let some = input(&wanted());
-        assert_eq!((some.health_check_id(), some.health_check_version()), ("1", Some(7)));
+        assert_eq!((some.health_check_id(), some.health_check_version()), (Some("1"), Some(7)));
         assert_eq!((some.port(), some.failure_threshold(), some.enable_sni()), (Some(443), Some(2), Some(true)));
         let host = "abc.execute-api.us-east-1.amazonaws.com";
         assert_eq!((some.fully_qualified_domain_name(), some.resource_path()), (Some(host), Some("/prod/health")));

@@ -130,7 +130,7 @@ async fn list_versions(
 async fn delete_page(task: &Task<'_>, bucket: &str, page: Vec<Version>) -> Result<u64> {
     let clients = task.clients();
     let (together, alone): (Vec<Version>, Vec<Version>) = page.into_iter().partition(|version| fits_xml(&version.key));
-    let mut deleted = alone.len() as u64;
+    let deleted = alone.len() as u64;
     for version in alone {
         task.call("s3:DeleteObject", || {
             clients.s3().delete_object().bucket(bucket).key(&version.key).version_id(&version.id).send()

@@ -62,7 +62,6 @@ pub(super) fn build(builder: &mut Builder<'_>, needs: &Needs) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::*;
     use crate::topology::{Inputs, Resource, Topology, expand};
 
     fn topology() -> Topology {
@@ -87,7 +86,7 @@ mod tests {
         let clusters = selection.references.iter().filter(|address| address.kind() == "rds_cluster");
         assert_eq!(clusters.map(|cluster| cluster.scope().as_str()).collect::<Vec<_>>(), ["us-east-1"]);
         let fields: Vec<_> = selection.spec.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(fields, ["clusters", "name", "plan", "role"]);
+        assert_eq!(fields, ["plan", "name", "role", "clusters"]);
         assert!(selection.spec["clusters"][0]["$ref"].as_str().unwrap().ends_with("#arn"));
     }
 
