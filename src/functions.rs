@@ -56,7 +56,7 @@ pub fn load(functions: &[Function]) -> Outcome<Sources> {
             message: format!("the sources of the function {}: {}", function.name, failure.message),
             ..failure
         };
-        let zip = files_of(function).and_then(|files| pack(&files)).map_err(failed)?;
+        let zip = files_of(function).and_then(|files| pack(&files, ZIPPED_LIMIT)).map_err(failed)?;
         let digest = STANDARD.encode(Sha256::digest(&zip));
         sources.code.insert(function.name.to_string(), digest.clone());
         sources.assets.insert(digest, zip);
@@ -135,7 +135,7 @@ fn require_module(handler: &Handler, files: &Files) -> Outcome {
     Err(refused(format!("there is no {file}, which the handler {handler} names")))
 }
 
-fn pack(files: &Files) -> Outcome<Vec<u8>> {
+fn pack(files: &Files, limit: usize) -> Outcome<Vec<u8>> {
     let internal = |error: zip::result::ZipError| Failure::of(Kind::Internal, &error);
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
@@ -148,9 +148,9 @@ fn pack(files: &Files) -> Outcome<Vec<u8>> {
         zip.write_all(contents).map_err(|error| Failure::of(Kind::Internal, &error))?;
     }
     let bytes = zip.finish().map_err(internal)?.into_inner();
-    if bytes.len() > ZIPPED_LIMIT {
+    if bytes.len() > limit {
         let size = bytes.len() >> 20;
-        return Err(refused(format!("they are {size} MB zipped; Lambda takes at most {} MB", ZIPPED_LIMIT >> 20)));
+        return Err(refused(format!("they are {size} MB zipped; Lambda takes at most {} MB", limit >> 20)));
     }
     Ok(bytes)
 }
@@ -234,10 +234,29 @@ mod tests {
     #[test]
     fn a_zip_holds_the_files_under_their_names() {
         let files: Files = TWO.map(|(name, contents)| (name.to_owned(), contents.as_bytes().to_vec())).into();
-        let mut zip = zip::ZipArchive::new(Cursor::new(pack(&files).unwrap())).unwrap();
+        let mut zip = zip::ZipArchive::new(Cursor::new(pack(&files, ZIPPED_LIMIT).unwrap())).unwrap();
         assert_eq!(zip.file_names().collect::<Vec<_>>(), ["a/b.py", "index.py"]);
         assert_eq!(zip.by_name("index.py").unwrap().unix_mode(), Some(0o100_644));
         assert_eq!(std::io::read_to_string(zip.by_name("a/b.py").unwrap()).unwrap(), "x = 1");
+    }
+
+    /// Invariant 3, `lambda.limits`.
+    #[test]
+    fn sources_that_are_too_large_for_lambda_are_refused_with_their_size() {
+        let large = folder(&TWO);
+        let file = fs::File::create(large.path().join("model.bin")).unwrap();
+        file.set_len((250 << 20) + 1).unwrap();
+        let failure = code(&large).unwrap_err();
+        assert!(failure.message.contains("larger than 250 MB"), "{failure}");
+        assert_eq!(failure.kind, Kind::Usage);
+
+        // What cannot be compressed, against a limit that a test can reach.
+        let noise = (0..3_u32 << 15).flat_map(|n| Sha256::digest(n.to_le_bytes())).collect();
+        let files = Files::from([("index.py".to_owned(), noise)]);
+        let failure = pack(&files, 1 << 20).unwrap_err();
+        assert!(failure.message.contains("3 MB zipped") && failure.message.contains("at most 1 MB"), "{failure}");
+        assert!(pack(&files, 4 << 20).is_ok());
+        assert_eq!(ZIPPED_LIMIT, 50 << 20);
     }
 
     /// Invariant 2.

@@ -67,7 +67,16 @@ fn field_of(name: &str, value: &Value) -> Value {
     match (name, value) {
         ("Statement", Value::Array(items)) => items.iter().map(canonical).collect(),
         ("Statement", Value::Object(_)) => vec![canonical(value)].into(),
-        ("AWS", Value::String(id)) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()) => {
+        ("AWS", Value::Array(principals)) => canonical(&principals.iter().map(principal).collect()),
+        ("AWS", one) => principal(one),
+        _ => canonical(value),
+    }
+}
+
+/// A principal of AWS; an account stands for its root.
+fn principal(value: &Value) -> Value {
+    match value {
+        Value::String(id) if id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()) => {
             Value::from(format!("arn:aws:iam::{id}:root"))
         }
         _ => canonical(value),
@@ -92,6 +101,16 @@ mod tests {
         )
         .unwrap();
         assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn an_account_is_its_root_alone_and_among_others() {
+        let policy = |principals: Value| Policy::new(vec![json!({ "Effect": "Allow", "Principal": { "AWS": principals } })]);
+        let (one, root) = ("123456789012", "arn:aws:iam::123456789012:root");
+        let role = "arn:aws:iam::123456789012:role/r";
+        assert_eq!(policy(json!([one])), policy(json!(root)));
+        assert_eq!(policy(json!([one, role])), policy(json!([role, root])));
+        assert_ne!(policy(json!([one, role])), policy(json!([role])));
     }
 
     #[test]

@@ -283,5 +283,36 @@ mod tests {
         assert_eq!(rates(KMS, "ScheduleKeyDeletion"), [15.0]);
         assert_eq!(rates("IAM", "CreateRole"), [0.0; 0]);
         assert_eq!(rates("S3", "CreateBucket"), [0.0; 0]);
+
+        // `kms.mrk.rate`: a replica takes two of the five tokens that creations have.
+        assert_eq!(rates(KMS, "ReplicateKey"), [2.0]);
+        assert_eq!(rates(KMS, "CreateKey"), [5.0]);
+
+        // `apigw.rates`.
+        for (seconds, names) in [
+            (30.0, &["CreateDomainName", "UpdateDomainName", "DeleteDomainName", "DeleteRestApi"][..]),
+            (20.0, &["UpdateAccount"]),
+            (5.0, &["CreateDeployment"]),
+            (3.0, &["CreateRestApi"]),
+            (1.0 / 2.5, &["GetResources"]),
+            (1.0 / 5.0, &["CreateResource", "DeleteResource"]),
+        ] {
+            for name in names {
+                assert_eq!(rates(API_GATEWAY, name), [1.0 / seconds, 10.0], "{name}");
+            }
+        }
+        assert_eq!(rates(API_GATEWAY, "GetDomainNames"), [10.0]);
+    }
+
+    /// `logs.limits.tps`.
+    #[test]
+    fn log_groups_are_made_deleted_and_listed_five_times_a_second_each() {
+        for name in ["CreateLogGroup", "DeleteLogGroup", "DescribeLogGroups"] {
+            let found: Vec<&Limit> =
+                limits(&operation(LOGS, name, "us-east-1")).map(|index| &LIMITS[index]).collect();
+            let [limit] = found[..] else { panic!("{name} has one limit, not {found:?}") };
+            assert_eq!((limit.burst, limit.rate, limit.bucket), (5.0, 5.0, Bucket::Each), "{name}");
+        }
+        assert_eq!(limits(&operation(LOGS, "PutRetentionPolicy", "us-east-1")).count(), 0);
     }
 }

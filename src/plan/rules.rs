@@ -2,7 +2,7 @@
 //!
 //! The limits are those of AWS; where a name is limited, the rule reckons with the longest suffix, so that no plan that
 //! loads is refused for its suffix later (`acm.create`, `alb.create`, `lambda.create.call`, `lambda.limits`,
-//! `rds.subnetgroup.create`, `sqs.dlq`, `bk.plan.create`, `x.tags.rules`).
+//! `rds.subnetgroup.create`, `rule.limits`, `sqs.dlq`, `bk.plan.create`, `x.tags.rules`).
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,9 @@ use super::{FunctionName, Plan, RegionNetwork, Side, Suffix};
 const USER_TAGS: usize = 45;
 /// Bytes of all environment variables of a function that Lambda takes, less what drctl's own need.
 const ENVIRONMENT_BYTES: usize = 4096 - 512;
+
+/// Parameters of a path that a rule of a load balancer can stand for.
+const ROUTE_PARAMETERS: usize = 5;
 
 /// A rule that a plan breaks.
 #[derive(Debug)]
@@ -208,6 +211,15 @@ impl Rules<'_> {
                 let message = format!("{} seconds are too long for a function with a route", function.timeout_seconds);
                 let help = "API Gateway waits 29 seconds at most";
                 self.rule(function.timeout_seconds <= 29, [&timeout, &route], message, help);
+                let parameters = stated.path().matches('{').count();
+                let message =
+                    format!("{parameters} parameters, and a load balancer tells routes apart by {ROUTE_PARAMETERS} at most");
+                self.rule(
+                    parameters <= ROUTE_PARAMETERS || !self.plan.routing.load_balancers.enabled,
+                    [&route, "routing.load_balancers.enabled"],
+                    message,
+                    "shorten the path or turn the load balancers off",
+                );
             }
             let environment = field("environment");
             let bytes: usize = function.environment.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

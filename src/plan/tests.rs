@@ -362,6 +362,11 @@ fn what_aws_takes_is_taken() {
         "[events.queue]|retention_days = 13",
         "[tags]|'cost centre' = 'a/b:c=d+e-f@g_1.2'|'größe' = ''",
         "[events]|archive_retention_days = 0|retry_attempts = 0|max_event_age_seconds = 60",
+        "[[functions]]|name = 'health'|source = 's'|route = 'GET /health'|\
+         [[functions]]|name = 'a'|source = 's'|route = 'GET /a/{b}/{c}/{d}/{e}/{f}'",
+        "[routing.load_balancers]|enabled = false|[routing.accelerator]|enabled = false|\
+         [[functions]]|name = 'health'|source = 's'|route = 'GET /health'|\
+         [[functions]]|name = 'a'|source = 's'|route = 'GET /a/{b}/{c}/{d}/{e}/{f}/{g}'",
         "[backup]|schedule = 'cron(30 2/6 ? * MON-FRI *)'",
         "protect = ['*/*/*', 'global/route53_zone/main']",
         functions,

@@ -5,8 +5,8 @@
 //!
 //! Facts: `acm.create` (the token lasts one hour; afterwards found by its tags), `acm.create.records-lag`, `acm.records.same` (the record depends
 //! on account and name alone: the same in both regions, and for `x` and `*.x`), `acm.read`, `acm.update`, `acm.delete` (in use for a quarter of an
-//! hour after its last user is gone), `acm.limits`. A certificate that failed or was not validated in 72 h never becomes usable: it counts as absent, and the next
-//! creation removes it. Replacement: `domain`. Slow: deletion.
+//! hour after its last user is gone), `acm.limits`. A certificate that failed, expired, was revoked or not validated in 72 h never becomes usable: it counts as absent, and the next
+//! creation removes it, or the deletion when it is still in use by then. Replacement: `domain`. Slow: deletion.
 
 use std::sync::Arc;
 
@@ -44,7 +44,13 @@ outputs! {
 }
 
 /// The states from which a certificate never becomes usable.
-const DEAD: [CertificateStatus; 2] = [CertificateStatus::Failed, CertificateStatus::ValidationTimedOut];
+const DEAD: [CertificateStatus; 5] = [
+    CertificateStatus::Expired,
+    CertificateStatus::Failed,
+    CertificateStatus::Inactive,
+    CertificateStatus::Revoked,
+    CertificateStatus::ValidationTimedOut,
+];
 
 impl Kind for Certificate {
     type Spec = CertificateSpec;
@@ -113,24 +119,29 @@ impl Kind for Certificate {
     }
 
     async fn delete(task: &Task<'_>, _: &CertificateSpec, outputs: &CertificateOutputs) -> Result<Deletion> {
-        let arn = outputs.arn.as_str();
-        // API Gateway and the load balancers let go of a certificate long after they are deleted themselves.
-        task.wait("the certificate to be out of use", Patience::seconds(25 * 60, 30), || async {
-            match delete(task, arn).await {
-                Ok(()) => Ok(Look::Ready(Deletion::Gone)),
-                Err(error) if error.is_gone() => Ok(Look::Ready(Deletion::Gone)),
-                Err(error) if error.is(&["ResourceInUseException"]) => Ok(Look::Pending(users(task, arn).await?)),
-                Err(error) => Err(error),
-            }
-        })
-        .await
+        let mut arns = dead(task).await?;
+        arns.push(outputs.arn.as_str().to_owned());
+        for arn in &arns {
+            // API Gateway and the load balancers let go of a certificate long after they are deleted themselves.
+            task.wait("the certificate to be out of use", Patience::seconds(25 * 60, 30), || async {
+                match delete(task, arn).await {
+                    Ok(()) => Ok(Look::Ready(())),
+                    Err(error) if error.is_gone() => Ok(Look::Ready(())),
+                    Err(error) if is_in_use(&error) => Ok(Look::Pending(users(task, arn).await?)),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        }
+        Ok(Deletion::Gone)
     }
 }
 
 async fn create(task: &Task<'_>, spec: &CertificateSpec) -> Result<Object<Certificate>> {
-    for dead in tagged(task, &task.address.to_string(), DEAD.to_vec()).await? {
+    for dead in dead(task).await? {
         match delete(task, &dead).await {
-            Err(error) if !error.is_gone() => return Err(error),
+            // Whoever shows it shall be given the new one.
+            Err(error) if !error.is_gone() && !is_in_use(&error) => return Err(error),
             _ => {}
         }
     }
@@ -156,6 +167,15 @@ async fn create(task: &Task<'_>, spec: &CertificateSpec) -> Result<Object<Certif
         CertificateOutputs { arn: arn.into(), record_name: DnsName::default(), record_value: DnsName::default() };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+/// The certificates of this address that never become usable.
+async fn dead(task: &Task<'_>) -> Result<Vec<String>> {
+    tagged(task, &task.address.to_string(), DEAD.to_vec()).await
+}
+
+fn is_in_use(error: &Error) -> bool {
+    error.is(&["ResourceInUseException"])
 }
 
 /// The certificate with this ARN, unless it is gone or dead.
@@ -284,4 +304,19 @@ async fn sync_tags(task: &Task<'_>, arn: &str, actual: &Tags) -> Result<()> {
         .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is neither issued nor on its way there is dead.
+    #[test]
+    fn a_certificate_that_never_becomes_usable_counts_as_absent() {
+        for name in CertificateStatus::values() {
+            let status = CertificateStatus::from(*name);
+            let lives = [CertificateStatus::Issued, CertificateStatus::PendingValidation].contains(&status);
+            assert_eq!(DEAD.contains(&status), !lives, "{status}");
+        }
+    }
 }

@@ -117,8 +117,7 @@ pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
 /// What to do when a create call says that the object exists although none was seen: an earlier request whose answer was lost
 /// made it, or somebody else did. Looks once more, and takes it only when it is ours.
 pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, error: Error) -> Result<Object<K>> {
-    let exists = error.is(&["ConflictException"]) && !error.says("ConflictException", BUSY);
-    if !exists && !error.says("BadRequestException", "already exists") {
+    if !exists_already(&error) {
         return Err(error);
     }
     let wanted = [Wanted::<K> { address: task.address.clone(), spec: spec.clone(), outputs: None }];
@@ -129,19 +128,69 @@ pub(super) async fn existing<K: Kind>(task: &Task<'_>, spec: &K::Spec, error: Er
     }
 }
 
+/// Tells whether a create call was refused because the object exists: two codes say that, and both say other things as well
+/// (`apigw.domain.exists`).
+fn exists_already(error: &Error) -> bool {
+    let is_there = error.is(&["ConflictException"]) && !error.says("ConflictException", BUSY);
+    is_there || error.says("BadRequestException", "already exists")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::aws::Refusal;
+    use crate::resources::KINDS;
+
+    const LOCK: &str = "Unable to complete operation due to concurrent modification. Please try again later.";
+
+    fn refused(code: &str, message: &str) -> Error {
+        Refusal { code: code.into(), message: message.into(), ..Refusal::default() }.into()
+    }
 
     #[test]
     fn only_a_lock_held_by_another_change_passes_by_itself() {
-        let refused = |message: &str| -> Error {
-            Refusal { code: "ConflictException".into(), message: message.into(), ..Refusal::default() }.into()
-        };
         let retry = busy("apigateway:CreateStage");
-        let lock = "Unable to complete operation due to concurrent modification. Please try again later.";
-        assert!(retry.matches("apigateway:CreateStage", &refused(lock)));
-        assert!(!retry.matches("apigateway:CreateStage", &refused("Stage already exists")));
+        assert!(retry.matches("apigateway:CreateStage", &refused("ConflictException", LOCK)));
+        assert!(!retry.matches("apigateway:CreateStage", &refused("ConflictException", "Stage already exists")));
+    }
+
+    /// `apigw.conflict-retry`: any change may meet the lock.
+    #[test]
+    fn every_change_is_made_again_after_a_lock() {
+        for (kind, operations) in [
+            ("account", &["UpdateAccount"][..]),
+            ("base_path_mapping", &["CreateBasePathMapping", "UpdateBasePathMapping", "DeleteBasePathMapping"]),
+            ("deployment", &["CreateDeployment", "DeleteDeployment"]),
+            (
+                "domain_name",
+                &["CreateDomainName", "UpdateDomainName", "DeleteDomainName", "TagResource", "UntagResource"],
+            ),
+            ("method", &["PutMethod", "PutIntegration", "DeleteMethod"]),
+            ("resource", &["CreateResource", "DeleteResource"]),
+            ("rest_api", &["CreateRestApi", "UpdateRestApi", "DeleteRestApi", "TagResource", "UntagResource"]),
+            ("stage", &["CreateStage", "UpdateStage", "DeleteStage", "TagResource", "UntagResource"]),
+        ] {
+            let name = format!("apigateway_{kind}");
+            let kind = KINDS.iter().find(|kind| kind.traits().name == name).expect("it is a kind");
+            for operation in operations {
+                let operation = format!("apigateway:{operation}");
+                let lock = refused("ConflictException", LOCK);
+                let met_again = kind.traits().retries.iter().any(|retry| retry.matches(&operation, &lock));
+                assert!(met_again, "{name}: {operation}");
+            }
+        }
+    }
+
+    /// `apigw.domain.exists`.
+    #[test]
+    fn what_exists_is_told_from_what_is_locked_and_from_what_is_wrong() {
+        for (code, message, exists) in [
+            ("BadRequestException", "The domain name you provided already exists.", true),
+            ("ConflictException", "Base path already exists for this domain name", true),
+            ("ConflictException", LOCK, false),
+            ("BadRequestException", "Certificate 'arn:x' must be in 'us-east-1'.", false),
+        ] {
+            assert_eq!(exists_already(&refused(code, message)), exists, "{code}: {message}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_apigateway::types::BasePathMapping as SdkMapping;
+use aws_sdk_apigateway::types::{BasePathMapping as SdkMapping, PatchOperation};
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
@@ -108,13 +108,7 @@ impl Kind for BasePathMapping {
             Some(object) => object,
             None => create(task, spec).await?,
         };
-        let mut patches = Vec::new();
-        if object.spec.rest_api != spec.rest_api {
-            patches.push(apigateway::replace("/restapiId", spec.rest_api.known()));
-        }
-        if object.spec.stage != spec.stage {
-            patches.push(apigateway::replace("/stage", spec.stage.known()));
-        }
+        let patches = patches(&object.spec, spec);
         if !patches.is_empty() {
             let clients = task.clients();
             task.call("apigateway:UpdateBasePathMapping", || {
@@ -165,6 +159,18 @@ async fn create(task: &Task<'_>, spec: &BasePathMappingSpec) -> Result<Object<Ba
     Ok(object)
 }
 
+/// What has to be patched; the path itself is replaced.
+fn patches(actual: &BasePathMappingSpec, wanted: &BasePathMappingSpec) -> Vec<PatchOperation> {
+    let mut patches = Vec::new();
+    if actual.rest_api != wanted.rest_api {
+        patches.push(apigateway::replace("/restapiId", wanted.rest_api.known()));
+    }
+    if actual.stage != wanted.stage {
+        patches.push(apigateway::replace("/stage", wanted.stage.known()));
+    }
+    patches
+}
+
 fn outputs(spec: &BasePathMappingSpec) -> BasePathMappingOutputs {
     BasePathMappingOutputs { base_path: base_path(&spec.path).to_owned() }
 }
@@ -172,4 +178,25 @@ fn outputs(spec: &BasePathMappingSpec) -> BasePathMappingOutputs {
 /// A path as AWS writes it.
 fn base_path(path: &str) -> &str {
     if path.is_empty() { "(none)" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `apigw.map.update`: callers are moved in place.
+    #[test]
+    fn another_api_and_another_stage_are_patched() {
+        let mapping = |rest_api: &str, stage: &str| BasePathMappingSpec {
+            domain: Ref::Known("api.example.com".into()),
+            path: String::new(),
+            rest_api: Ref::Known(rest_api.into()),
+            stage: Ref::Known(stage.into()),
+        };
+        let (actual, wanted) = (mapping("a1", "test"), mapping("b2", "prod"));
+        let expected = [apigateway::replace("/restapiId", "b2"), apigateway::replace("/stage", "prod")];
+        assert_eq!(patches(&actual, &wanted), expected);
+        assert_eq!(patches(&mapping("b2", "test"), &wanted), expected[1..]);
+        assert_eq!(patches(&wanted, &wanted), []);
+    }
 }

@@ -69,8 +69,11 @@ impl Kind for DomainName {
             ],
         },
         retries: &[
+            apigateway::busy("apigateway:CreateDomainName"),
             apigateway::busy("apigateway:UpdateDomainName"),
             apigateway::busy("apigateway:DeleteDomainName"),
+            apigateway::busy("apigateway:TagResource"),
+            apigateway::busy("apigateway:UntagResource"),
             // A certificate issued a moment ago is not known to API Gateway yet.
             Retry::seconds("apigateway:CreateDomainName", "BadRequestException", "ertificate", 120),
             Retry::seconds("apigateway:UpdateDomainName", "BadRequestException", "ertificate", 120),
@@ -104,6 +107,11 @@ impl Kind for DomainName {
         if object.spec.security_policy != spec.security_policy {
             patches.push(apigateway::replace("/securityPolicy", &spec.security_policy));
         }
+        // It takes changes only when it is available, whoever made it. One that does not become so by itself may do with a change.
+        match available(task, &spec.domain).await {
+            Err(Error::Failed(_)) if !patches.is_empty() => {}
+            state => state?,
+        }
         if !patches.is_empty() {
             let clients = task.clients();
             let updated = task
@@ -112,7 +120,9 @@ impl Kind for DomainName {
                     request.set_patch_operations(Some(patches.clone())).send()
                 })
                 .await?;
-            wait(task, &spec.domain, updated.domain_name_status(), updated.domain_name_status_message()).await?;
+            if let Look::Pending(_) = judge(updated.domain_name_status(), updated.domain_name_status_message())? {
+                available(task, &spec.domain).await?;
+            }
         }
         apigateway::sync_tags(task, &format!("/domainnames/{}", spec.domain), &object.tags).await?;
         Ok(object.outputs)
@@ -159,21 +169,20 @@ async fn create(task: &Task<'_>, spec: &DomainNameSpec) -> Result<Object<DomainN
         regional_zone_id: created.regional_hosted_zone_id().unwrap_or_default().into(),
     };
     task.identified(&outputs).await?;
-    wait(task, &spec.domain, created.domain_name_status(), created.domain_name_status_message()).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }
 
-/// Waits until the domain takes requests and changes; asks only when the last answer did not say so already.
-async fn wait(task: &Task<'_>, domain: &str, status: Option<&DomainNameStatus>, message: Option<&str>) -> Result<()> {
-    if let Look::Ready(()) = judge(status, message)? {
-        return Ok(());
-    }
+/// Waits until the domain takes requests and changes.
+async fn available(task: &Task<'_>, domain: &str) -> Result<()> {
     let clients = task.clients();
     task.wait("the custom domain to be available", Patience::minutes(15), || async {
         let domain = task
             .call("apigateway:GetDomainName", || clients.apigateway().get_domain_name().domain_name(domain).send())
-            .await?;
-        judge(domain.domain_name_status(), domain.domain_name_status_message())
+            .await;
+        match apigateway::if_there(domain)? {
+            Some(domain) => judge(domain.domain_name_status(), domain.domain_name_status_message()),
+            None => Ok(Look::Pending("not visible yet".to_owned())),
+        }
     })
     .await
 }
@@ -223,5 +232,20 @@ mod tests {
         let stuck = DomainNameStatus::from("PENDING_CERTIFICATE_REIMPORT");
         let error = judge(Some(&stuck), Some("the certificate has expired")).unwrap_err().to_string();
         assert!(error.contains("PENDING_CERTIFICATE_REIMPORT") && error.contains("has expired"), "{error}");
+    }
+
+    /// `apigw.domain.outputs`: the answer has a name and a zone for edge-optimised domains too.
+    #[test]
+    fn an_alias_of_a_domain_leads_to_its_regional_name() {
+        let domain = SdkDomainName::builder()
+            .domain_name("api.example.com")
+            .regional_domain_name("d-1.execute-api.us-east-1.amazonaws.com")
+            .regional_hosted_zone_id("Z1")
+            .distribution_domain_name("d1.cloudfront.net")
+            .distribution_hosted_zone_id("Z2FDTNDATAQYW2")
+            .build();
+        let outputs = observed(&domain).outputs;
+        assert_eq!(outputs.regional_domain_name.as_str(), "d-1.execute-api.us-east-1.amazonaws.com");
+        assert_eq!(outputs.regional_zone_id.as_str(), "Z1");
     }
 }

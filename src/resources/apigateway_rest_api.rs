@@ -54,8 +54,11 @@ impl Kind for RestApi {
             change: &["apigateway:POST", "apigateway:PATCH", "apigateway:PUT", "apigateway:DELETE"],
         },
         retries: &[
+            apigateway::busy("apigateway:CreateRestApi"),
             apigateway::busy("apigateway:UpdateRestApi"),
             apigateway::busy("apigateway:DeleteRestApi"),
+            apigateway::busy("apigateway:TagResource"),
+            apigateway::busy("apigateway:UntagResource"),
             // A mapping that was deleted a moment ago still counts.
             Retry::seconds("apigateway:DeleteRestApi", "BadRequestException", "remove all base path mappings", 60),
         ],

@@ -83,6 +83,8 @@ impl Kind for Stage {
             apigateway::busy("apigateway:CreateStage"),
             apigateway::busy("apigateway:UpdateStage"),
             apigateway::busy("apigateway:DeleteStage"),
+            apigateway::busy("apigateway:TagResource"),
+            apigateway::busy("apigateway:UntagResource"),
             apigateway::busy("apigateway:DeleteDeployment"),
             Retry::seconds(
                 "apigateway:UpdateStage",

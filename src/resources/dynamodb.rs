@@ -51,14 +51,24 @@ pub(super) fn usable(table: Option<&TableDescription>) -> Result<Look<()>> {
     }
 }
 
-/// Waits until the table is active. AWS may say so once and take it back, so it has to say so twice (`ddb.table.wait`).
+/// What has to be seen twice in a row, because AWS may say so once and take it back.
+#[derive(Debug, Default)]
+pub(super) struct Twice(AtomicBool);
+
+impl Twice {
+    /// The look, which is ready only when the one before it was ready too.
+    pub(super) fn confirm(&self, look: Look<()>) -> Look<()> {
+        let is_ready = matches!(look, Look::Ready(()));
+        let was_ready = self.0.swap(is_ready, Ordering::Relaxed);
+        if is_ready && !was_ready { Look::Pending("ready, seen once".to_owned()) } else { look }
+    }
+}
+
+/// Waits until the table is active (`ddb.table.wait`).
 pub(super) async fn active(task: &Task<'_>, clients: &Clients, name: &str) -> Result<()> {
-    let seen = AtomicBool::new(false);
+    let active = Twice::default();
     task.wait("the table to be active", PATIENCE, || async {
-        let look = usable(describe(task, clients, name).await?.as_ref())?;
-        let is_active = matches!(look, Look::Ready(()));
-        let was_active = seen.swap(is_active, Ordering::Relaxed);
-        Ok(if is_active && !was_active { Look::Pending("active once".to_owned()) } else { look })
+        Ok(active.confirm(usable(describe(task, clients, name).await?.as_ref())?))
     })
     .await
 }
@@ -81,7 +91,8 @@ pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Optio
 /// The days AWS keeps when nobody says how many.
 const DEFAULT_RECOVERY_DAYS: i32 = 35;
 
-/// Sets the days a table can be restored to, in this region, and waits until AWS has done so.
+/// Sets the days a table can be restored to, in this region, and waits until AWS has done so: right after a change it can tell
+/// the old state once more (`ddb.pitr.enable`).
 pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<i32>) -> Result<()> {
     let clients = task.clients();
     let specification = PointInTimeRecoverySpecification::builder()
@@ -89,20 +100,15 @@ pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<
         .set_recovery_period_in_days(days)
         .build()
         .map_err(|error| Error::Failed(error.to_string()))?;
-    let answer = task
-        .call("dynamodb:UpdateContinuousBackups", || {
-            let request = clients.dynamodb().update_continuous_backups().table_name(name);
-            request.point_in_time_recovery_specification(specification.clone()).send()
-        })
-        .await?;
-    if told_days(answer.continuous_backups_description()) == days {
-        return Ok(());
-    }
+    task.call("dynamodb:UpdateContinuousBackups", || {
+        let request = clients.dynamodb().update_continuous_backups().table_name(name);
+        request.point_in_time_recovery_specification(specification.clone()).send()
+    })
+    .await?;
+    let set = Twice::default();
     task.wait("point-in-time recovery to be set", Patience::seconds(20 * 60, 15), || async {
-        Ok(match recovery_days(task, name).await? {
-            now if now == days => Look::Ready(()),
-            _ => Look::Pending("being set".to_owned()),
-        })
+        let is_set = recovery_days(task, name).await? == days;
+        Ok(set.confirm(if is_set { Look::Ready(()) } else { Look::Pending("being set".to_owned()) }))
     })
     .await
 }
@@ -175,6 +181,18 @@ pub(super) fn deferred(error: &Error, created: Option<Timestamp>, now: Timestamp
     Some(Deletion::Deferred { until, reason })
 }
 
+/// What the refusal to delete a protected table or replica becomes: drctl protects none, so it is a person's decision, and theirs to
+/// take back (`ddb.delete.order`).
+pub(super) fn explain_protection(error: Error, name: &str, region: &str) -> Error {
+    if !error.says("ValidationException", "protected against deletion") {
+        return error;
+    }
+    Error::Blocked(format!(
+        "the table {name} in {region} is protected against deletion, which somebody switched on; switch it off by `aws dynamodb \
+         update-table --region {region} --table-name {name} --no-deletion-protection-enabled`, then run drctl down again"
+    ))
+}
+
 /// When a table was made.
 pub(super) fn created(table: &TableDescription) -> Option<Timestamp> {
     Timestamp::from_second(table.creation_date_time()?.secs()).ok()
@@ -204,5 +222,45 @@ mod tests {
         assert_eq!(until(Some("2025-06-01T00:00:00Z")), "2026-01-03T12:00:00Z");
         assert_eq!(until(None), "2026-01-03T12:00:00Z");
         assert_eq!(deferred(&refused("One or more parameter values were invalid"), None, now), None);
+    }
+
+    /// `ddb.table.wait`.
+    #[test]
+    fn a_table_is_waited_for_until_it_is_active_and_one_that_never_will_be_says_so() {
+        let table = |status: &str| TableDescription::builder().table_status(TableStatus::from(status)).build();
+        assert!(matches!(usable(None), Ok(Look::Pending(_))));
+        assert!(matches!(usable(Some(&table("CREATING"))), Ok(Look::Pending(state)) if state == "CREATING"));
+        assert!(matches!(usable(Some(&table("ACTIVE"))), Ok(Look::Ready(()))));
+        for status in ["INACCESSIBLE_ENCRYPTION_CREDENTIALS", "ARCHIVING", "ARCHIVED"] {
+            let told = usable(Some(&table(status))).unwrap_err().to_string();
+            assert!(told.contains(status), "{told}");
+        }
+    }
+
+    /// `ddb.table.wait`, `ddb.table.sse-wait`, `ddb.pitr.enable`.
+    #[test]
+    fn what_aws_says_once_does_not_count() {
+        let (active, seen) = (Twice::default(), [true, false, true, true, true]);
+        let ready = seen.map(|is_ready| {
+            let look = if is_ready { Look::Ready(()) } else { Look::Pending("UPDATING".to_owned()) };
+            matches!(active.confirm(look), Look::Ready(()))
+        });
+        assert_eq!(ready, [false, false, false, true, true]);
+    }
+
+    /// `ddb.delete.order`: drctl switches no protection off that somebody switched on, and says how.
+    #[test]
+    fn a_protected_table_is_named_with_what_to_do() {
+        let refused = |message: &str| -> Error {
+            let (code, message) = ("ValidationException".to_owned(), message.to_owned());
+            Refusal { code, message, status: 400, ..Refusal::default() }.into()
+        };
+        let aws = "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.";
+        let told = explain_protection(refused(aws), "dr-payments-dev", "us-east-1").to_string();
+        for part in ["the table dr-payments-dev in us-east-1", "--no-deletion-protection-enabled", "drctl down"] {
+            assert!(told.contains(part), "{told}");
+        }
+        let other = explain_protection(refused("One or more parameter values were invalid"), "t", "us-east-1");
+        assert!(other.is(&["ValidationException"]));
     }
 }

@@ -7,9 +7,11 @@
 //! `ddb.delete.in-use`. No tags in the create call: between it and the tags the copy is known by its table alone.
 //! Replacement: `table`, `key`. Slow: everything (1 to 10 minutes when empty).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_dynamodb::types::{
     CreateReplicationGroupMemberAction, DeleteReplicationGroupMemberAction, ReplicaDescription, ReplicaStatus,
-    ReplicationGroupUpdate, TableStatus,
+    ReplicationGroupUpdate, TableDescription, TableStatus,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -119,37 +121,61 @@ impl Kind for Replica {
         let table = spec.table.known();
         let remove = DeleteReplicationGroupMemberAction::builder().region_name(task.scope().as_str());
         let remove = ReplicationGroupUpdate::builder().delete(remove.build().expect("the one field is set")).build();
-        match update(task, table, &remove).await {
-            Err(error) if error.is_gone() || error.says("ValidationException", "not found") => {}
-            Err(error) => return dynamodb::deferred(&error, None, Timestamp::now()).ok_or(error),
-            Ok(()) => {}
-        }
-        let home = task.clients_in(region_of(table));
+        let (home, here) = (task.clients_in(region_of(table)), task.scope().as_str());
+        let is_accepted = AtomicBool::new(false);
         task.wait("the replica to be gone", PATIENCE, || async {
-            // The table is done with it when it is active again: only then does it take the next change, its own deletion included.
-            let Some(found) = dynamodb::describe(task, &home, name_of(table)).await? else {
-                return Ok(Look::Ready(Deletion::Gone));
-            };
-            if let Some(replica) = found.replicas().iter().find(|replica| is_in(task, replica)) {
-                return Ok(Look::Pending(status(replica)));
+            // AWS can answer for a moment that there is no such replica: it is told again for as long as the table lists it.
+            if !is_accepted.load(Ordering::Relaxed) {
+                match update(task, table, &remove).await {
+                    Ok(()) => is_accepted.store(true, Ordering::Relaxed),
+                    Err(error) if is_no_member(&error) => {}
+                    Err(error) => {
+                        let deferred = dynamodb::deferred(&error, None, Timestamp::now()).map(Look::Ready);
+                        return deferred.ok_or_else(|| dynamodb::explain_protection(error, name_of(table), here));
+                    }
+                }
             }
-            Ok(match dynamodb::usable(Some(&found))? {
-                Look::Ready(()) => Look::Ready(Deletion::Gone),
-                Look::Pending(status) => Look::Pending(format!("the table is {status}")),
-            })
+            gone(dynamodb::describe(task, &home, name_of(table)).await?.as_ref(), here)
         })
         .await
     }
+}
+
+/// Tells whether AWS knows no replica there.
+fn is_no_member(error: &Error) -> bool {
+    let says = |text: &str| error.says("ValidationException", text);
+    error.is_gone() || says("not found") || says("not part of the global table")
+}
+
+/// What a table says to one who waits until its replica in a region is gone. The table is done with it when it is active again: only
+/// then does it take the next change, its own deletion included.
+fn gone(table: Option<&TableDescription>, region: &str) -> Result<Look<Deletion>> {
+    let Some(table) = table else { return Ok(Look::Ready(Deletion::Gone)) };
+    if let Some(replica) = replica_in(table, region) {
+        return Ok(Look::Pending(status(replica)));
+    }
+    Ok(match dynamodb::usable(Some(table))? {
+        Look::Ready(()) => Look::Ready(Deletion::Gone),
+        Look::Pending(status) => Look::Pending(format!("the table is {status}")),
+    })
 }
 
 async fn create(task: &Task<'_>, spec: &ReplicaSpec) -> Result<Object<Replica>> {
     let table = spec.table.known();
     let create = CreateReplicationGroupMemberAction::builder().region_name(task.scope().as_str());
     let create = create.kms_master_key_id(spec.key.known()).build().expect("the one needed field is set");
-    match update(task, table, &ReplicationGroupUpdate::builder().create(create).build()).await {
-        Err(error) if error.says("ValidationException", "already exist") => {}
-        created => created?,
-    }
+    let create = ReplicationGroupUpdate::builder().create(create).build();
+    let home = task.clients_in(region_of(table));
+    // What exists already is the replica of an earlier try, or the table of a former one on its way out.
+    task.wait("the former replica to be gone", PATIENCE, || async {
+        match update(task, table, &create).await {
+            Err(error) if error.says("ValidationException", "already exist") => {
+                began(dynamodb::describe(task, &home, name_of(table)).await?.as_ref(), task.scope().as_str())
+            }
+            created => created.map(Look::Ready),
+        }
+    })
+    .await?;
     let outputs = outputs(task, table);
     task.identified(&outputs).await?;
     // A new copy has no tags and cannot be restored.
@@ -173,32 +199,45 @@ async fn active(task: &Task<'_>, table: &TableArn) -> Result<()> {
     task.wait("the replica to be active", PATIENCE, || async {
         let found = dynamodb::describe(task, &home, name_of(table)).await?;
         let found = found.ok_or_else(|| Error::Failed(format!("the table {table} is gone")))?;
-        let Some(replica) = found.replicas().iter().find(|replica| is_in(task, replica)) else {
-            return Ok(Look::Pending("not begun".to_owned()));
-        };
-        match replica.replica_status() {
-            Some(ReplicaStatus::Active) => {}
-            Some(
-                failed @ (ReplicaStatus::CreationFailed
-                | ReplicaStatus::RegionDisabled
-                | ReplicaStatus::InaccessibleEncryptionCredentials
-                | ReplicaStatus::ReplicationNotAuthorized),
-            ) => {
-                return Err(Error::Failed(format!(
-                    "the replica of {table} in {} is {failed}: {}",
-                    task.scope(),
-                    replica.replica_status_description().unwrap_or("AWS gives no reason")
-                )));
-            }
-            _ => return Ok(Look::Pending(status(replica))),
+        match look(&found, task.scope().as_str())? {
+            Look::Ready(()) => dynamodb::usable(dynamodb::describe(task, &here, name_of(table)).await?.as_ref()),
+            pending => Ok(pending),
         }
-        dynamodb::usable(dynamodb::describe(task, &here, name_of(table)).await?.as_ref())
     })
     .await
 }
 
-fn is_in(context: &Context, replica: &ReplicaDescription) -> bool {
-    replica.region_name() == Some(context.scope().as_str())
+/// What a table says to one who waits for its replica in a region (`ddb.replica.wait`).
+fn look(table: &TableDescription, region: &str) -> Result<Look<()>> {
+    let Some(replica) = replica_in(table, region) else { return Ok(Look::Pending("not begun".to_owned())) };
+    match replica.replica_status() {
+        Some(ReplicaStatus::Active) => Ok(Look::Ready(())),
+        Some(
+            failed @ (ReplicaStatus::CreationFailed
+            | ReplicaStatus::RegionDisabled
+            | ReplicaStatus::InaccessibleEncryptionCredentials
+            | ReplicaStatus::ReplicationNotAuthorized),
+        ) => Err(Error::Failed(format!(
+            "the replica of the table {} in {region} is {failed}: {}",
+            table.table_name().unwrap_or_default(),
+            replica.replica_status_description().unwrap_or("AWS gives no reason")
+        ))),
+        _ => Ok(Look::Pending(status(replica))),
+    }
+}
+
+/// Whether a replica that "already exists" is one that comes or stays. The table of one that goes blocks the place for a while after
+/// the home table has forgotten it.
+fn began(table: Option<&TableDescription>, region: &str) -> Result<Look<()>> {
+    let Some(table) = table else { return Ok(Look::Pending("not visible".to_owned())) };
+    match replica_in(table, region).and_then(ReplicaDescription::replica_status) {
+        Some(ReplicaStatus::Creating | ReplicaStatus::Updating) => Ok(Look::Ready(())),
+        _ => look(table, region),
+    }
+}
+
+fn replica_in<'t>(table: &'t TableDescription, region: &str) -> Option<&'t ReplicaDescription> {
+    table.replicas().iter().find(|replica| replica.region_name() == Some(region))
 }
 
 fn status(replica: &ReplicaDescription) -> String {
@@ -244,10 +283,76 @@ fn name_of(table: &TableArn) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
 
     #[test]
     fn region_and_name_are_read_from_the_arn() {
         let arn = TableArn::from("arn:aws:dynamodb:us-east-1:123456789012:table/dr-payments-dev");
         assert_eq!((region_of(&arn), name_of(&arn)), ("us-east-1", "dr-payments-dev"));
+    }
+
+    /// The home table, active, with a replica in the other region if one has a status.
+    fn table(status: Option<&str>) -> TableDescription {
+        let replica = status.map(|status| {
+            let replica = ReplicaDescription::builder().region_name("us-east-2").replica_status(status.into());
+            replica.replica_status_description("because of this").build()
+        });
+        TableDescription::builder()
+            .table_name("t")
+            .table_status(TableStatus::Active)
+            .set_replicas(Some(replica.into_iter().collect()))
+            .build()
+    }
+
+    /// `ddb.replica.wait`.
+    #[test]
+    fn a_replica_is_waited_for_until_it_is_active_and_one_that_failed_says_why() {
+        let look = |status| look(&table(status), "us-east-2");
+        assert!(matches!(look(None), Ok(Look::Pending(state)) if state == "not begun"));
+        assert!(matches!(look(Some("CREATING")), Ok(Look::Pending(state)) if state == "CREATING"));
+        assert!(matches!(look(Some("ACTIVE")), Ok(Look::Ready(()))));
+        for failed in [
+            "CREATION_FAILED",
+            "REGION_DISABLED",
+            "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
+            "REPLICATION_NOT_AUTHORIZED",
+        ] {
+            let told = look(Some(failed)).unwrap_err().to_string();
+            assert!(told.contains(failed) && told.contains("because of this"), "{told}");
+        }
+    }
+
+    /// `ddb.replica.rekey`, `ddb.replica.retry`: the table of the former replica exists for a while after it is gone.
+    #[test]
+    fn what_already_exists_is_the_replica_only_when_the_table_lists_it_as_coming_or_active() {
+        for there in ["CREATING", "UPDATING", "ACTIVE"] {
+            assert!(matches!(began(Some(&table(Some(there))), "us-east-2"), Ok(Look::Ready(()))), "{there}");
+        }
+        for former in [None, Some("DELETING")] {
+            assert!(matches!(began(Some(&table(former)), "us-east-2"), Ok(Look::Pending(_))), "{former:?}");
+        }
+        assert!(matches!(began(None, "us-east-2"), Ok(Look::Pending(_))));
+    }
+
+    /// `ddb.delete.in-use`.
+    #[test]
+    fn a_replica_is_gone_when_the_table_does_not_list_it_and_is_active_again() {
+        let is_gone = |table: Option<&TableDescription>| matches!(gone(table, "us-east-2"), Ok(Look::Ready(_)));
+        for listed in ["ACTIVE", "DELETING"] {
+            assert!(!is_gone(Some(&table(Some(listed)))), "{listed}");
+        }
+        let updating = TableDescription::builder().table_status(TableStatus::Updating).build();
+        assert!(!is_gone(Some(&updating)));
+        assert!(is_gone(Some(&table(None))) && is_gone(None));
+
+        let refused = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            is_no_member(&Refusal { code, message, ..Refusal::default() }.into())
+        };
+        let action = "Replica specified in the Replica Update or Replica Delete action of the request was not found";
+        assert!(refused("ValidationException", action));
+        assert!(refused("ValidationException", "The replica in us-east-2 is not part of the global table"));
+        assert!(refused("ResourceNotFoundException", "Requested resource not found"));
+        assert!(!refused("ValidationException", "One or more parameter values were invalid"));
     }
 }

@@ -6,8 +6,6 @@
 //! its name. The copies in other regions are `dynamodb_replica`s; drctl never removes one that it did not make.
 //! Replacement: `name`, `hash_key`, `range_key`. Slow: a change of the key (1 to 10 minutes).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, SseDescription, SseSpecification,
@@ -141,7 +139,8 @@ impl Kind for Table {
             Err(error) => {
                 let table = dynamodb::describe(task, &clients, name).await?;
                 let created = table.as_ref().and_then(dynamodb::created);
-                return dynamodb::deferred(&error, created, Timestamp::now()).ok_or(error);
+                let deferred = dynamodb::deferred(&error, created, Timestamp::now());
+                return deferred.ok_or_else(|| dynamodb::explain_protection(error, name, task.scope().as_str()));
             }
             Ok(_) => {}
         }
@@ -209,14 +208,8 @@ async fn sync_table(task: &Task<'_>, actual: &TableSpec, spec: &TableSpec) -> Re
         update(task, spec, |request| request.sse_specification(encryption(spec))).await?;
         encrypted(task, spec).await?;
     }
-    if actual.stream != spec.stream {
-        // What a stream shows cannot be edited: it is ended and begun again.
-        if !actual.stream.is_empty() {
-            let off =
-                StreamSpecification::builder().stream_enabled(false).build().expect("the one needed field is set");
-            update(task, spec, |request| request.stream_specification(off.clone())).await?;
-        }
-        update(task, spec, |request| request.stream_specification(stream(spec))).await?;
+    for step in stream_steps(actual, spec) {
+        update(task, spec, |request| request.stream_specification(step.clone())).await?;
     }
     if actual.deletion_protection != spec.deletion_protection {
         let name = &spec.name;
@@ -243,18 +236,21 @@ async fn update(
 /// Waits until the table is encrypted by its new key; AWS may say so once and take it back.
 async fn encrypted(task: &Task<'_>, spec: &TableSpec) -> Result<()> {
     let clients = task.clients();
-    let seen = AtomicBool::new(false);
+    let done = dynamodb::Twice::default();
     task.wait("the table to be encrypted by its new key", Patience::seconds(20 * 60, 10), || async {
         let table = dynamodb::describe(task, &clients, &spec.name).await?;
-        let now = table.as_ref().and_then(|table| table.sse_description());
-        let is_done = now.is_some_and(|now| {
-            now.status() == Some(&SseStatus::Enabled) && now.kms_master_key_arn() == Some(spec.key.known().as_str())
-        });
-        let was_done = seen.swap(is_done, Ordering::Relaxed);
-        let status = now.and_then(SseDescription::status).map_or("unknown", SseStatus::as_str);
-        Ok(if is_done && was_done { Look::Ready(()) } else { Look::Pending(status.to_owned()) })
+        Ok(done.confirm(encrypted_by(spec.key.known(), table.as_ref().and_then(|table| table.sse_description()))))
     })
     .await
+}
+
+/// What the encryption of a table says to one who waits until a key encrypts it (`ddb.table.sse-wait`).
+fn encrypted_by(key: &KeyArn, now: Option<&SseDescription>) -> Look<()> {
+    let is_done = now.is_some_and(|now| {
+        now.status() == Some(&SseStatus::Enabled) && now.kms_master_key_arn() == Some(key.as_str())
+    });
+    let status = now.and_then(SseDescription::status).map_or("unknown", SseStatus::as_str);
+    if is_done { Look::Ready(()) } else { Look::Pending(status.to_owned()) }
 }
 
 /// Sets which attribute ends an item's life. AWS knows no change of attribute, only off and on.
@@ -307,6 +303,16 @@ fn stream(spec: &TableSpec) -> StreamSpecification {
         .stream_view_type(view)
         .build()
         .expect("the one needed field is set")
+}
+
+/// What a stream shows cannot be edited: it is ended and begun again (`ddb.table.stream-change`).
+fn stream_steps(actual: &TableSpec, spec: &TableSpec) -> Vec<StreamSpecification> {
+    if actual.stream == spec.stream {
+        return Vec::new();
+    }
+    let off = StreamSpecification::builder().stream_enabled(false).build().expect("the one needed field is set");
+    let ended = (!actual.stream.is_empty()).then_some(off);
+    ended.into_iter().chain([stream(spec)]).collect()
 }
 
 fn encryption(spec: &TableSpec) -> SseSpecification {
@@ -364,6 +370,7 @@ async fn ttl_attribute(context: &Context, name: &str) -> Result<Option<String>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
     use aws_sdk_dynamodb::types::BillingModeSummary;
 
     fn spec() -> TableSpec {
@@ -394,6 +401,43 @@ mod tests {
         let off = StreamSpecification::builder().stream_enabled(false).build().unwrap();
         let changed = described(&table.stream_specification(off).set_billing_mode_summary(None).build());
         assert_eq!((changed.stream.as_str(), changed.billing.as_str()), ("", "PROVISIONED"));
+    }
+
+    /// `ddb.table.sse-wait`.
+    #[test]
+    fn a_table_is_encrypted_when_its_new_key_is_enabled() {
+        let is_done = |status: SseStatus, key: &str| {
+            let now = SseDescription::builder().status(status).kms_master_key_arn(key).build();
+            matches!(encrypted_by(&"arn:new".into(), Some(&now)), Look::Ready(()))
+        };
+        assert!(!is_done(SseStatus::Updating, "arn:new"));
+        assert!(!is_done(SseStatus::Enabled, "arn:old"));
+        assert!(is_done(SseStatus::Enabled, "arn:new"));
+        assert!(matches!(encrypted_by(&"arn:new".into(), None), Look::Pending(_)));
+    }
+
+    /// `ddb.table.stream-change`.
+    #[test]
+    fn a_stream_is_ended_before_it_shows_something_else() {
+        let steps = |from: &str| -> Vec<bool> {
+            let steps = stream_steps(&TableSpec { stream: from.into(), ..spec() }, &spec());
+            steps.iter().map(StreamSpecification::stream_enabled).collect()
+        };
+        assert_eq!(steps("KEYS_ONLY"), [false, true]);
+        assert_eq!(steps(""), [true]);
+        assert_eq!(steps("NEW_AND_OLD_IMAGES"), [false; 0]);
+    }
+
+    /// `ddb.ttl`.
+    #[test]
+    fn a_change_of_the_time_to_live_that_comes_too_early_says_when_it_can_be_made() {
+        let refused = |code: &str, message: &str| -> Error {
+            Refusal { code: code.into(), message: message.into(), ..Refusal::default() }.into()
+        };
+        let early = "Time to live has been modified multiple times within a fixed interval";
+        let told = explain_ttl(refused("ValidationException", early), "t");
+        assert!(matches!(&told, Error::Failed(text) if text.contains("an hour") && text.contains("time to live of t")));
+        assert!(explain_ttl(refused("ResourceInUseException", ""), "t").is(&["ResourceInUseException"]));
     }
 
     /// DynamoDB refuses attributes that no key uses.

@@ -24,7 +24,7 @@ pub(super) async fn tags(context: &Context, arns: &[String]) -> Result<HashMap<S
             None => unconfirmed.push(arn.clone()),
         }
     }
-    for some in unconfirmed.chunks(TAGGED_AT_ONCE) {
+    for some in batches(&unconfirmed) {
         let answer = context
             .call("elasticloadbalancing:DescribeTags", || {
                 clients.elb().describe_tags().set_resource_arns(Some(some.to_vec())).send()
@@ -36,6 +36,11 @@ pub(super) async fn tags(context: &Context, arns: &[String]) -> Result<HashMap<S
         }
     }
     Ok(found)
+}
+
+/// The ARNs of each call.
+fn batches(arns: &[String]) -> impl Iterator<Item = &[String]> {
+    arns.chunks(TAGGED_AT_ONCE)
 }
 
 /// The tags of a create call.
@@ -75,6 +80,15 @@ pub(super) fn in_order_of<T: Clone + PartialEq>(wanted: &[Ref<T>], actual: Vec<T
 mod tests {
     use super::*;
     use crate::reference::SubnetId;
+
+    /// `elb.tags`.
+    #[test]
+    fn tags_are_read_twenty_objects_at_a_time() {
+        let arns: Vec<String> = (0..41).map(|n| format!("arn:{n}")).collect();
+        let sizes: Vec<usize> = batches(&arns).map(<[String]>::len).collect();
+        assert_eq!(sizes, [20, 20, 1]);
+        assert_eq!(batches(&arns).flatten().collect::<Vec<_>>(), arns.iter().collect::<Vec<_>>());
+    }
 
     #[test]
     fn equal_sets_are_equal_lists_and_others_differ() {

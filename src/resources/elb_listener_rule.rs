@@ -2,6 +2,8 @@
 //!
 //! Facts: `rule.create` (the priority is unique on the listener and given by us: the largest so far plus one would race),
 //! `rule.update` (conditions and actions in one call, the priority in another), `rule.delete`, `rule.limits`, `elb.tags`.
+//! Rules that change places are changed each by itself. A rule that is refused its priority, because another rule of the deployment
+//! still has it, sends that one to a free priority first; its own change takes it from there.
 //! Replacement: `listener`. Slow: nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +18,12 @@ use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Re
 use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
+use crate::aws::wait::{Look, Patience};
 use crate::outputs;
 use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn};
+
+/// Priorities end here.
+const LAST_PRIORITY: u32 = 50_000;
 
 /// The kind.
 #[derive(Debug)]
@@ -120,11 +126,7 @@ impl Kind for ListenerRule {
             .await?;
         }
         if object.spec.priority != spec.priority {
-            let pair = RulePriorityPair::builder().rule_arn(arn).priority(number(spec.priority)).build();
-            task.call("elasticloadbalancing:SetRulePriorities", || {
-                clients.elb().set_rule_priorities().rule_priorities(pair.clone()).send()
-            })
-            .await?;
+            task.wait("the priority to be free", Patience::seconds(120, 5), || move_to(task, spec, arn.as_str())).await?;
         }
         elb::sync_tags(task, arn.as_str(), &object.tags).await?;
         Ok(object.outputs)
@@ -170,6 +172,44 @@ async fn create(task: &Task<'_>, spec: &ListenerRuleSpec) -> Result<Object<Liste
     };
     task.identified(&object.outputs).await?;
     Ok(object)
+}
+
+/// Moves a rule to its priority, or the rule of this deployment out of its way that still has it.
+async fn move_to(task: &Task<'_>, spec: &ListenerRuleSpec, arn: &str) -> Result<Look<()>> {
+    let refusal = match set_priority(task, arn, spec.priority).await {
+        Err(error) if error.is(&["PriorityInUse"]) => error,
+        set => return set.map(Look::Ready),
+    };
+    let rules = rules_of(task, spec.listener.known().as_str()).await?;
+    if let Some((other, free)) = aside(&rules, arn, spec.priority) {
+        let tags = elb::tags(task, std::slice::from_ref(&other)).await?;
+        if !tags.get(&other).is_some_and(|tags| task.owns(tags)) {
+            return Err(refusal);
+        }
+        match set_priority(task, &other, free).await {
+            Err(error) if !error.is(&["PriorityInUse"]) && !error.is_gone() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(Look::Pending("taken by another rule".to_owned()))
+}
+
+async fn set_priority(task: &Task<'_>, arn: &str, priority: u32) -> Result<()> {
+    let clients = task.clients();
+    let pair = RulePriorityPair::builder().rule_arn(arn).priority(number(priority)).build();
+    task.call("elasticloadbalancing:SetRulePriorities", || {
+        clients.elb().set_rule_priorities().rule_priorities(pair.clone()).send()
+    })
+    .await?;
+    Ok(())
+}
+
+/// The other rule that has the priority wanted for a rule, and the last priority that is free for it.
+fn aside(rules: &[Described], arn: &str, wanted: u32) -> Option<(String, u32)> {
+    let other = rules.iter().find(|rule| priority(rule) == Some(wanted))?.rule_arn().filter(|other| *other != arn)?;
+    let taken: BTreeSet<u32> = rules.iter().filter_map(priority).collect();
+    let free = (1..=LAST_PRIORITY).rev().find(|free| !taken.contains(free))?;
+    Some((other.to_owned(), free))
 }
 
 async fn rules_of(context: &Context, listener: &str) -> Result<Vec<Described>> {
@@ -280,6 +320,27 @@ mod tests {
             .actions(forward(&wanted()))
             .build();
         assert_eq!(spec(&described, "arn:listener".into()), wanted());
+    }
+
+    /// `rule.update`: priorities are unique at every moment, so that of two rules that change places one steps aside.
+    #[test]
+    fn a_rule_in_the_way_steps_aside_to_a_priority_that_nobody_has() {
+        let rule = |arn: &str, priority: &str| Described::builder().rule_arn(arn).priority(priority).build();
+        let rules = [rule("a", "1"), rule("b", "2"), rule("c", "50000"), rule("last", "default")];
+        assert_eq!(aside(&rules, "a", 2), Some(("b".to_owned(), 49_999)));
+        assert_eq!(aside(&rules, "b", 1), Some(("a".to_owned(), 49_999)));
+        assert_eq!(aside(&rules, "a", 1), None, "it is there already");
+        assert_eq!(aside(&rules, "a", 3), None, "whoever had it has left");
+    }
+
+    /// `rule.limits`: five values in the conditions of a rule.
+    #[test]
+    fn a_rule_has_few_values_in_its_conditions() {
+        let values = conditions(&wanted()).into_iter().map(|condition| {
+            let methods = condition.http_request_method_config().map_or(0, |config| config.values().len());
+            methods + condition.path_pattern_config().map_or(0, |config| config.values().len())
+        });
+        assert_eq!(values.sum::<usize>(), 2, "one method and one path");
     }
 
     #[test]

@@ -300,7 +300,11 @@ async fn is_active(task: &Task<'_>, arn: &LoadBalancerArn) -> Result<Look<()>> {
         Err(error) if !error.is_gone() => return Err(error),
         answer => answer.ok(),
     };
-    let described = answer.as_ref().and_then(|answer| answer.load_balancers().first());
+    look(answer.as_ref().and_then(|answer| answer.load_balancers().first()))
+}
+
+/// What the state of a load balancer says to one who waits for it to be usable (`alb.wait`).
+fn look(described: Option<&Described>) -> Result<Look<()>> {
     match described.and_then(state) {
         Some(LoadBalancerStateEnum::Active | LoadBalancerStateEnum::ActiveImpaired) => Ok(Look::Ready(())),
         Some(LoadBalancerStateEnum::Failed) => {
@@ -360,7 +364,7 @@ fn state(described: &Described) -> Option<&LoadBalancerStateEnum> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_elasticloadbalancingv2::types::AvailabilityZone;
+    use aws_sdk_elasticloadbalancingv2::types::{AvailabilityZone, LoadBalancerState};
 
     fn described() -> Described {
         let zone = |id: &str| AvailabilityZone::builder().subnet_id(id).build();
@@ -392,6 +396,22 @@ mod tests {
     fn its_interfaces_are_found_by_the_end_of_the_arn() {
         let outputs = outputs(&described()).unwrap();
         assert_eq!(description(&outputs.full_name), "ELB app/dr-alb/50dc6c495c0c9188");
+    }
+
+    /// `alb.wait`.
+    #[test]
+    fn a_load_balancer_is_waited_for_until_it_is_active_and_one_that_failed_says_why() {
+        let in_state = |code: &str| {
+            let state = LoadBalancerState::builder().code(LoadBalancerStateEnum::from(code)).reason("no address left");
+            look(Some(&Described::builder().state(state.build()).build()))
+        };
+        assert!(matches!(look(None), Ok(Look::Pending(_))));
+        assert!(matches!(in_state("provisioning"), Ok(Look::Pending(state)) if state == "provisioning"));
+        for usable in ["active", "active_impaired"] {
+            assert!(matches!(in_state(usable), Ok(Look::Ready(()))), "{usable}");
+        }
+        let error = in_state("failed").unwrap_err().to_string();
+        assert!(error.contains("no address left"), "{error}");
     }
 
     #[test]

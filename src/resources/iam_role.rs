@@ -151,7 +151,10 @@ async fn create(task: &Task<'_>, spec: &RoleSpec) -> Result<Object<Role>> {
         created => created?,
     };
     let arn = created.role().map(|role| role.arn().to_owned()).unwrap_or_default();
-    let arn = if arn.starts_with("arn:") { arn } else { settled_arn(task, &spec.name).await? };
+    let arn = match settled(&arn) {
+        Look::Ready(arn) => arn,
+        Look::Pending(_) => settled_arn(task, &spec.name).await?,
+    };
     let outputs = RoleOutputs { name: spec.name.as_str().into(), arn: arn.into() };
     task.identified(&outputs).await?;
     // A new role has no inline policies.
@@ -159,19 +162,17 @@ async fn create(task: &Task<'_>, spec: &RoleSpec) -> Result<Object<Role>> {
     Ok(Object { spec, outputs, tags: task.tags.clone() })
 }
 
-/// The ARN of a role that was created a moment ago: for a while it can be an opaque id.
+/// What an ARN in an answer is worth: for a while after the creation an opaque id can stand in its place (`iam.role.arn-quirk`).
+fn settled(arn: &str) -> Look<String> {
+    if arn.starts_with("arn:") { Look::Ready(arn.to_owned()) } else { Look::Pending("unsettled".to_owned()) }
+}
+
+/// The ARN of a role that was created a moment ago.
 async fn settled_arn(task: &Task<'_>, name: &str) -> Result<String> {
     let clients = task.clients();
     task.wait("the role's ARN to settle", Patience::seconds(120, 5), || async {
         match task.call("iam:GetRole", || clients.iam().get_role().role_name(name).send()).await {
-            Ok(answer) => {
-                let arn = answer.role().map(|role| role.arn()).unwrap_or_default();
-                Ok(if arn.starts_with("arn:") {
-                    Look::Ready(arn.to_owned())
-                } else {
-                    Look::Pending("unsettled".into())
-                })
-            }
+            Ok(answer) => Ok(settled(answer.role().map(|role| role.arn()).unwrap_or_default())),
             Err(error) if error.is_gone() => Ok(Look::Pending("not visible yet".into())),
             Err(error) => Err(error),
         }
@@ -366,5 +367,34 @@ mod tests {
             max_session_seconds: 3600,
         };
         assert_eq!(object(&detail, None).spec, spec);
+    }
+
+    /// `iam.list`: each of the two lists is asked for what the other lacks.
+    #[test]
+    fn tags_come_from_one_list_and_description_and_session_from_the_other() {
+        let tag = |value: &str| Tag::builder().key("drctl:deployment").value(value).build().unwrap();
+        let detail = RoleDetail::builder().role_name("r").arn("arn:aws:iam::1:role/r").tags(tag("dev")).build();
+        let listed = SdkRole::builder()
+            .role_name("r")
+            .path("/")
+            .role_id("AROAEXAMPLE")
+            .arn("arn:aws:iam::1:role/r")
+            .create_date(aws_sdk_iam::primitives::DateTime::from_secs(0))
+            .description("what it is for")
+            .max_session_duration(7200)
+            .build()
+            .unwrap();
+        let object = object(&detail, Some(&listed));
+        assert_eq!(object.tags, Tags::from([("drctl:deployment".to_owned(), "dev".to_owned())]));
+        assert_eq!((object.spec.description.as_str(), object.spec.max_session_seconds), ("what it is for", 7200));
+    }
+
+    /// `iam.role.arn-quirk`.
+    #[test]
+    fn an_opaque_id_is_no_arn_yet() {
+        for unsettled in ["AROAEXAMPLE", ""] {
+            assert!(matches!(settled(unsettled), Look::Pending(_)), "{unsettled:?}");
+        }
+        assert!(matches!(settled("arn:aws:iam::1:role/r"), Look::Ready(arn) if arn == "arn:aws:iam::1:role/r"));
     }
 }

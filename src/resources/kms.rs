@@ -15,6 +15,9 @@ use crate::aws::{Error, Policy, Tags, tags};
 /// How long a new key or policy can be unknown to the call that follows (`kms.key.consistency`).
 pub(super) const VISIBLE: u64 = 120;
 
+/// How long a key can tell that it is not enabled, or be taken for disabled by other calls, although it is (`kms.key.consistency`).
+pub(super) const ENABLED: u64 = 20 * 60;
+
 /// A key as it is, if it is: one that waits for its deletion counts as gone (`kms.key.read.gone`).
 pub(super) async fn describe(context: &Context, key: &str) -> Result<Option<KeyMetadata>> {
     Ok(metadata(context, key).await?.filter(|key| !is_pending_deletion(key)))
@@ -97,7 +100,7 @@ pub(super) async fn find(context: &Context, address: &Address) -> Result<Option<
 
 /// Waits until a key can be used.
 pub(super) async fn wait_enabled(task: &Task<'_>, key: &str) -> Result<()> {
-    task.wait("the key to be enabled", Patience::seconds(600, 5), || async {
+    task.wait("the key to be enabled", Patience::seconds(ENABLED, 5), || async {
         Ok(match metadata(task, key).await?.and_then(|key| key.key_state) {
             Some(KeyState::Enabled) => Look::Ready(()),
             Some(state) => Look::Pending(state.as_str().to_owned()),
@@ -166,10 +169,12 @@ pub(super) async fn schedule_deletion(task: &Task<'_>, key: &str, days: i32) -> 
             clients.kms().schedule_key_deletion().key_id(key).pending_window_in_days(days).send()
         })
         .await;
-    match scheduled {
-        Err(error) if !error.is_gone() && !error.says("KMSInvalidStateException", "pending") => Err(error),
-        _ => Ok(Deletion::Gone),
-    }
+    scheduled.map(drop).or_else(already_scheduled).map(|()| Deletion::Gone)
+}
+
+/// A key that is gone, or whose deletion was scheduled before, needs no more (`kms.key.delete`).
+fn already_scheduled(error: Error) -> Result<()> {
+    if error.is_gone() || error.says("KMSInvalidStateException", "pending") { Ok(()) } else { Err(error) }
 }
 
 /// Tags in the form of KMS.
@@ -181,4 +186,38 @@ pub(super) fn sdk_tags(tags: &Tags) -> Vec<Tag> {
 /// The metadata of a key that a create call has just made.
 pub(super) fn created(operation: &str, metadata: Option<KeyMetadata>) -> Result<KeyMetadata> {
     metadata.ok_or_else(|| Error::incomplete(operation, "key metadata"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    /// `kms.key.read.gone`, `kms.mrk.delete`: a primary that waits for its replica is on its way out as well.
+    #[test]
+    fn a_key_that_waits_for_its_deletion_counts_as_gone() {
+        let waits = |state: KeyState| {
+            let key = KeyMetadata::builder().key_id("k").key_state(state).build();
+            is_pending_deletion(&key.expect("a key with an id"))
+        };
+        for state in [KeyState::PendingDeletion, KeyState::PendingReplicaDeletion] {
+            assert!(waits(state.clone()), "{state}");
+        }
+        for state in [KeyState::Enabled, KeyState::Disabled, KeyState::Creating, KeyState::Unavailable] {
+            assert!(!waits(state.clone()), "{state}");
+        }
+    }
+
+    /// `kms.key.delete`.
+    #[test]
+    fn a_deletion_that_is_scheduled_already_is_done_and_no_other_refusal_is() {
+        let refused = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            already_scheduled(Refusal { code, message, status: 400, ..Refusal::default() }.into())
+        };
+        assert!(refused("KMSInvalidStateException", "arn:aws:kms:us-east-1:1:key/k is pending deletion.").is_ok());
+        assert!(refused("NotFoundException", "Key 'k' does not exist").is_ok());
+        assert!(refused("KMSInvalidStateException", "arn:aws:kms:us-east-1:1:key/k is creating.").is_err());
+        assert!(refused("AccessDeniedException", "not authorized").is_err());
+    }
 }

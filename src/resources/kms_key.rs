@@ -85,7 +85,7 @@ impl Kind for Key {
             Retry::seconds("kms:PutKeyPolicy", "MalformedPolicyDocumentException", "invalid principals", kms::VISIBLE),
             Retry::seconds("kms:PutKeyPolicy", "NotFoundException", "", kms::VISIBLE),
             Retry::seconds("kms:EnableKeyRotation", "NotFoundException", "", 600),
-            Retry::seconds("kms:EnableKeyRotation", "DisabledException", "", 600),
+            Retry::seconds("kms:EnableKeyRotation", "DisabledException", "", kms::ENABLED),
             Retry::seconds("kms:TagResource", "NotFoundException", "", kms::VISIBLE),
         ],
     };
@@ -195,4 +195,34 @@ async fn rotate(task: &Task<'_>, key: &str, days: Option<i32>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::{Error, Refusal};
+
+    /// `kms.key.create.lockout`, `kms.key.create.principal-lag`: one code, and only the message tells which of them passes.
+    #[test]
+    fn a_policy_that_locks_everybody_out_is_final_and_an_unknown_principal_passes() {
+        let passes = |operation: &str, message: &str| {
+            let code = "MalformedPolicyDocumentException".to_owned();
+            let error: Error = Refusal { code, message: message.to_owned(), ..Refusal::default() }.into();
+            Key::TRAITS.retries.iter().any(|retry| retry.matches(operation, &error))
+        };
+        let lockout = "The new key policy will not allow you to update the key policy in the future.";
+        for operation in ["kms:CreateKey", "kms:PutKeyPolicy"] {
+            assert!(!passes(operation, lockout), "{operation}");
+            assert!(passes(operation, "Policy contains a statement with one or more invalid principals."), "{operation}");
+        }
+    }
+
+    /// `kms.key.consistency`: a key is taken for disabled for up to twenty minutes after it was enabled.
+    #[test]
+    fn a_key_that_was_enabled_a_moment_ago_may_be_taken_for_disabled_for_twenty_minutes() {
+        let error: Error = Refusal { code: "DisabledException".to_owned(), ..Refusal::default() }.into();
+        let retry = Key::TRAITS.retries.iter().find(|retry| retry.matches("kms:EnableKeyRotation", &error));
+        assert!(retry.is_some_and(|retry| retry.deadline.as_secs() >= 20 * 60), "{retry:?}");
+        assert!(kms::ENABLED >= 20 * 60);
+    }
 }

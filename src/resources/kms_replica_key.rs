@@ -8,12 +8,13 @@
 //! A replica of the same primary that still waits for its deletion is in the way of a new one. It is the same key, so its deletion is
 //! cancelled. Replacement: `primary`. Slow: nothing that anybody waits for.
 
+use aws_sdk_kms::types::KeyMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::kms;
+use super::{existing, kms};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
-use crate::aws::{Error, Policy, Tags, tags};
+use crate::aws::{Error, Policy};
 use crate::outputs;
 use crate::reference::{KeyArn, KeyId, Ref};
 
@@ -142,19 +143,23 @@ async fn object(
     description: Option<&str>,
 ) -> Result<Object<ReplicaKey>> {
     let (policy, tags) = tokio::try_join!(kms::policy(context, id), kms::tags(context, id))?;
-    // The keys of one family share the id. Which of them is the primary is a role that can move, and no difference.
-    let primary = match wanted.primary.get() {
-        Some(primary) if id_of(primary) == id => primary.clone(),
-        _ => KeyArn::from(id),
-    };
     let spec = ReplicaKeySpec {
-        primary: Ref::Known(primary),
+        primary: Ref::Known(primary(wanted, id)),
         description: description.unwrap_or_default().to_owned(),
         policy,
         enabled,
         deletion_days: wanted.deletion_days,
     };
     Ok(Object { spec, outputs: ReplicaKeyOutputs { id: id.into(), arn: arn.into() }, tags })
+}
+
+/// The primary of a key, as far as it is a difference: the keys of one family share the id, and which of them is the primary is a role
+/// that can move (`kms.mrk.failover`).
+fn primary(wanted: &ReplicaKeySpec, id: &str) -> KeyArn {
+    match wanted.primary.get() {
+        Some(primary) if id_of(primary) == id => primary.clone(),
+        _ => KeyArn::from(id),
+    }
 }
 
 async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<ReplicaKey>> {
@@ -191,22 +196,33 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
 async fn restore(task: &Task<'_>, spec: &ReplicaKeySpec, refusal: Error) -> Result<Object<ReplicaKey>> {
     let id = id_of(spec.primary.known());
     let Some(key) = kms::metadata(task, id).await? else { return Err(refusal) };
+    let tags = kms::tags(task, id).await?;
+    let former = former(&key, existing::is_own(&tags, &task.tags))?;
     let arn = key.arn().unwrap_or_default();
-    if !is_ours(task, &kms::tags(task, id).await?) {
-        return Err(Error::Taken(format!("the replica key {arn} exists and does not carry this deployment's tags")));
-    }
     task.identified(&ReplicaKeyOutputs { id: id.into(), arn: arn.into() }).await?;
-    if kms::is_pending_deletion(&key) {
+    if former.is_going {
         let clients = task.clients();
         task.call("kms:CancelKeyDeletion", || clients.kms().cancel_key_deletion().key_id(id).send()).await?;
     }
-    // A key whose deletion was cancelled is disabled.
-    let enabled = kms::is_enabled(&key) && !kms::is_pending_deletion(&key);
-    object(task, spec, id, arn, enabled, key.description()).await
+    object(task, spec, id, arn, former.is_enabled, key.description()).await
 }
 
-fn is_ours(task: &Task<'_>, actual: &Tags) -> bool {
-    task.owns(actual) && actual.get(tags::ADDRESS) == Some(&task.address.to_string())
+/// A replica that is in the way of a new one.
+#[derive(Debug, PartialEq)]
+struct Former {
+    /// Whether its deletion has to be cancelled.
+    is_going: bool,
+    /// Whether it can be used then: a key whose deletion was cancelled is disabled.
+    is_enabled: bool,
+}
+
+fn former(key: &KeyMetadata, is_own: bool) -> Result<Former> {
+    if !is_own {
+        let arn = key.arn().unwrap_or_default();
+        return Err(Error::Taken(format!("the replica key {arn} exists and does not carry this deployment's tags")));
+    }
+    let is_going = kms::is_pending_deletion(key);
+    Ok(Former { is_going, is_enabled: kms::is_enabled(key) && !is_going })
 }
 
 /// The id at the end of a key's ARN.
@@ -222,10 +238,43 @@ fn region_of(arn: &KeyArn) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_kms::types::KeyState;
 
     #[test]
     fn the_region_to_call_and_the_id_to_look_for_are_in_the_primarys_arn() {
         let arn = KeyArn::from("arn:aws:kms:us-east-1:123456789012:key/mrk-1");
         assert_eq!((region_of(&arn), id_of(&arn)), ("us-east-1", "mrk-1"));
+    }
+
+    /// `kms.mrk.create`.
+    #[test]
+    fn a_replica_in_the_way_is_taken_back_when_it_is_ours() {
+        let key = |state: KeyState, enabled: bool| {
+            let key = KeyMetadata::builder().key_id("mrk-1").arn("arn:aws:kms:us-east-2:1:key/mrk-1");
+            key.key_state(state).enabled(enabled).build().expect("a key with an id")
+        };
+        let going = former(&key(KeyState::PendingDeletion, false), true).unwrap();
+        assert_eq!(going, Former { is_going: true, is_enabled: false });
+        let living = former(&key(KeyState::Enabled, true), true).unwrap();
+        assert_eq!(living, Former { is_going: false, is_enabled: true });
+        for state in [KeyState::PendingDeletion, KeyState::Enabled] {
+            let taken = former(&key(state, true), false);
+            assert!(matches!(&taken, Err(Error::Taken(text)) if text.contains("us-east-2:1:key/mrk-1")), "{taken:?}");
+        }
+    }
+
+    /// `kms.mrk.failover`.
+    #[test]
+    fn which_key_of_the_family_is_the_primary_is_no_difference() {
+        let arn = KeyArn::from("arn:aws:kms:us-east-1:1:key/mrk-1");
+        let wanted = ReplicaKeySpec {
+            primary: Ref::Known(arn.clone()),
+            description: String::new(),
+            policy: Policy::default(),
+            enabled: true,
+            deletion_days: 7,
+        };
+        assert_eq!(primary(&wanted, "mrk-1"), arn);
+        assert_ne!(primary(&wanted, "mrk-2"), arn, "a replica of another key is another replica");
     }
 }

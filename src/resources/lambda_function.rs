@@ -416,6 +416,7 @@ fn in_order_of<T: PartialEq + Clone + for<'a> From<&'a str>>(wanted: &[Ref<T>], 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
     use aws_sdk_lambda::types::StateReasonCode;
 
     /// Invariant 6 of kinds: the order of subnets means nothing.
@@ -442,5 +443,41 @@ mod tests {
             .last_update_status(LastUpdateStatus::InProgress)
             .build();
         assert!(matches!(state(&updating), Ok(Look::Pending(_))));
+    }
+
+    /// `lambda.wait.create`.
+    #[test]
+    fn a_new_function_is_waited_for_until_it_is_active() {
+        let creating =
+            FunctionConfiguration::builder().state(State::Pending).state_reason_code(StateReasonCode::Creating).build();
+        assert!(matches!(state(&creating), Ok(Look::Pending(why)) if why == "Creating"));
+        let active = FunctionConfiguration::builder()
+            .state(State::Active)
+            .last_update_status(LastUpdateStatus::Successful)
+            .build();
+        assert!(matches!(state(&active), Ok(Look::Ready(()))));
+    }
+
+    /// `lambda.create.exists`: the message alone tells "taken" from "busy".
+    #[test]
+    fn a_taken_name_is_final_and_a_busy_function_is_met_again() {
+        let refused = |message: &str| -> Error {
+            Refusal { code: CONFLICT.into(), message: message.into(), ..Refusal::default() }.into()
+        };
+        let passes = |operation: &str, message: &str| {
+            Function::TRAITS.retries.iter().any(|retry| retry.matches(operation, &refused(message)))
+        };
+        let taken = "Function already exist: f";
+        assert!(refused(taken).already_exists());
+        assert!(!passes("lambda:CreateFunction", taken));
+        for busy in [
+            "The operation cannot be performed at this time. An update is in progress for resource: f",
+            "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+        ] {
+            assert!(!refused(busy).already_exists(), "{busy}");
+            for operation in ["lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration"] {
+                assert!(passes(operation, busy), "{operation}: {busy}");
+            }
+        }
     }
 }

@@ -153,8 +153,14 @@ fn function(wanted: &Wanted<Permission>) -> Option<&FunctionName> {
 /// The statements of a function's policy; none when there is no policy or no function.
 async fn statements(context: &Context, function: &FunctionName) -> Result<Vec<Value>> {
     let clients = context.clients();
-    match context.call("lambda:GetPolicy", || clients.lambda().get_policy().function_name(function).send()).await {
-        Ok(answer) => Ok(parse(answer.policy().unwrap_or_default())),
+    let answer = context.call("lambda:GetPolicy", || clients.lambda().get_policy().function_name(function).send()).await;
+    statements_of(answer.map(|answer| answer.policy.unwrap_or_default()))
+}
+
+/// The statements of an answer: without any policy AWS answers as without the function (`lambda.perm.read`).
+fn statements_of(policy: Result<String>) -> Result<Vec<Value>> {
+    match policy {
+        Ok(policy) => Ok(parse(&policy)),
         Err(error) if error.is_gone() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -185,6 +191,7 @@ fn from_statement(function: &FunctionName, id: &str, statement: &Value) -> Permi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
 
     /// Invariant 6 of kinds, with a policy as Lambda writes it.
     #[test]
@@ -202,5 +209,13 @@ mod tests {
         };
         assert_eq!(from_statement(&function, "api", &parse(policy)[0]), spec);
         assert!(parse("").is_empty());
+    }
+
+    /// `lambda.perm.read`.
+    #[test]
+    fn a_function_without_a_policy_has_no_statements_and_another_refusal_says_nothing_of_them() {
+        let refused = |code: &str| statements_of(Err(Refusal { code: code.into(), ..Refusal::default() }.into()));
+        assert!(refused("ResourceNotFoundException").is_ok_and(|statements| statements.is_empty()));
+        assert!(refused("ServiceException").is_err());
     }
 }

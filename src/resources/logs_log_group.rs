@@ -285,6 +285,7 @@ async fn sync_tags(task: &Task<'_>, arn: &LogGroupArn, actual: &Tags) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
 
     /// One search per folder, and every name begins with one of the prefixes.
     #[test]
@@ -293,6 +294,32 @@ mod tests {
             ["/aws/lambda/dr-pay-dev", "dr-flow-dev", "/aws/lambda/dr-health-dev", "dr-api-dev"].map(str::to_owned);
         assert_eq!(prefixes(names.iter()), ["dr-", "/aws/lambda/dr-"]);
         assert_eq!(prefixes(names[..1].iter()), ["/aws/lambda/dr-pay-dev"]);
+    }
+
+    /// `logs.create.kms`: a policy that is not known everywhere yet is refused in the words of a missing one, with either code.
+    #[test]
+    fn a_key_that_is_not_allowed_yet_passes_by_itself() {
+        let message = "The specified KMS key does not exist or is not allowed to be used with Arn 'arn:x'";
+        for operation in ["logs:CreateLogGroup", "logs:AssociateKmsKey"] {
+            for code in ["AccessDeniedException", "InvalidParameterException"] {
+                let passes = |message: &str| {
+                    let (code, message) = (code.to_owned(), message.to_owned());
+                    let error: Error = Refusal { code, message, ..Refusal::default() }.into();
+                    LogGroup::TRAITS.retries.iter().any(|retry| retry.matches(operation, &error))
+                };
+                assert!(passes(message), "{operation}: {code}");
+                assert!(!passes("User is not authorized to perform it"), "{operation}: {code}");
+            }
+        }
+    }
+
+    /// `logs.create.exists`: nobody else has a reason to use the name, so it is taken over, and what it lacks is a difference.
+    #[test]
+    fn a_group_that_its_writer_made_is_taken_over_and_put_right() {
+        assert_eq!(LogGroup::TRAITS.adoption, Adoption::ByName);
+        let made = Group::builder().log_group_name("/aws/lambda/f").arn("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*");
+        let actual = object(&made.build()).spec;
+        assert_eq!((actual.name.known().as_str(), actual.retention_days, actual.key), ("/aws/lambda/f", None, None));
     }
 
     #[test]

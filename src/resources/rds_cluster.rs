@@ -18,7 +18,8 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbCluster};
+use aws_sdk_rds::operation::create_db_cluster::builders::CreateDbClusterInputBuilder;
+use aws_sdk_rds::types::{CloudwatchLogsExportConfiguration, DbCluster, Tag};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -207,30 +208,36 @@ async fn create(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>> 
     };
     let tags = rds::sdk_tags(&all_tags(task, spec));
     let created = task
-        .call("rds:CreateDBCluster", || {
-            let request = clients.rds().create_db_cluster().db_cluster_identifier(&spec.name);
-            let request = request.global_cluster_identifier(spec.global_cluster.known());
-            let request = request.engine(rds::ENGINE).engine_version(&spec.engine_version);
-            let request = request.set_database_name(spec.database.clone());
-            let request = request.set_master_username(spec.master_username.clone());
-            let request =
-                request.set_master_user_password(password.as_ref().map(|text| text.expose_secret().to_owned()));
-            let request = request.db_subnet_group_name(spec.subnet_group.known());
-            let request = request.set_vpc_security_group_ids(Some(security_groups(spec)));
-            let request = request.db_cluster_parameter_group_name(spec.parameter_group.known());
-            let request = request.storage_encrypted(true).kms_key_id(spec.key.known()).port(spec.port);
-            let request = request.backup_retention_period(spec.backup_retention_days);
-            let request = request.preferred_backup_window(&spec.backup_window);
-            let request = request.preferred_maintenance_window(&spec.maintenance_window);
-            let request = request.set_enable_cloudwatch_logs_exports(Some(spec.log_exports.iter().cloned().collect()));
-            let request = request.deletion_protection(spec.deletion_protection).copy_tags_to_snapshot(true);
-            request.set_tags(Some(tags.clone())).send()
-        })
+        .call("rds:CreateDBCluster", || creation(spec, password.as_ref(), &tags).send_with(clients.rds()))
         .await?;
     let cluster = created.db_cluster().ok_or_else(|| Error::incomplete("rds:CreateDBCluster", "DBCluster"))?;
     let outputs = outputs(cluster);
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: all_tags(task, spec) })
+}
+
+fn creation(spec: &ClusterSpec, password: Option<&SecretString>, tags: &[Tag]) -> CreateDbClusterInputBuilder {
+    CreateDbClusterInputBuilder::default()
+        .db_cluster_identifier(&spec.name)
+        .global_cluster_identifier(spec.global_cluster.known())
+        .engine(rds::ENGINE)
+        .engine_version(&spec.engine_version)
+        .set_database_name(spec.database.clone())
+        .set_master_username(spec.master_username.clone())
+        .set_master_user_password(password.map(|text| text.expose_secret().to_owned()))
+        .db_subnet_group_name(spec.subnet_group.known())
+        .set_vpc_security_group_ids(Some(security_groups(spec)))
+        .db_cluster_parameter_group_name(spec.parameter_group.known())
+        .storage_encrypted(true)
+        .kms_key_id(spec.key.known())
+        .port(spec.port)
+        .backup_retention_period(spec.backup_retention_days)
+        .preferred_backup_window(&spec.backup_window)
+        .preferred_maintenance_window(&spec.maintenance_window)
+        .set_enable_cloudwatch_logs_exports(Some(spec.log_exports.iter().cloned().collect()))
+        .deletion_protection(spec.deletion_protection)
+        .copy_tags_to_snapshot(true)
+        .set_tags(Some(tags.to_vec()))
 }
 
 /// The name was there although nothing was observed: a cluster on its way out, one of an earlier try, or somebody else's.
@@ -336,9 +343,7 @@ async fn modify(task: &Task<'_>, actual: &ClusterSpec, spec: &ClusterSpec) -> Re
 
 async fn send_delete(task: &Task<'_>, spec: &ClusterSpec, name: &str) -> Result<()> {
     let clients = task.clients();
-    // A name of its own for every deletion: snapshots stay, and a second one of the same name is refused.
-    let snapshot =
-        (!spec.skip_final_snapshot).then(|| format!("{name}-final-{}", &task.token[..8.min(task.token.len())]));
+    let snapshot = last_snapshot(spec, name, task.token);
     let deleted = task
         .call("rds:DeleteDBCluster", || {
             let request = clients.rds().delete_db_cluster().db_cluster_identifier(name);
@@ -354,21 +359,28 @@ async fn send_delete(task: &Task<'_>, spec: &ClusterSpec, name: &str) -> Result<
     }
 }
 
+/// A name of its own for every deletion: snapshots stay, and a second one of the same name is refused (`rds.cluster.delete`).
+fn last_snapshot(spec: &ClusterSpec, name: &str, token: &str) -> Option<String> {
+    (!spec.skip_final_snapshot).then(|| format!("{name}-final-{}", &token[..8.min(token.len())]))
+}
+
 async fn available(task: &Task<'_>, name: &str) -> Result<ClusterOutputs> {
     let clients = task.clients();
     task.wait("the cluster to be available", rds::PATIENCE, || async {
-        let cluster = rds::cluster(task, &clients, name).await?;
-        Ok(match rds::usable("the cluster", cluster.as_ref().and_then(|cluster| cluster.status()))? {
-            Look::Pending(status) => Look::Pending(status),
-            Look::Ready(()) => match cluster {
-                Some(cluster) if cluster.pending_modified_values().is_none_or(is_nothing) => {
-                    Look::Ready(outputs(&cluster))
-                }
-                _ => Look::Pending("changing".to_owned()),
-            },
-        })
+        look(rds::cluster(task, &clients, name).await?.as_ref())
     })
     .await
+}
+
+/// A change that was accepted and not begun leaves the status as it is (`rds.cluster.wait-update`).
+fn look(cluster: Option<&DbCluster>) -> Result<Look<ClusterOutputs>> {
+    Ok(match rds::usable("the cluster", cluster.and_then(|cluster| cluster.status()))? {
+        Look::Pending(status) => Look::Pending(status),
+        Look::Ready(()) => match cluster {
+            Some(cluster) if cluster.pending_modified_values().is_none_or(is_nothing) => Look::Ready(outputs(cluster)),
+            _ => Look::Pending("changing".to_owned()),
+        },
+    })
 }
 
 fn is_nothing(pending: &aws_sdk_rds::types::ClusterPendingModifiedValues) -> bool {
@@ -446,7 +458,7 @@ fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Object<Cluster> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_rds::types::{Tag, VpcSecurityGroupMembership};
+    use aws_sdk_rds::types::{ClusterPendingModifiedValues, VpcSecurityGroupMembership};
 
     fn founder() -> ClusterSpec {
         ClusterSpec {
@@ -510,6 +522,56 @@ mod tests {
         let actual = object(&described(&spec).tag_list(tag).build(), &spec).spec;
         let secret = spec.master_secret.as_ref().map(|secret| secret.known().clone());
         assert_eq!(Changes::between(&actual, &spec), Changes { password_from: secret, ..Changes::default() });
+    }
+
+    /// `rds.global.encrypted-first`: neither member could join an encrypted global cluster otherwise.
+    #[test]
+    fn the_storage_of_every_member_is_encrypted_with_the_key_of_its_region() {
+        let later = ClusterSpec { database: None, master_username: None, master_secret: None, ..founder() };
+        for spec in [founder(), later] {
+            let creation = creation(&spec, None, &[]);
+            assert_eq!(creation.get_storage_encrypted(), &Some(true));
+            assert_eq!(creation.get_kms_key_id().as_deref(), Some("arn:aws:kms:us-east-1:1:key/k"));
+        }
+    }
+
+    /// `rds.cluster.wait-update`.
+    #[test]
+    fn a_cluster_is_available_only_when_no_change_is_pending() {
+        let cluster = |status: &str, pending: Option<ClusterPendingModifiedValues>| {
+            let cluster = described(&founder()).status(status).set_pending_modified_values(pending).build();
+            look(Some(&cluster))
+        };
+        let nothing = ClusterPendingModifiedValues::builder();
+        let upgrade = nothing.clone().engine_version("14.17").build();
+        assert!(matches!(cluster("available", Some(upgrade)), Ok(Look::Pending(state)) if state == "changing"));
+        for pending in [None, Some(nothing.build())] {
+            assert!(matches!(cluster("available", pending), Ok(Look::Ready(_))));
+        }
+        for status in ["upgrading", "renaming"] {
+            assert!(matches!(cluster(status, None), Ok(Look::Pending(state)) if state == status));
+        }
+    }
+
+    /// `rds.global.major-resets-pg`: an upgrade that somebody made left AWS's own parameter group behind.
+    #[test]
+    fn a_parameter_group_that_aws_put_there_is_changed_back() {
+        let spec = founder();
+        let secret = Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf").build();
+        let reset = described(&spec).tag_list(secret).db_cluster_parameter_group("default.aurora-postgresql16").build();
+        let changes = Changes::between(&object(&reset, &spec).spec, &spec);
+        assert_eq!(changes, Changes { parameter_group: Some("parameters".into()), ..Changes::default() });
+    }
+
+    /// `rds.cluster.delete`.
+    #[test]
+    fn the_last_snapshot_has_a_name_of_its_own_for_every_deletion() {
+        assert_eq!(last_snapshot(&founder(), "c", "aaaaaaaa0000"), None);
+        let kept = ClusterSpec { skip_final_snapshot: false, ..founder() };
+        let name = |token: &str| last_snapshot(&kept, "c", token).expect("it is made");
+        assert!(name("aaaaaaaa0000").starts_with("c-final-"));
+        assert_ne!(name("aaaaaaaa0000"), name("bbbbbbbb0000"));
+        assert_eq!(name("aaaaaaaa0000"), name("aaaaaaaa0000"), "another try of one deletion is the same deletion");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rds;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
 use crate::reference::ClusterParameterGroupName;
@@ -138,12 +139,12 @@ async fn create(task: &Task<'_>, spec: &ParameterGroupSpec) -> Result<Object<Par
 
 /// Sets parameters: at once where the engine can, at the next restart where it cannot.
 async fn set(task: &Task<'_>, name: &str, parameters: &[(String, String)]) -> Result<()> {
-    for chunk in parameters.chunks(PARAMETERS_AT_ONCE) {
+    for chunk in batches(parameters) {
         match modify(task, name, chunk, &ApplyMethod::Immediate).await {
-            Err(error) if error.says("InvalidParameterCombination", "immediate") => {
+            Err(error) if needs_restart(&error) => {
                 for parameter in chunk.chunks(1) {
                     match modify(task, name, parameter, &ApplyMethod::Immediate).await {
-                        Err(error) if error.says("InvalidParameterCombination", "immediate") => {
+                        Err(error) if needs_restart(&error) => {
                             modify(task, name, parameter, &ApplyMethod::PendingReboot).await?;
                         }
                         set => set?,
@@ -175,7 +176,7 @@ async fn modify(task: &Task<'_>, name: &str, parameters: &[(String, String)], me
 /// Gives parameters their family's defaults back, at the next restart: the one moment AWS takes for all of them.
 async fn reset(task: &Task<'_>, name: &str, parameters: &[String]) -> Result<()> {
     let clients = task.clients();
-    for chunk in parameters.chunks(PARAMETERS_AT_ONCE) {
+    for chunk in batches(parameters) {
         let parameters: Vec<Parameter> = chunk
             .iter()
             .map(|name| Parameter::builder().parameter_name(name).apply_method(ApplyMethod::PendingReboot).build())
@@ -187,6 +188,16 @@ async fn reset(task: &Task<'_>, name: &str, parameters: &[String]) -> Result<()>
         .await?;
     }
     Ok(())
+}
+
+/// The parameters of each call.
+fn batches<T>(parameters: &[T]) -> impl Iterator<Item = &[T]> {
+    parameters.chunks(PARAMETERS_AT_ONCE)
+}
+
+/// Tells whether a parameter among those sent changes at a restart only.
+fn needs_restart(error: &Error) -> bool {
+    error.says("InvalidParameterCombination", "immediate")
 }
 
 /// The parameters to set.
@@ -246,6 +257,21 @@ async fn parameters(context: &Context, name: &str) -> Result<BTreeMap<String, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::Refusal;
+
+    /// `rds.pg.create`.
+    #[test]
+    fn twenty_parameters_go_at_a_time_and_static_ones_at_the_next_restart() {
+        let parameters: Vec<u32> = (0..41).collect();
+        assert_eq!(batches(&parameters).map(<[u32]>::len).collect::<Vec<_>>(), [20, 20, 1]);
+        assert_eq!(batches(&parameters).flatten().copied().collect::<Vec<_>>(), parameters);
+        let refused = |message: &str| {
+            let (code, message) = ("InvalidParameterCombination".to_owned(), message.to_owned());
+            needs_restart(&Refusal { code, message, ..Refusal::default() }.into())
+        };
+        assert!(refused("cannot use immediate apply method for static parameter"));
+        assert!(!refused("the parameters contradict each other"));
+    }
 
     #[test]
     fn only_what_differs_is_set_and_what_is_no_longer_wanted_is_reset() {

@@ -12,7 +12,9 @@
 
 use std::cmp::Ordering;
 
-use aws_sdk_rds::types::{DbEngineVersion, GlobalCluster as Found};
+use aws_sdk_rds::operation::create_global_cluster::builders::CreateGlobalClusterInputBuilder;
+use aws_sdk_rds::operation::modify_global_cluster::builders::ModifyGlobalClusterInputBuilder;
+use aws_sdk_rds::types::{DbEngineVersion, GlobalCluster as Found, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
@@ -114,13 +116,9 @@ impl Kind for GlobalCluster {
         if object.spec.engine_version != spec.engine_version {
             upgrade(task, &object.spec.engine_version, spec).await?;
         }
-        if object.spec.deletion_protection != spec.deletion_protection {
+        if let Some(modification) = modification(&object.spec, spec) {
             let clients = task.clients();
-            task.call("rds:ModifyGlobalCluster", || {
-                let request = clients.rds().modify_global_cluster().global_cluster_identifier(&spec.name);
-                request.deletion_protection(spec.deletion_protection).send()
-            })
-            .await?;
+            task.call("rds:ModifyGlobalCluster", || modification.clone().send_with(clients.rds())).await?;
             available(task, &spec.name).await?;
         }
         rds::sync_tags(task, &arn(task, &spec.name), &object.tags).await?;
@@ -152,19 +150,34 @@ impl Kind for GlobalCluster {
 async fn create(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<GlobalCluster>> {
     let clients = task.clients();
     let tags = rds::sdk_tags(&task.tags);
-    let created = task
-        .call("rds:CreateGlobalCluster", || {
-            let request = clients.rds().create_global_cluster().global_cluster_identifier(&spec.name);
-            let request = request.engine(rds::ENGINE).engine_version(&spec.engine_version);
-            let request = request.storage_encrypted(spec.encrypted).deletion_protection(spec.deletion_protection);
-            request.set_tags(Some(tags.clone())).send()
-        })
-        .await?;
+    let created =
+        task.call("rds:CreateGlobalCluster", || creation(spec, &tags).send_with(clients.rds())).await?;
     let global =
         created.global_cluster().ok_or_else(|| Error::incomplete("rds:CreateGlobalCluster", "GlobalCluster"))?;
     let object = Object { tags: task.tags.clone(), ..object(global, spec) };
     task.identified(&object.outputs).await?;
     Ok(object)
+}
+
+/// An empty global cluster: a name for the database would be refused here, and a source would bring all of this with it
+/// (`rds.global.create`).
+fn creation(spec: &GlobalClusterSpec, tags: &[Tag]) -> CreateGlobalClusterInputBuilder {
+    CreateGlobalClusterInputBuilder::default()
+        .global_cluster_identifier(&spec.name)
+        .engine(rds::ENGINE)
+        .engine_version(&spec.engine_version)
+        .storage_encrypted(spec.encrypted)
+        .deletion_protection(spec.deletion_protection)
+        .set_tags(Some(tags.to_vec()))
+}
+
+/// What AWS changes on the global cluster itself; a minor version is refused there (`rds.global.update`).
+fn modification(actual: &GlobalClusterSpec, spec: &GlobalClusterSpec) -> Option<ModifyGlobalClusterInputBuilder> {
+    (actual.deletion_protection != spec.deletion_protection).then(|| {
+        ModifyGlobalClusterInputBuilder::default()
+            .global_cluster_identifier(&spec.name)
+            .deletion_protection(spec.deletion_protection)
+    })
 }
 
 /// The name was there although nothing was observed: an object on its way out, one of an earlier try, or somebody else's.
@@ -195,17 +208,9 @@ async fn available(task: &Task<'_>, name: &str) -> Result<()> {
 /// Upgrades every member to a minor version, the writer last.
 async fn upgrade(task: &Task<'_>, from: &str, spec: &GlobalClusterSpec) -> Result<()> {
     let to = spec.engine_version.as_str();
-    if major(from) != major(to) {
-        return Err(Error::Failed(format!(
-            "the global cluster {} runs {from}, and drctl does not lead it to another major version ({to}): AWS puts default \
-             parameter groups on every member on the way; make the upgrade with ModifyGlobalCluster, then run drctl up again",
-            spec.name
-        )));
-    }
+    check_is_minor(&spec.name, from, to)?;
     let global = describe(task, &spec.name).await?.ok_or_else(|| Error::Failed(format!("{} is gone", spec.name)))?;
-    let mut members: Vec<_> = global.global_cluster_members().iter().collect();
-    members.sort_by_key(|member| member.is_writer());
-    for arn in members.into_iter().filter_map(|member| member.db_cluster_arn()) {
+    for arn in writer_last(&global) {
         let home = task.clients_in(rds::region_of(arn));
         let name = arn.rsplit(':').next().unwrap_or(arn);
         task.call("rds:ModifyDBCluster", || {
@@ -226,6 +231,23 @@ async fn upgrade(task: &Task<'_>, from: &str, spec: &GlobalClusterSpec) -> Resul
         .await?;
     }
     available(task, &spec.name).await
+}
+
+fn check_is_minor(name: &str, from: &str, to: &str) -> Result<()> {
+    if major(from) == major(to) {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "the global cluster {name} runs {from}, and drctl does not lead it to another major version ({to}): AWS puts default \
+         parameter groups on every member on the way; make the upgrade with ModifyGlobalCluster, then run drctl up again"
+    )))
+}
+
+/// The members in the one order in which AWS upgrades them (`rds.global.minor-upgrade`).
+fn writer_last(global: &Found) -> Vec<&str> {
+    let mut members: Vec<_> = global.global_cluster_members().iter().collect();
+    members.sort_by_key(|member| member.is_writer());
+    members.into_iter().filter_map(|member| member.db_cluster_arn()).collect()
 }
 
 fn object(global: &Found, wanted: &GlobalClusterSpec) -> Object<GlobalCluster> {
@@ -314,6 +336,49 @@ fn is_wanted(version: &str, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_rds::types::GlobalClusterMember;
+
+    fn spec(engine_version: &str, deletion_protection: bool) -> GlobalClusterSpec {
+        let (name, engine_version) = ("dr-payments-dev".to_owned(), engine_version.to_owned());
+        GlobalClusterSpec { name, engine_version, encrypted: true, deletion_protection }
+    }
+
+    /// `rds.global.create`.
+    #[test]
+    fn a_global_cluster_begins_with_an_engine_and_without_a_source() {
+        let creation = creation(&spec("14.15", false), &[]);
+        assert_eq!(creation.get_engine().as_deref(), Some("aurora-postgresql"));
+        assert_eq!(creation.get_engine_version().as_deref(), Some("14.15"));
+        assert_eq!(creation.get_storage_encrypted(), &Some(true));
+        assert_eq!((creation.get_source_db_cluster_identifier(), creation.get_database_name()), (&None, &None));
+    }
+
+    /// `rds.global.update`, `rds.global.minor-upgrade`: a minor version goes to the members, readers first, whoever writes now.
+    #[test]
+    fn a_minor_version_goes_to_the_members_and_protection_to_the_global_cluster() {
+        let pinned = spec("14.15", false);
+        assert!(modification(&pinned, &spec("14.17", false)).is_none());
+        let modification = modification(&pinned, &spec("14.17", true)).expect("the protection differs");
+        assert_eq!(modification.get_deletion_protection(), &Some(true));
+        assert_eq!((modification.get_engine_version(), modification.get_allow_major_version_upgrade()), (&None, &None));
+
+        let global = |members: [(&str, bool); 2]| {
+            let member = |(arn, writes): (&str, bool)| {
+                GlobalClusterMember::builder().db_cluster_arn(arn).is_writer(writes).build()
+            };
+            Found::builder().set_global_cluster_members(Some(members.map(member).to_vec())).build()
+        };
+        assert_eq!(writer_last(&global([("east", true), ("west", false)])), ["west", "east"]);
+        assert_eq!(writer_last(&global([("east", false), ("west", true)])), ["east", "west"]);
+    }
+
+    /// `rds.global.major-resets-pg`.
+    #[test]
+    fn a_major_version_is_left_to_a_person_who_is_told_how() {
+        assert!(check_is_minor("g", "14.15", "14.17").is_ok());
+        let told = check_is_minor("g", "14.15", "16.4").unwrap_err().to_string();
+        assert!(told.contains("ModifyGlobalCluster") && told.contains("parameter groups"), "{told}");
+    }
 
     #[test]
     fn a_newer_minor_version_is_no_difference_and_an_older_one_is() {

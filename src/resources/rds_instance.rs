@@ -7,7 +7,9 @@
 //! lower case). Which instance writes is runtime truth and not compared.
 //! Replacement: `name`, `cluster`. Slow: everything (4 to 15 minutes).
 
-use aws_sdk_rds::types::DbInstance;
+use aws_sdk_rds::operation::create_db_instance::builders::CreateDbInstanceInputBuilder;
+use aws_sdk_rds::operation::delete_db_instance::builders::DeleteDbInstanceInputBuilder;
+use aws_sdk_rds::types::{DbInstance, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
@@ -156,17 +158,29 @@ impl Kind for Instance {
 async fn create(task: &Task<'_>, spec: &InstanceSpec) -> Result<Object<Instance>> {
     let clients = task.clients();
     let tags = rds::sdk_tags(&task.tags);
-    task.call("rds:CreateDBInstance", || {
-        let request = clients.rds().create_db_instance().db_instance_identifier(&spec.name).engine(rds::ENGINE);
-        let request = request.db_cluster_identifier(spec.cluster.known()).db_instance_class(&spec.class);
-        let request = request.promotion_tier(spec.promotion_tier).publicly_accessible(spec.public);
-        let request = request.preferred_maintenance_window(&spec.maintenance_window).auto_minor_version_upgrade(false);
-        request.set_tags(Some(tags.clone())).send()
-    })
-    .await?;
+    task.call("rds:CreateDBInstance", || creation(spec, &tags).send_with(clients.rds())).await?;
     let outputs = InstanceOutputs { id: spec.name.as_str().into() };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
+}
+
+/// What belongs to the instance; the rest belongs to its cluster and must not be sent (`rds.instance.create`).
+fn creation(spec: &InstanceSpec, tags: &[Tag]) -> CreateDbInstanceInputBuilder {
+    CreateDbInstanceInputBuilder::default()
+        .db_instance_identifier(&spec.name)
+        .engine(rds::ENGINE)
+        .db_cluster_identifier(spec.cluster.known())
+        .db_instance_class(&spec.class)
+        .promotion_tier(spec.promotion_tier)
+        .publicly_accessible(spec.public)
+        .preferred_maintenance_window(&spec.maintenance_window)
+        .auto_minor_version_upgrade(false)
+        .set_tags(Some(tags.to_vec()))
+}
+
+/// Without a final snapshot, which only clusters have (`rds.instance.delete`).
+fn deletion(name: &str) -> DeleteDbInstanceInputBuilder {
+    DeleteDbInstanceInputBuilder::default().db_instance_identifier(name)
 }
 
 /// The name was there although nothing was observed: an instance on its way out, one of an earlier try, or somebody else's.
@@ -205,13 +219,14 @@ async fn modify(task: &Task<'_>, actual: &InstanceSpec, spec: &InstanceSpec) -> 
 
 async fn send_delete(task: &Task<'_>, name: &str) -> Result<()> {
     let clients = task.clients();
-    let deleted = task
-        .call("rds:DeleteDBInstance", || clients.rds().delete_db_instance().db_instance_identifier(name).send())
-        .await;
-    match deleted {
-        Err(error) if error.is_gone() || error.says("InvalidDBInstanceState", "already being deleted") => Ok(()),
-        deleted => deleted.map(drop),
-    }
+    let deleted = task.call("rds:DeleteDBInstance", || deletion(name).send_with(clients.rds())).await;
+    deleted.map(drop).or_else(already_deleted)
+}
+
+/// An instance that is gone or on its way out needs no more (`rds.instance.delete`).
+fn already_deleted(error: Error) -> Result<()> {
+    let is_on_its_way = error.says("InvalidDBInstanceState", "already being deleted");
+    if error.is_gone() || is_on_its_way { Ok(()) } else { Err(error) }
 }
 
 /// Tells whether AWS keeps the instance because its cluster still replicates, in either role.
@@ -287,10 +302,8 @@ mod tests {
         assert!(!is_last_of_a_member(&refused("DB cluster is not in available state")));
     }
 
-    /// What AWS writes differently is no difference.
-    #[test]
-    fn an_instance_as_desired_is_equal_to_its_spec() {
-        let spec = InstanceSpec {
+    fn spec() -> InstanceSpec {
+        InstanceSpec {
             name: "a".into(),
             cluster: Ref::Known("c".into()),
             after: Some(Ref::Known("first".into())),
@@ -298,7 +311,39 @@ mod tests {
             promotion_tier: 0,
             maintenance_window: "sun:09:30-sun:10:30".into(),
             public: false,
+        }
+    }
+
+    /// `rds.instance.create`.
+    #[test]
+    fn what_belongs_to_the_cluster_is_not_sent_with_an_instance() {
+        let tag = Tag::builder().key("drctl:deployment").value("dev").build();
+        let sent = creation(&spec(), std::slice::from_ref(&tag));
+        assert_eq!(sent.get_db_instance_class().as_deref(), Some("db.r6g.large"));
+        assert_eq!((sent.get_promotion_tier(), sent.get_tags()), (&Some(0), &Some(vec![tag])));
+        assert_eq!((sent.get_storage_encrypted(), sent.get_kms_key_id()), (&None, &None));
+        assert_eq!((sent.get_master_username(), sent.get_master_user_password()), (&None, &None));
+        assert_eq!((sent.get_engine_version(), sent.get_backup_retention_period()), (&None, &None));
+    }
+
+    /// `rds.instance.delete`.
+    #[test]
+    fn an_instance_goes_without_a_snapshot_and_one_that_goes_already_is_no_fault() {
+        let sent = deletion("a");
+        assert_eq!((sent.get_skip_final_snapshot(), sent.get_final_db_snapshot_identifier()), (&None, &None));
+        let refused = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            already_deleted(Refusal { code, message, status: 400, ..Refusal::default() }.into())
         };
+        assert!(refused("InvalidDBInstanceState", "Instance a is already being deleted.").is_ok());
+        assert!(refused("DBInstanceNotFound", "DBInstance a not found.").is_ok());
+        assert!(refused("InvalidDBInstanceState", "Database instance a is not in available state.").is_err());
+    }
+
+    /// What AWS writes differently is no difference.
+    #[test]
+    fn an_instance_as_desired_is_equal_to_its_spec() {
+        let spec = spec();
         let instance = DbInstance::builder()
             .db_instance_identifier("a")
             .db_cluster_identifier("c")

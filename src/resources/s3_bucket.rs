@@ -284,7 +284,7 @@ async fn create(task: &Task<'_>, spec: &BucketSpec) -> Result<Object<Bucket>> {
         .await?;
     // In us-east-1 the call succeeds for a bucket that the account has already, and leaves its tags as they are.
     if !existing::is_own(&tags, &task.tags) {
-        return Err(Error::Taken(existing::taken(&what)));
+        return Err(Error::Taken(existing::taken(&format!("the bucket {name}"))));
     }
     let outputs = outputs(name);
     task.identified(&outputs).await?;

@@ -355,6 +355,25 @@ mod tests {
         assert!(source.to_string().contains("/prod/GET/health"), "{source}");
     }
 
+    /// `apigw.stage.logs`: without the account's role API Gateway refuses a stage that logs.
+    #[test]
+    fn a_stage_that_logs_waits_for_the_role_of_the_account_and_for_its_log_group() {
+        let (_, topology) = api(|_| {});
+        let references = references(&topology, "us-east-1/apigateway_stage/prod");
+        for first in ["us-east-1/apigateway_account/logging", "us-east-1/logs_log_group/api:logs"] {
+            assert!(references.contains(first), "{references:?}");
+        }
+    }
+
+    /// `lambda.perm.serialize`; the routing stack has the other permission of the function.
+    #[test]
+    fn the_permissions_of_a_function_change_one_after_another() {
+        let (_, topology) = api(|_| {});
+        let permission = &topology.resources[&"us-east-1/lambda_permission/payment_processor-api".parse().unwrap()];
+        let function = "us-east-1/lambda_function/payment_processor".parse().unwrap();
+        assert_eq!(permission.lock_group, Some(function));
+    }
+
     #[test]
     fn paths_with_a_common_beginning_share_it() {
         let (_, topology) = api(|plan| {

@@ -247,14 +247,55 @@ mod tests {
             parent_zone: None,
             code: &BTreeMap::new(),
         };
-        let needs = Sides::build(|_| Needs {
-            key: Ref::Known("arn:key".into()),
+        let needs = Sides::build(|side| Needs {
+            key: Ref::Known(format!("arn:key-{}", side.as_str()).into()),
             private_subnets: vec![Ref::Known("subnet-1".into()), Ref::Known("subnet-2".into())],
             security_group: Some(Ref::Known("sg-1".into())),
         });
         let mut builder = Builder::new(inputs);
         build(&mut builder, &needs);
         builder.topology
+    }
+
+    fn spec<'t>(topology: &'t Topology, address: &str) -> &'t serde_json::Value {
+        &topology.resources[&address.parse().unwrap()].spec
+    }
+
+    /// `rds.global.encrypted-first`, `ddb.replica.kms`: what is encrypted in a region is so by the region's own key.
+    #[test]
+    fn everything_is_encrypted_with_the_key_of_its_region() {
+        let topology = topology(&Plan::default());
+        assert_eq!(spec(&topology, "us-east-1/rds_global_cluster/aurora")["encrypted"], true);
+        for (address, key) in [
+            ("us-east-1/dynamodb_table/payments", "arn:key-primary"),
+            ("us-east-2/dynamodb_replica/payments", "arn:key-secondary"),
+            ("us-east-1/rds_cluster/aurora", "arn:key-primary"),
+            ("us-east-2/rds_cluster/aurora", "arn:key-secondary"),
+        ] {
+            assert_eq!(spec(&topology, address)["key"], key, "{address}");
+        }
+    }
+
+    /// `rds.secondary.pg-drift`, `rds.pg.create`.
+    #[test]
+    fn both_regions_have_the_same_settings_of_the_same_family() {
+        let mut plan = Plan::default();
+        plan.database.aurora.engine_version = "14".parse().unwrap();
+        let topology = topology(&plan);
+        let of = |region: &str| spec(&topology, &format!("{region}/rds_cluster_parameter_group/aurora"));
+        let (one, other) = (of("us-east-1"), of("us-east-2"));
+        assert_eq!((&one["family"], &one["parameters"]), (&other["family"], &other["parameters"]));
+        assert_eq!(one["family"], "aurora-postgresql14");
+    }
+
+    /// `rds.instance.wait`: the first instance is the writer, so it is there before the others.
+    #[test]
+    fn further_instances_come_after_the_first_of_their_region() {
+        let topology = topology(&Plan::default());
+        for region in ["us-east-1", "us-east-2"] {
+            let second = &topology.resources[&format!("{region}/rds_instance/aurora-2").parse().unwrap()];
+            assert!(second.references.contains(&format!("{region}/rds_instance/aurora-1").parse().unwrap()), "{region}");
+        }
     }
 
     /// `rds.secondary.order`, `rds.secondary.must-not-send`.

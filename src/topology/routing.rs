@@ -526,6 +526,15 @@ mod tests {
         assert_eq!(topology.resources[&group.parse().unwrap()].lock_group, Some(accelerator));
     }
 
+    /// `lambda.perm.serialize`; the API's stack has the other permission of the function.
+    #[test]
+    fn the_permissions_of_a_function_change_one_after_another() {
+        let topology = routing(|_| {});
+        let permission = "us-east-1/lambda_permission/payment_processor-load-balancer".parse().unwrap();
+        let function = "us-east-1/lambda_function/payment_processor".parse().unwrap();
+        assert_eq!(topology.resources[&permission].lock_group, Some(function));
+    }
+
     /// Invariant 3.
     #[test]
     fn a_new_route_moves_no_other_and_paths_without_parameters_win() {

@@ -367,12 +367,17 @@ fn signed(number: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
+    use crate::plan::{Plan, Suffix};
+    use crate::reference::resolve;
     use crate::resources::Kind;
-    use crate::topology::{Inputs, Topology};
+    use crate::topology::{Inputs, Resource, Topology};
 
     fn topology(plan: &Plan) -> Topology {
-        let suffix = "dev".parse().unwrap();
+        named(plan, "dev")
+    }
+
+    fn named(plan: &Plan, suffix: &str) -> Topology {
+        let suffix = suffix.parse().unwrap();
         let code = BTreeMap::new();
         let inputs = Inputs {
             plan,
@@ -402,6 +407,95 @@ mod tests {
             }
         }
         assert!(seen > 20, "{seen}");
+    }
+
+    fn resource<'t>(topology: &'t Topology, address: &str) -> &'t Resource {
+        &topology.resources[&address.parse().unwrap()]
+    }
+
+    fn references(topology: &Topology, address: &str) -> Vec<String> {
+        resource(topology, address).references.iter().map(ToString::to_string).collect()
+    }
+
+    /// `iam.policy.inline`: IAM takes 10,240 characters of inline policies on a role.
+    #[test]
+    fn the_policies_of_every_role_fit_on_it_whatever_the_plan() {
+        let mut large = Plan::default();
+        let function = large.functions[0].clone();
+        large.functions = (0..20)
+            .map(|n| Function { name: format!("function_with_a_long_name_{n}").parse().unwrap(), ..function.clone() })
+            .collect();
+        let key = format!("arn:aws:kms:us-east-1:123456789012:key/mrk-{}", "0".repeat(32));
+        for topology in [topology(&Plan::default()), named(&large, &"x".repeat(Suffix::MAX_LEN))] {
+            let roles = topology.resources.values().filter(|resource| resource.address.kind() == Role::TRAITS.name);
+            let mut seen = 0;
+            for role in roles {
+                let policies = resolve(&role.spec["policies"], &|_, _| Some(json!(key)));
+                let length: usize =
+                    policies.as_object().unwrap().values().map(|policy| policy.to_string().chars().count()).sum();
+                assert!((1..=10_240).contains(&length), "{}: {length} characters", role.address);
+                seen += 1;
+            }
+            assert!(seen > 8, "{seen} roles");
+        }
+    }
+
+    /// `kms.key.create.lockout`, `logs.create.kms`.
+    #[test]
+    fn the_account_can_always_change_a_key_and_the_log_groups_of_its_region_can_use_it() {
+        let topology = topology(&Plan::default());
+        for (region, kind) in [("us-east-1", "kms_key"), ("us-east-2", "kms_replica_key")] {
+            let policy = &resource(&topology, &format!("{region}/{kind}/main")).spec["policy"];
+            let statement = |principal: Value| {
+                let all = policy["Statement"].as_array().unwrap();
+                all.iter().find(|statement| statement["Principal"] == principal && statement["Effect"] == "Allow").unwrap()
+            };
+            let account = statement(json!({ "AWS": "arn:aws:iam::123456789012:root" }));
+            assert_eq!((&account["Action"], &account["Resource"]), (&json!("kms:*"), &json!("*")), "{region}");
+            assert!(account["Condition"].is_null(), "{account}");
+
+            let logs = statement(json!({ "Service": format!("logs.{region}.amazonaws.com") }));
+            let actions = logs["Action"].as_array().unwrap();
+            for action in ["Encrypt*", "Decrypt*", "ReEncrypt*", "GenerateDataKey*", "Describe*"] {
+                assert!(actions.contains(&json!(format!("kms:{action}"))), "{region}: {actions:?}");
+            }
+            let groups = format!("arn:aws:logs:{region}:123456789012:log-group:*");
+            assert_eq!(logs["Condition"], json!({ "ArnLike": { "kms:EncryptionContext:aws:logs:arn": groups } }));
+        }
+    }
+
+    /// `kms.alias.regional`, `kms.mrk.delete`: what refers to a key goes before it.
+    #[test]
+    fn each_region_has_an_alias_of_its_own_key_and_the_replica_goes_before_the_primary() {
+        let topology = topology(&Plan::default());
+        assert_eq!(references(&topology, "us-east-1/kms_alias/main"), ["us-east-1/kms_key/main"]);
+        assert_eq!(references(&topology, "us-east-2/kms_alias/main"), ["us-east-2/kms_replica_key/main"]);
+        assert_eq!(references(&topology, "us-east-2/kms_replica_key/main"), ["us-east-1/kms_key/main"]);
+    }
+
+    /// `lambda.vpc.rules`.
+    #[test]
+    fn every_function_may_have_network_interfaces() {
+        let (plan, topology) = (Plan::default(), topology(&Plan::default()));
+        for function in &plan.functions {
+            for region in ["us-east-1", "us-east-2"] {
+                let role = resource(&topology, &format!("global/iam_role/{}-{region}", function.name));
+                let statements = role.spec["policies"]["main"]["Statement"].as_array().unwrap();
+                let of_everything = statements.iter().filter(|statement| statement["Resource"] == "*");
+                let allowed: Vec<&Value> =
+                    of_everything.filter_map(|statement| statement["Action"].as_array()).flatten().collect();
+                for action in [
+                    "CreateNetworkInterface",
+                    "DescribeNetworkInterfaces",
+                    "DescribeSubnets",
+                    "DeleteNetworkInterface",
+                    "AssignPrivateIpAddresses",
+                    "UnassignPrivateIpAddresses",
+                ] {
+                    assert!(allowed.contains(&&json!(format!("ec2:{action}"))), "{}: {action}", role.address);
+                }
+            }
+        }
     }
 
     /// No circle: roles wait for keys alone, keys for nothing.

@@ -156,3 +156,33 @@ fn a_table_that_aws_holds_back_is_deleted_a_day_later() {
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
+
+/// Attaches to a role what IAM wants gone before the role, and protects a load balancer.
+const ATTACH: &str = r#"
+iam = boto3.client("iam", region_name="us-east-1")
+role = "dr-payment_processor-us-east-1-dev"
+document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}]})
+policy = iam.create_policy(PolicyName="theirs", PolicyDocument=document)["Policy"]["Arn"]
+iam.attach_role_policy(RoleName=role, PolicyArn=policy)
+iam.put_role_policy(RoleName=role, PolicyName="theirs", PolicyDocument=document)
+iam.create_instance_profile(InstanceProfileName="theirs")
+iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName=role)
+elb = boto3.client("elbv2", region_name="us-east-1")
+balancer = [one for one in elb.describe_load_balancers()["LoadBalancers"] if one["LoadBalancerName"].endswith("-dev")][0]
+protection = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+elb.modify_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"], Attributes=protection)
+result = None
+"#;
+
+/// What others attached to what is ours, and what they protected, does not keep it: a role goes without their policies and out of their
+/// profile, a load balancer without its protection (`iam.role.delete`, `alb.delete`).
+#[test]
+fn what_others_attached_to_what_is_ours_does_not_keep_it() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    aws.play(&["dependency-violations"], 600);
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    aws.python(ATTACH);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}

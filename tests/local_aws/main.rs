@@ -5,6 +5,7 @@
 mod boundaries;
 mod canary;
 mod credentials;
+mod drift;
 mod foreign;
 mod functions;
 mod harness;

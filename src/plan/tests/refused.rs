@@ -306,6 +306,10 @@ const RULES: &[(&str, &str)] = &[
         "5:19: functions[0].timeout_seconds: 30 seconds are too long for a function with a route; API Gateway waits 29 seconds at most",
     ),
     (
+        "[[functions]]|name = 'health'|source = 's'|route = 'GET /health'|[[functions]]|name = 'a'|source = 's'|route = 'GET /a/{b}/{c}/{d}/{e}/{f}/{g}'",
+        "8:9: functions[1].route: 6 parameters, and a load balancer tells routes apart by 5 at most; shorten the path or turn the load balancers off",
+    ),
+    (
         "[[functions]]|name = 'a'|source = 's'",
         r#"1:1: functions: no function has the route "GET /health", which the health checks of both regions call"#,
     ),

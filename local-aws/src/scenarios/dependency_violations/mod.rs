@@ -26,7 +26,7 @@ use crate::message::{Request, Response};
 use crate::operation::Operation;
 
 /// What AWS refuses as long as something is in the way.
-const REFUSED: [&str; 18] = [
+const REFUSED: [&str; 19] = [
     "acm:DeleteCertificate",
     "apigateway:DeleteDeployment",
     "apigateway:DeleteRestApi",
@@ -38,6 +38,7 @@ const REFUSED: [&str; 18] = [
     "ec2:DeleteSecurityGroup",
     "ec2:DeleteVpc",
     "ec2:ReleaseAddress",
+    "elasticloadbalancing:DeleteLoadBalancer",
     "elasticloadbalancing:DeleteTargetGroup",
     "events:DeleteEventBus",
     "events:DeleteRule",

@@ -296,6 +296,29 @@ mod tests {
         assert_eq!(refused(&slow, "dynamodb:UpdateTable", &name), None);
     }
 
+    /// `ddb.delete.wait`.
+    #[tokio::test(start_paused = true)]
+    async fn a_table_on_its_way_out_takes_another_deletion_and_one_that_is_busy_takes_none() {
+        let slow = scenario();
+        let name = json!({ "TableName": "t" }).to_string();
+        let answer = json!({ "TableDescription": { "TableName": "t", "TableStatus": "ACTIVE" } }).to_string();
+        for change in ["dynamodb:CreateTable", "dynamodb:UpdateTable"] {
+            pass(&slow, change, &name, 200, &answer);
+            assert_eq!(refused(&slow, "dynamodb:DeleteTable", &name), Some("ResourceInUseException"), "{change}");
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        pass(&slow, "dynamodb:DeleteTable", &name, 200, &answer);
+        assert_eq!(refused(&slow, "dynamodb:DeleteTable", &name), None);
+        let missing = json!({ "__type": "ResourceNotFoundException" }).to_string();
+        let call = |operation: &str| pass(&slow, operation, &name, 400, &missing);
+        let (again, look) = (call("dynamodb:DeleteTable"), call("dynamodb:DescribeTable"));
+        assert_eq!(again.status, StatusCode::OK);
+        assert_eq!(again.json_body()["TableDescription"]["TableStatus"], "DELETING");
+        assert_eq!(look.json_body()["Table"]["TableStatus"], "DELETING");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(call("dynamodb:DeleteTable").status, StatusCode::BAD_REQUEST);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_replica_comes_and_goes_slowly_and_keeps_its_table_busy() {
         let slow = scenario();

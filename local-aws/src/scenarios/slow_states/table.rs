@@ -327,13 +327,21 @@ pub(super) const TABLE: Object = Object {
     views: &[
         view("dynamodb:CreateTable", "TableDescription", "TableName"),
         view("dynamodb:UpdateTable", "TableDescription", "TableName"),
-        view("dynamodb:DeleteTable", "TableDescription", "TableName"),
+        // A table that is on its way out answers another deletion with success (`ddb.delete.wait`).
+        named("dynamodb:DeleteTable", "TableDescription", "TableName", "TableName"),
         named("dynamodb:DescribeTable", "Table", "TableName", "TableName"),
     ],
     refused: &[
         refused("dynamodb:CreateTable", "TableName", "ResourceInUseException", BUSY_TABLE),
         refused("dynamodb:UpdateTable", "TableName", "ResourceInUseException", BUSY_TABLE),
-        refused("dynamodb:DeleteTable", "TableName", "ResourceInUseException", BUSY_TABLE),
+        Refused {
+            during: Some("CREATING"),
+            ..refused("dynamodb:DeleteTable", "TableName", "ResourceInUseException", BUSY_TABLE)
+        },
+        Refused {
+            during: Some("UPDATING"),
+            ..refused("dynamodb:DeleteTable", "TableName", "ResourceInUseException", BUSY_TABLE)
+        },
         refused("dynamodb:UpdateTimeToLive", "TableName", "ResourceInUseException", BUSY_TABLE),
         Refused {
             during: Some("CREATING"),

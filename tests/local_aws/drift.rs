@@ -1,0 +1,134 @@
+//! What somebody changed is changed back, and what the plan changes is changed, by exactly the calls that it takes and in AWS's order.
+
+use serde_json::{Value, json};
+
+use crate::harness::{LocalAws, Workspace};
+use crate::story::census;
+
+const PLAN: &str = "plans/payments.toml";
+const UP: [&str; 3] = ["up", "--suffix", "dev"];
+
+/// Changes a role, a key, an alias, a log group and a load balancer, as somebody might in the console.
+const CHANGE: &str = r#"
+def document(service):
+    allowed = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*"}]})
+iam, role = boto3.client("iam", region_name="us-east-1"), "dr-payment_processor-us-east-1-dev"
+iam.update_assume_role_policy(RoleName=role, PolicyDocument=document("ec2.amazonaws.com"))
+iam.update_role(RoleName=role, Description="theirs", MaxSessionDuration=7200)
+iam.put_role_policy(RoleName=role, PolicyName="main", PolicyDocument=policy)
+iam.put_role_policy(RoleName=role, PolicyName="theirs", PolicyDocument=policy)
+
+account = boto3.client("sts", region_name="us-east-1").get_caller_identity()["Account"]
+kms, alias = boto3.client("kms", region_name="us-east-1"), "alias/dr-payments-dev"
+key = [one["TargetKeyId"] for one in kms.list_aliases()["Aliases"] if one["AliasName"] == alias][0]
+everything = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "kms:*", "Resource": "*"}
+kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps({"Version": "2012-10-17", "Statement": [everything]}))
+kms.update_key_description(KeyId=key, Description="theirs")
+kms.disable_key_rotation(KeyId=key)
+kms.disable_key(KeyId=key)
+kms.update_alias(AliasName=alias, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+
+logs, group = boto3.client("logs", region_name="us-east-1"), "/aws/lambda/dr-payment_processor-us-east-1-dev"
+logs.put_retention_policy(logGroupName=group, retentionInDays=7)
+logs.untag_resource(resourceArn=f"arn:aws:logs:us-east-1:{account}:log-group:{group}", tagKeys=["drctl:address"])
+
+elb, ec2 = boto3.client("elbv2", region_name="us-east-1"), boto3.client("ec2", region_name="us-east-1")
+balancer = [one for one in elb.describe_load_balancers()["LoadBalancers"] if one["LoadBalancerName"].endswith("-dev")][0]
+tag = {"Key": "drctl:address", "Value": "us-east-1/ec2_security_group/functions"}
+group = [one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"] if tag in one.get("Tags", [])][0]
+arn, subnets = balancer["LoadBalancerArn"], [zone["SubnetId"] for zone in balancer["AvailabilityZones"]]
+elb.set_security_groups(LoadBalancerArn=arn, SecurityGroups=[group])
+elb.set_subnets(LoadBalancerArn=arn, Subnets=subnets[:-1])
+elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "60"}])
+result = None
+"#;
+
+/// How many deployments the API of each region has.
+const DEPLOYMENTS: &str = r#"
+result = []
+for region in ["us-east-1", "us-east-2"]:
+    apigateway = boto3.client("apigateway", region_name=region)
+    api = [one["id"] for one in apigateway.get_rest_apis()["items"] if one["name"].endswith("-dev")][0]
+    result.append(len(apigateway.get_deployments(restApiId=api)["items"]))
+"#;
+
+/// The changing operations since the log was forgotten, in order; with a region only those that were called there.
+fn changes(aws: &LocalAws, region: Option<&str>) -> Vec<String> {
+    let calls = aws.calls(true);
+    let here = calls.iter().filter(|call| region.is_none_or(|region| call["region"] == region));
+    here.map(|call| call["operation"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn expect_no_changes(workspace: &Workspace<'_>) {
+    workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
+}
+
+/// `iam.role.update`, `kms.key.update`, `kms.alias.update`, `logs.update`, `alb.update`, `apigw.deploy.delete`, `rule.update`.
+#[test]
+fn what_differs_is_changed_in_place_by_the_calls_that_it_takes() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    aws.play(&["dependency-violations"], 600);
+    workspace.drctl(&UP).expect(0);
+
+    // Somebody else's changes: nothing is replaced, and what is as it should be is left alone.
+    aws.python(CHANGE);
+    workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["~ us-east-1/kms_alias/main"]);
+    aws.forget_calls();
+    workspace.drctl(&UP).expect(0);
+    let called = changes(&aws, None);
+    let place = |operation: &str| called.iter().position(|one| one == operation).expect("it is called");
+    for change in ["PutKeyPolicy", "UpdateKeyDescription", "EnableKeyRotation"] {
+        assert!(place("EnableKey") < place(change), "a disabled key takes no {change}: {called:?}");
+    }
+    let mut sorted = called.clone();
+    sorted.sort();
+    let expected = [
+        "DeleteRolePolicy",
+        "EnableKey",
+        "EnableKeyRotation",
+        "ModifyLoadBalancerAttributes",
+        "PutKeyPolicy",
+        "PutRetentionPolicy",
+        "PutRolePolicy",
+        "SetSecurityGroups",
+        "SetSubnets",
+        "TagResource",
+        "UpdateAlias",
+        "UpdateAssumeRolePolicy",
+        "UpdateKeyDescription",
+        "UpdateRole",
+    ];
+    assert_eq!(sorted, expected);
+    expect_no_changes(&workspace);
+
+    // Another route: the stage is led to the new deployment before the old one goes, and callers find the new path.
+    workspace.edit(PLAN, "route = \"POST /payment\"", "route = \"POST /pay\"");
+    workspace.edit("lambda/payment_processor/index.py", "!= \"/payment\"", "!= \"/pay\"");
+    aws.forget_calls();
+    workspace.drctl(&UP).expect(0);
+    for region in ["us-east-1", "us-east-2"] {
+        let order = ["CreateDeployment", "UpdateStage", "DeleteDeployment"];
+        let called: Vec<String> =
+            changes(&aws, Some(region)).into_iter().filter(|one| order.contains(&one.as_str())).collect();
+        assert_eq!(called, order, "{region}");
+    }
+    assert_eq!(aws.python(DEPLOYMENTS), json!([1, 1]));
+    let endpoint = workspace.outputs("dev")["api_endpoint_us_east_1"].as_str().expect("an endpoint").to_owned();
+    let payment = json!({ "transactionId": "t-1", "customerId": "c-1", "amount": "12.50", "currency": "EUR" });
+    let (status, paid): (u64, Value) = aws.http("POST", &format!("{}/pay", aws.local_url(&endpoint)), Some(&payment));
+    assert_eq!(status, 201, "{paid}");
+    expect_no_changes(&workspace);
+
+    // Two functions change their routes: each rule wants the priority of the other.
+    workspace.edit(PLAN, "route = \"POST /pay\"", "route = \"GET /health2\"");
+    workspace.edit(PLAN, "route = \"GET /health\"", "route = \"POST /pay\"");
+    workspace.edit(PLAN, "route = \"GET /health2\"", "route = \"GET /health\"");
+    workspace.drctl(&UP).expect(0);
+    expect_no_changes(&workspace);
+
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
