@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn an_account_is_its_root_alone_and_among_others() {
-        let policy = |principals: Value| Policy::new(vec![json!({ "Effect": "Allow", "Principal": { "AWS": principals } })]);
+        let policy =
+            |principals: Value| Policy::new(vec![json!({ "Effect": "Allow", "Principal": { "AWS": principals } })]);
         let (one, root) = ("123456789012", "arn:aws:iam::123456789012:root");
         let role = "arn:aws:iam::123456789012:role/r";
         assert_eq!(policy(json!([one])), policy(json!(root)));

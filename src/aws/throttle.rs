@@ -308,8 +308,7 @@ mod tests {
     #[test]
     fn log_groups_are_made_deleted_and_listed_five_times_a_second_each() {
         for name in ["CreateLogGroup", "DeleteLogGroup", "DescribeLogGroups"] {
-            let found: Vec<&Limit> =
-                limits(&operation(LOGS, name, "us-east-1")).map(|index| &LIMITS[index]).collect();
+            let found: Vec<&Limit> = limits(&operation(LOGS, name, "us-east-1")).map(|index| &LIMITS[index]).collect();
             let [limit] = found[..] else { panic!("{name} has one limit, not {found:?}") };
             assert_eq!((limit.burst, limit.rate, limit.bucket), (5.0, 5.0, Bucket::Each), "{name}");
         }

@@ -212,8 +212,9 @@ impl Rules<'_> {
                 let help = "API Gateway waits 29 seconds at most";
                 self.rule(function.timeout_seconds <= 29, [&timeout, &route], message, help);
                 let parameters = stated.path().matches('{').count();
-                let message =
-                    format!("{parameters} parameters, and a load balancer tells routes apart by {ROUTE_PARAMETERS} at most");
+                let message = format!(
+                    "{parameters} parameters, and a load balancer tells routes apart by {ROUTE_PARAMETERS} at most"
+                );
                 self.rule(
                     parameters <= ROUTE_PARAMETERS || !self.plan.routing.load_balancers.enabled,
                     [&route, "routing.load_balancers.enabled"],

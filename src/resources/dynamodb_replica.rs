@@ -311,12 +311,9 @@ mod tests {
         assert!(matches!(look(None), Ok(Look::Pending(state)) if state == "not begun"));
         assert!(matches!(look(Some("CREATING")), Ok(Look::Pending(state)) if state == "CREATING"));
         assert!(matches!(look(Some("ACTIVE")), Ok(Look::Ready(()))));
-        for failed in [
-            "CREATION_FAILED",
-            "REGION_DISABLED",
-            "INACCESSIBLE_ENCRYPTION_CREDENTIALS",
-            "REPLICATION_NOT_AUTHORIZED",
-        ] {
+        for failed in
+            ["CREATION_FAILED", "REGION_DISABLED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS", "REPLICATION_NOT_AUTHORIZED"]
+        {
             let told = look(Some(failed)).unwrap_err().to_string();
             assert!(told.contains(failed) && told.contains("because of this"), "{told}");
         }

@@ -246,9 +246,8 @@ async fn encrypted(task: &Task<'_>, spec: &TableSpec) -> Result<()> {
 
 /// What the encryption of a table says to one who waits until a key encrypts it (`ddb.table.sse-wait`).
 fn encrypted_by(key: &KeyArn, now: Option<&SseDescription>) -> Look<()> {
-    let is_done = now.is_some_and(|now| {
-        now.status() == Some(&SseStatus::Enabled) && now.kms_master_key_arn() == Some(key.as_str())
-    });
+    let is_done = now
+        .is_some_and(|now| now.status() == Some(&SseStatus::Enabled) && now.kms_master_key_arn() == Some(key.as_str()));
     let status = now.and_then(SseDescription::status).map_or("unknown", SseStatus::as_str);
     if is_done { Look::Ready(()) } else { Look::Pending(status.to_owned()) }
 }

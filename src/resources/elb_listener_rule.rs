@@ -126,7 +126,8 @@ impl Kind for ListenerRule {
             .await?;
         }
         if object.spec.priority != spec.priority {
-            task.wait("the priority to be free", Patience::seconds(120, 5), || move_to(task, spec, arn.as_str())).await?;
+            task.wait("the priority to be free", Patience::seconds(120, 5), || move_to(task, spec, arn.as_str()))
+                .await?;
         }
         elb::sync_tags(task, arn.as_str(), &object.tags).await?;
         Ok(object.outputs)

@@ -213,7 +213,10 @@ mod tests {
         let lockout = "The new key policy will not allow you to update the key policy in the future.";
         for operation in ["kms:CreateKey", "kms:PutKeyPolicy"] {
             assert!(!passes(operation, lockout), "{operation}");
-            assert!(passes(operation, "Policy contains a statement with one or more invalid principals."), "{operation}");
+            assert!(
+                passes(operation, "Policy contains a statement with one or more invalid principals."),
+                "{operation}"
+            );
         }
     }
 

@@ -153,7 +153,8 @@ fn function(wanted: &Wanted<Permission>) -> Option<&FunctionName> {
 /// The statements of a function's policy; none when there is no policy or no function.
 async fn statements(context: &Context, function: &FunctionName) -> Result<Vec<Value>> {
     let clients = context.clients();
-    let answer = context.call("lambda:GetPolicy", || clients.lambda().get_policy().function_name(function).send()).await;
+    let answer =
+        context.call("lambda:GetPolicy", || clients.lambda().get_policy().function_name(function).send()).await;
     statements_of(answer.map(|answer| answer.policy.unwrap_or_default()))
 }
 

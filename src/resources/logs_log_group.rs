@@ -317,7 +317,8 @@ mod tests {
     #[test]
     fn a_group_that_its_writer_made_is_taken_over_and_put_right() {
         assert_eq!(LogGroup::TRAITS.adoption, Adoption::ByName);
-        let made = Group::builder().log_group_name("/aws/lambda/f").arn("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*");
+        let made =
+            Group::builder().log_group_name("/aws/lambda/f").arn("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*");
         let actual = object(&made.build()).spec;
         assert_eq!((actual.name.known().as_str(), actual.retention_days, actual.key), ("/aws/lambda/f", None, None));
     }

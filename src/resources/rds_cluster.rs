@@ -207,9 +207,8 @@ async fn create(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>> 
         None => None,
     };
     let tags = rds::sdk_tags(&all_tags(task, spec));
-    let created = task
-        .call("rds:CreateDBCluster", || creation(spec, password.as_ref(), &tags).send_with(clients.rds()))
-        .await?;
+    let created =
+        task.call("rds:CreateDBCluster", || creation(spec, password.as_ref(), &tags).send_with(clients.rds())).await?;
     let cluster = created.db_cluster().ok_or_else(|| Error::incomplete("rds:CreateDBCluster", "DBCluster"))?;
     let outputs = outputs(cluster);
     task.identified(&outputs).await?;
@@ -557,7 +556,8 @@ mod tests {
     #[test]
     fn a_parameter_group_that_aws_put_there_is_changed_back() {
         let spec = founder();
-        let secret = Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf").build();
+        let secret =
+            Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf").build();
         let reset = described(&spec).tag_list(secret).db_cluster_parameter_group("default.aurora-postgresql16").build();
         let changes = Changes::between(&object(&reset, &spec).spec, &spec);
         assert_eq!(changes, Changes { parameter_group: Some("parameters".into()), ..Changes::default() });

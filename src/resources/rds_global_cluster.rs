@@ -150,8 +150,7 @@ impl Kind for GlobalCluster {
 async fn create(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<GlobalCluster>> {
     let clients = task.clients();
     let tags = rds::sdk_tags(&task.tags);
-    let created =
-        task.call("rds:CreateGlobalCluster", || creation(spec, &tags).send_with(clients.rds())).await?;
+    let created = task.call("rds:CreateGlobalCluster", || creation(spec, &tags).send_with(clients.rds())).await?;
     let global =
         created.global_cluster().ok_or_else(|| Error::incomplete("rds:CreateGlobalCluster", "GlobalCluster"))?;
     let object = Object { tags: task.tags.clone(), ..object(global, spec) };

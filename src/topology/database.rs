@@ -294,7 +294,10 @@ mod tests {
         let topology = topology(&Plan::default());
         for region in ["us-east-1", "us-east-2"] {
             let second = &topology.resources[&format!("{region}/rds_instance/aurora-2").parse().unwrap()];
-            assert!(second.references.contains(&format!("{region}/rds_instance/aurora-1").parse().unwrap()), "{region}");
+            assert!(
+                second.references.contains(&format!("{region}/rds_instance/aurora-1").parse().unwrap()),
+                "{region}"
+            );
         }
     }
 

@@ -448,7 +448,9 @@ mod tests {
             let policy = &resource(&topology, &format!("{region}/{kind}/main")).spec["policy"];
             let statement = |principal: Value| {
                 let all = policy["Statement"].as_array().unwrap();
-                all.iter().find(|statement| statement["Principal"] == principal && statement["Effect"] == "Allow").unwrap()
+                all.iter()
+                    .find(|statement| statement["Principal"] == principal && statement["Effect"] == "Allow")
+                    .unwrap()
             };
             let account = statement(json!({ "AWS": "arn:aws:iam::123456789012:root" }));
             assert_eq!((&account["Action"], &account["Resource"]), (&json!("kms:*"), &json!("*")), "{region}");

@@ -36,8 +36,7 @@ pub(super) async fn in_the_way(call: &Call<'_>) -> Result<Option<Refused>, Error
 
 /// What AWS says of a load balancer with these attributes.
 fn protected(attributes: &Element, arn: &str) -> Option<Refused> {
-    let protects =
-        |one: &Element| text(one, "Key") == "deletion_protection.enabled" && text(one, "Value") == "true";
+    let protects = |one: &Element| text(one, "Key") == "deletion_protection.enabled" && text(one, "Value") == "true";
     let message = format!("Load balancer '{arn}' cannot be deleted because deletion protection is enabled");
     members(attributes, "Attributes").iter().any(protects).then(|| Refused::new("OperationNotPermitted", message))
 }
