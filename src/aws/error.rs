@@ -280,6 +280,10 @@ mod tests {
             "InvalidVpcEndpointId.NotFound",
             "InvalidVpcEndpoint.NotFound",
             "InvalidFlowLogId.NotFound",
+            "ListenerNotFound",
+            "RuleNotFound",
+            "LoadBalancerNotFound",
+            "TargetGroupNotFound",
         ] {
             assert!(refused(code, 400).is_gone(), "{code}");
         }

@@ -180,10 +180,7 @@ async fn create(task: &Task<'_>, spec: &TableSpec) -> Result<Object<Table>> {
 async fn reclaim(task: &Task<'_>, spec: &TableSpec) -> Result<Object<Table>> {
     let clients = task.clients();
     task.wait("the former table to be gone", dynamodb::PATIENCE, || async {
-        Ok(match dynamodb::describe(task, &clients, &spec.name).await? {
-            Some(table) if table.table_status() == Some(&TableStatus::Deleting) => Look::Pending("deleting".to_owned()),
-            _ => Look::Ready(()),
-        })
+        Ok(departure(dynamodb::describe(task, &clients, &spec.name).await?.as_ref()))
     })
     .await?;
     match find(task, &spec.name).await? {
@@ -195,6 +192,14 @@ async fn reclaim(task: &Task<'_>, spec: &TableSpec) -> Result<Object<Table>> {
             task.scope(),
             task.suffix()
         ))),
+    }
+}
+
+/// Whether what is in the way has to be waited for (`ddb.table.create-errors`).
+fn departure(table: Option<&TableDescription>) -> Look<()> {
+    match table.and_then(TableDescription::table_status) {
+        Some(TableStatus::Deleting) => Look::Pending("deleting".to_owned()),
+        _ => Look::Ready(()),
     }
 }
 
@@ -371,6 +376,15 @@ mod tests {
     use super::*;
     use crate::aws::Refusal;
     use aws_sdk_dynamodb::types::BillingModeSummary;
+
+    /// `ddb.table.create-errors`: the name is taken for as long as the former table is on its way out.
+    #[test]
+    fn a_table_that_is_being_deleted_is_waited_for_and_one_that_stays_is_not() {
+        let table = |status: TableStatus| TableDescription::builder().table_status(status).build();
+        assert!(matches!(departure(Some(&table(TableStatus::Deleting))), Look::Pending(_)));
+        assert!(matches!(departure(Some(&table(TableStatus::Active))), Look::Ready(())));
+        assert!(matches!(departure(None), Look::Ready(())));
+    }
 
     fn spec() -> TableSpec {
         TableSpec {

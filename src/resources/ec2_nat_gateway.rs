@@ -108,10 +108,7 @@ impl Kind for NatGateway {
             _ => {}
         }
         task.wait("the NAT gateway to be deleted", Patience::minutes(30), || async {
-            Ok(match state(task, id).await? {
-                None | Some((NatGatewayState::Deleted, _)) => Look::Ready(Deletion::Gone),
-                Some((state, _)) => Look::Pending(state.as_str().to_owned()),
-            })
+            Ok(removal(state(task, id).await?))
         })
         .await
     }
@@ -194,6 +191,14 @@ fn look(id: &NatGatewayId, state: Option<(NatGatewayState, String)>) -> Result<L
     }
 }
 
+/// What a state says to one who deletes the gateway: it holds its subnet and address until it is gone (`nat.delete`).
+fn removal(state: Option<(NatGatewayState, String)>) -> Look<Deletion> {
+    match state {
+        None | Some((NatGatewayState::Deleted, _)) => Look::Ready(Deletion::Gone),
+        Some((state, _)) => Look::Pending(state.as_str().to_owned()),
+    }
+}
+
 /// The state of the gateway, and why it failed if it did.
 async fn state(task: &Task<'_>, id: &NatGatewayId) -> Result<Option<(NatGatewayState, String)>> {
     let clients = task.clients();
@@ -225,6 +230,15 @@ mod tests {
         for dead in ["failed", "deleting", "deleted"] {
             assert!(!is_present(&gateway(dead)), "{dead}");
         }
+    }
+
+    /// `nat.delete`
+    #[test]
+    fn a_gateway_that_is_being_deleted_is_not_gone() {
+        let at = |state: NatGatewayState| removal(Some((state, String::new())));
+        assert!(matches!(at(NatGatewayState::Deleting), Look::Pending(_)));
+        assert!(matches!(at(NatGatewayState::Deleted), Look::Ready(Deletion::Gone)));
+        assert!(matches!(removal(None), Look::Ready(Deletion::Gone)));
     }
 
     fn wanted() -> NatGatewaySpec {

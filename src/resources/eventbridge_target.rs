@@ -102,14 +102,18 @@ impl Kind for Target {
         }
         let clients = task.clients();
         let target = target(spec);
-        let answer = task
-            .call("events:PutTargets", || {
+        task.call_checked(
+            "events:PutTargets",
+            || {
                 let request = clients.eventbridge().put_targets();
                 request.event_bus_name(spec.bus.known()).rule(spec.rule.known()).targets(target.clone()).send()
-            })
-            .await?;
-        let failed = answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
-        accepted("events:PutTargets", failed)?;
+            },
+            |answer| {
+                let failed = answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
+                accepted("events:PutTargets", failed)
+            },
+        )
+        .await?;
         if object.is_none() {
             task.identified(&outputs).await?;
         }
@@ -119,15 +123,19 @@ impl Kind for Target {
     async fn delete(task: &Task<'_>, spec: &TargetSpec, outputs: &TargetOutputs) -> Result<Deletion> {
         let clients = task.clients();
         let removed = task
-            .call("events:RemoveTargets", || {
-                let request = clients.eventbridge().remove_targets();
-                request.event_bus_name(spec.bus.known()).rule(spec.rule.known()).ids(&outputs.id).send()
-            })
+            .call_checked(
+                "events:RemoveTargets",
+                || {
+                    let request = clients.eventbridge().remove_targets();
+                    request.event_bus_name(spec.bus.known()).rule(spec.rule.known()).ids(&outputs.id).send()
+                },
+                |answer| {
+                    let failed =
+                        answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
+                    accepted("events:RemoveTargets", failed)
+                },
+            )
             .await;
-        let removed = removed.and_then(|answer| {
-            let failed = answer.failed_entries().first().map(|entry| (entry.error_code(), entry.error_message()));
-            accepted("events:RemoveTargets", failed)
-        });
         match removed {
             Err(error) if !error.is_gone() => Err(error),
             _ => Ok(Deletion::Gone),

@@ -406,6 +406,12 @@ mod tests {
         let (create_secret, create_queue) = ("secretsmanager:CreateSecret", "sqs:CreateQueue");
         let (set_topic, create_selection) = ("sns:SetTopicAttributes", "backup:CreateBackupSelection");
         let change_records = "route53:ChangeResourceRecordSets";
+        let (subnet, endpoint, role) = ("ec2_subnet", "ec2_vpc_endpoint", "iam_role");
+        let (create_subnet, create_endpoint) = ("ec2:CreateSubnet", "ec2:CreateVpcEndpoint");
+        let (target, put_targets) = ("eventbridge_target", "events:PutTargets");
+        let absent = "The vpc ID 'vpc-1' does not exist";
+        let conflicting = "private-dns-enabled cannot be set because there is already a conflicting DNS domain for x";
+        let principal = r#"Invalid principal in policy: "AWS":"arn:aws:iam::1:role/r""#;
         let replicated = "A replication configuration is present on this bucket, so you cannot change the versioning state. \
                           To change the versioning state, first delete the replication configuration.";
         let unversioned = "Versioning must be 'Enabled' on the bucket to apply a replication configuration";
@@ -425,6 +431,15 @@ mod tests {
             (replication, put_replication, "InvalidRequest", unversioned_there, 120),
             (replication, put_replication, "NoSuchBucket", "The specified bucket does not exist", 120),
             (replication, put_replication, "InvalidRequest", "Role ARN is malformed", 0),
+            (subnet, create_subnet, "InvalidVpcID.NotFound", absent, 120),
+            (subnet, create_subnet, "InvalidSubnet.Conflict", "The CIDR conflicts with another subnet", 0),
+            (endpoint, create_endpoint, "InvalidParameter", conflicting, 600),
+            (endpoint, create_endpoint, "InvalidParameter", "The VPC must have DNS support enabled", 0),
+            (role, "iam:CreateRole", "MalformedPolicyDocument", principal, 120),
+            (role, "iam:CreateRole", "MalformedPolicyDocument", "Syntax errors in policy.", 0),
+            (target, put_targets, "ConcurrentModificationException", "m", 120),
+            (target, put_targets, "ResourceNotFoundException", "Rule payments does not exist.", 120),
+            (target, put_targets, "LimitExceededException", "The requested resource exceeds the maximum.", 0),
             (record, change_records, "NoSuchHealthCheck", "No health check exists with the specified ID.", 60),
             (record, change_records, "InvalidChangeBatch", "The specified health check does not exist", 60),
             (record, change_records, "InvalidChangeBatch", "Domain name is not permitted in zone", 0),
@@ -442,6 +457,111 @@ mod tests {
             (selection, create_selection, invalid, "Invalid resource ARN", 0),
         ] {
             assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
+        }
+    }
+
+    /// The same of functions, interfaces, keys and databases.
+    #[test]
+    fn what_passes_by_itself_in_front_of_and_behind_the_functions() {
+        let (function, permission, invalid) =
+            ("lambda_function", "lambda_permission", "InvalidParameterValueException");
+        let (domain, mapping, account) =
+            ("apigateway_domain_name", "apigateway_base_path_mapping", "apigateway_account");
+        let (balancer, group, target) = ("elb_load_balancer", "elb_target_group", "elb_target");
+        let (listener, cluster, table) = ("elb_listener", "rds_cluster", "dynamodb_table");
+        let (bad, create_function) = ("BadRequestException", "lambda:CreateFunction");
+        let create_listener = "elasticloadbalancing:CreateListener";
+        let add_permission = "lambda:AddPermission";
+        let unassumed = "The role defined for the function cannot be assumed by Lambda.";
+        let powerless = "The provided execution role does not have permissions to call CreateNetworkInterface on EC2";
+        let ungranted = "Lambda was unable to configure access to your environment variables because the KMS key is invalid \
+                         for CreateGrant. Please check your KMS key settings.";
+        let throttled = "Your request has been throttled by EC2, please make sure you have enough API rate limit.";
+        let changing = "An update is in progress for resource: x";
+        let uncertain = "The certificate with identifier x could not be found or is not valid";
+        let mute = "The role ARN does not have required permissions configured.";
+        let many = "Too many tables are being created, updated or deleted simultaneously. The limit is 500.";
+        let busy = "DB cluster is not available for modification with status modifying";
+        for (kind, operation, code, message, seconds) in [
+            ("kms_alias", "kms:CreateAlias", "NotFoundException", "Key 'k' does not exist", 600),
+            ("kms_alias", "kms:CreateAlias", "KMSInvalidStateException", "k is creating.", 600),
+            ("kms_alias", "kms:CreateAlias", "KMSInvalidStateException", "k is pending deletion.", 0),
+            (function, create_function, invalid, unassumed, 300),
+            (function, create_function, invalid, powerless, 300),
+            (function, create_function, invalid, ungranted, 300),
+            (function, create_function, invalid, throttled, 840),
+            (function, create_function, invalid, "Unzipped size must be smaller than 262144000 bytes", 0),
+            (permission, add_permission, "ResourceNotFoundException", "Function not found: f", 300),
+            (permission, add_permission, "ResourceConflictException", changing, 300),
+            (
+                permission,
+                add_permission,
+                "ResourceConflictException",
+                "The statement id (x) provided already exists.",
+                0,
+            ),
+            (domain, "apigateway:CreateDomainName", bad, uncertain, 120),
+            (domain, "apigateway:CreateDomainName", bad, "Invalid security policy", 0),
+            (mapping, "apigateway:CreateBasePathMapping", "NotFoundException", "Invalid domain name identifier", 30),
+            (account, "apigateway:UpdateAccount", bad, mute, 120),
+            (account, "apigateway:UpdateAccount", bad, "Invalid patch path", 0),
+            (balancer, "elasticloadbalancing:CreateLoadBalancer", "SubnetNotFound", "subnet-1", 120),
+            (balancer, "elasticloadbalancing:CreateLoadBalancer", "InvalidSecurityGroup", "sg-1", 120),
+            (group, "elasticloadbalancing:ModifyTargetGroup", "TargetGroupNotFound", "One or more", 120),
+            (target, "elasticloadbalancing:RegisterTargets", "InvalidTarget", "f is not in a valid state", 600),
+            (listener, create_listener, "CertificateNotFound", "Certificate ARN 'x' is not valid", 300),
+            (
+                listener,
+                create_listener,
+                "UnsupportedCertificate",
+                "The certificate must have a fully-qualified name",
+                0,
+            ),
+            (cluster, "rds:ModifyDBCluster", "InvalidDBClusterStateFault", busy, 300),
+            (cluster, "rds:ModifyDBCluster", "InvalidParameterCombination", "x", 0),
+            (table, "dynamodb:CreateTable", "LimitExceededException", many, 1800),
+            (table, "dynamodb:CreateTable", "ValidationException", "x", 0),
+        ] {
+            assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
+        }
+    }
+
+    /// `nat.update`, `sg.update`, `sgr.update`, `flowlog.update`, `vpc.update`, `rds.global.replace`, `rds.cluster.replace`,
+    /// `ddb.table.replace`, `r53.hc.create`, `bk.plan.update`, `tg.register.retry`.
+    #[test]
+    fn what_aws_cannot_change_in_place_forces_a_replacement_and_nothing_else_does() {
+        for (kind, fixed, changeable) in [
+            ("ec2_vpc", &["cidr"][..], &["dns_hostnames", "dns_support"][..]),
+            ("ec2_nat_gateway", &["subnet", "elastic_ip"], &[]),
+            ("ec2_security_group", &["name", "description", "vpc"], &[]),
+            ("ec2_security_group_rule", &["group", "direction", "protocol", "from_port", "peer"], &["description"]),
+            ("ec2_flow_log", &["vpc", "log_group", "role", "aggregation_seconds"], &[]),
+            ("rds_global_cluster", &["name", "encrypted"], &["engine_version", "deletion_protection"]),
+            ("rds_cluster", &["name", "database", "subnet_group", "key", "master_username"], &["security_groups"]),
+            ("rds_instance", &["name", "cluster"], &["class"]),
+            ("dynamodb_table", &["name", "hash_key", "range_key"], &["billing", "key", "ttl_attribute"]),
+            ("route53_health_check", &["interval_seconds"], &["path", "failure_threshold"]),
+            ("backup_selection", &["plan", "name", "role"], &[]),
+            ("backup_plan", &[], &["rules"]),
+            ("elb_target", &["target_group", "function"], &[]),
+        ] {
+            let kind = KINDS.iter().find(|known| known.traits().name == kind).expect("a kind");
+            let immutable = kind.traits().immutable;
+            let missing: Vec<_> = fixed.iter().filter(|field| !immutable.contains(field)).collect();
+            let excessive: Vec<_> = changeable.iter().filter(|field| immutable.contains(field)).collect();
+            assert!(missing.is_empty() && excessive.is_empty(), "{}: {missing:?}, {excessive:?}", kind.traits().name);
+        }
+    }
+
+    /// `ddb.replica.iam`: rights that no call of ours has the name of.
+    #[test]
+    fn whoever_makes_a_replica_may_copy_the_items() {
+        let kind = KINDS.iter().find(|known| known.traits().name == "dynamodb_replica").expect("a kind");
+        let may = |action: &str| kind.traits().permissions.change.contains(&format!("dynamodb:{action}").as_str());
+        for action in
+            ["UpdateTable", "CreateTable", "CreateTableReplica", "Scan", "Query", "GetItem", "PutItem", "UpdateItem"]
+        {
+            assert!(may(action), "{action}");
         }
     }
 

@@ -26,7 +26,11 @@ pub(super) fn mark(suffix: &str, address: &Address) -> String {
 
 /// The caller reference of a create call: never used before and never again, not even after a deletion.
 pub(super) fn caller_reference(task: &Task<'_>) -> String {
-    format!("{}{}", mark(task.suffix(), task.address), task.token)
+    reference(task.suffix(), task.address, task.token)
+}
+
+fn reference(suffix: &str, address: &Address, token: &str) -> String {
+    format!("{}{token}", mark(suffix, address))
 }
 
 /// The tags of many objects by id; an object that vanished meanwhile has none.
@@ -102,6 +106,16 @@ mod tests {
         assert_eq!(plain("\\052.Dr-Payments-dev.example.com."), "*.dr-payments-dev.example.com");
         assert_eq!(bare("/hostedzone/Z1"), "Z1");
         assert_eq!(bare("Z1"), "Z1");
+    }
+
+    /// `r53.hc.create`: each intent has a reference of its own, and a repeated call the same.
+    #[test]
+    fn a_reference_is_of_one_intent() {
+        let address = Address::new(Scope::global(), "route53_health_check", "primary");
+        let (first, second) = ("0".repeat(32), "1".repeat(32));
+        assert_eq!(reference("dev", &address, &first), reference("dev", &address, &first));
+        assert_ne!(reference("dev", &address, &first), reference("dev", &address, &second));
+        assert!(reference("dev", &address, &first).starts_with(&mark("dev", &address)));
     }
 
     /// A reference must fit into the 64 characters of health checks, with a token of 32.

@@ -594,7 +594,6 @@ fn sdk_tags(tags: &Tags) -> Vec<Tag> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::Address;
     use crate::aws::Refusal;
     use serde_json::json;
 

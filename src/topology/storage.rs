@@ -134,6 +134,16 @@ mod tests {
         }
     }
 
+    /// `s3.encryption`: AWS does not check the key, and a key of another region refuses every object.
+    #[test]
+    fn each_bucket_takes_the_key_of_its_own_region() {
+        let topology = topology(Sides { primary: true, secondary: true });
+        for (region, side) in [("us-east-1", "primary"), ("us-east-2", "secondary")] {
+            let bucket = &topology.resources[&format!("{region}/s3_bucket/payment-data").parse().unwrap()];
+            assert_eq!(bucket.spec["kms_key"], format!("arn:key:{side}"));
+        }
+    }
+
     /// A versioned bucket grows for ever without rules for what is no longer current.
     #[test]
     fn what_is_no_longer_current_is_cleaned_up_in_both_regions() {

@@ -2,7 +2,9 @@
 //!
 //! An id in the sources is a text between backticks of lower-case letters, digits and hyphens in parts joined by dots, whose
 //! first part is one of [`PREFIXES`]. The names of services (`lambda.amazonaws.com`) and of files (`lambda.zip`) look alike and
-//! are none. On the page an id is what stands in the first column of a table.
+//! are none. On the page an id is what stands in the first column of a table. The last column names the tests that show that the
+//! fact is honoured, each as the stem of its file, or the folder of a `mod.rs` or `tests.rs`, and the name of its function, or, under
+//! [`UNTESTED`], says why there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +16,9 @@ const PREFIXES: [&str; 36] = [
     "lambda", "listener", "logs", "nat", "r53", "rds", "route", "rta", "rtb", "rule", "s3", "sg", "sgr", "sm", "sns",
     "sqs", "subnet", "tg", "vpc", "vpce", "x",
 ];
+
+/// The heading of the rows without a test.
+const UNTESTED: &str = "## What only AWS itself can show";
 
 /// What a name of a file ends in.
 const EXTENSIONS: [&str; 7] = ["json", "md", "py", "rs", "toml", "txt", "zip"];
@@ -33,11 +38,30 @@ fn every_fact_that_the_sources_cite_stands_on_the_page() {
 fn every_fact_on_the_page_is_cited_by_the_files_it_names() {
     let citations = citations();
     let mut wrong = Vec::new();
-    for (id, files) in page() {
+    for (id, row) in page() {
         match citations.get(&id) {
             None => wrong.push(format!("{id}: cited nowhere")),
-            Some(_) if files.is_empty() => wrong.push(format!("{id}: its row names no file")),
-            Some(citing) => wrong.extend(files.difference(citing).map(|file| format!("{id}: not cited by {file}"))),
+            Some(_) if row.files.is_empty() => wrong.push(format!("{id}: its row names no file")),
+            Some(citing) => wrong.extend(row.files.difference(citing).map(|file| format!("{id}: not cited by {file}"))),
+        }
+    }
+    assert!(wrong.is_empty(), "in docs/aws-facts.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_fact_on_the_page_is_shown_by_a_test_that_exists() {
+    let tests = tests();
+    let mut wrong = Vec::new();
+    for (id, row) in page() {
+        match row.shown_by {
+            ShownBy::Nothing(reason) if reason.len() < 20 => {
+                wrong.push(format!("{id}: no reason why no test shows it"))
+            }
+            ShownBy::Tests(named) if named.is_empty() => wrong.push(format!("{id}: shown by no test")),
+            ShownBy::Tests(named) => {
+                wrong.extend(named.difference(&tests).map(|test| format!("{id}: there is no test {test}")));
+            }
+            ShownBy::Nothing(_) => {}
         }
     }
     assert!(wrong.is_empty(), "in docs/aws-facts.md:\n{}", wrong.join("\n"));
@@ -64,20 +88,72 @@ fn what_looks_like_a_fact_and_is_none() {
     }
 }
 
-/// The rows of the page: each id with the files that its row names.
-fn page() -> BTreeMap<String, BTreeSet<String>> {
+/// A row of the page.
+struct Row {
+    files: BTreeSet<String>,
+    shown_by: ShownBy,
+}
+
+/// The last column of a row.
+enum ShownBy {
+    Tests(BTreeSet<String>),
+    /// With the reason.
+    Nothing(String),
+}
+
+/// The rows of the page by their ids.
+fn page() -> BTreeMap<String, Row> {
     let text = read(&root().join("docs/aws-facts.md"));
-    let mut rows = BTreeMap::new();
-    for line in text.lines().filter(|line| line.starts_with("| `")) {
+    let (mut rows, mut heading) = (BTreeMap::new(), "");
+    for line in text.lines() {
+        if line.starts_with("## ") {
+            heading = line;
+        }
+        if !line.starts_with("| `") {
+            continue;
+        }
         let columns: Vec<&str> = line.split('|').map(str::trim).collect();
-        assert_eq!(columns.len(), 5, "a row has three columns: {line}");
+        assert_eq!(columns.len(), 6, "a row has four columns: {line}");
+        let names = |column: &str| {
+            let names = column.split(',').map(|name| name.trim().trim_matches('`').to_owned());
+            names.filter(|name| !name.is_empty()).collect()
+        };
         let id = columns[1].trim_matches('`').to_owned();
-        let files = columns[3].split(',').map(|file| file.trim().trim_matches('`').to_owned());
-        let files: BTreeSet<String> = files.filter(|file| !file.is_empty()).collect();
-        assert!(rows.insert(id, files).is_none(), "a fact stands twice: {line}");
+        let shown_by = match heading == UNTESTED {
+            true => ShownBy::Nothing(columns[4].to_owned()),
+            false => ShownBy::Tests(names(columns[4])),
+        };
+        let row = Row { files: names(columns[3]), shown_by };
+        assert!(rows.insert(id, row).is_none(), "a fact stands twice: {line}");
     }
     assert!(!rows.is_empty(), "the page has no rows");
     rows
+}
+
+/// All tests, each as the stem of its file and the name of its function.
+fn tests() -> BTreeSet<String> {
+    let root = root();
+    let mut files = Vec::new();
+    for folder in ["src", "local-aws/src", "local-aws/tests", "tests"] {
+        collect_sources(&root.join(folder), &mut files);
+    }
+    let mut tests = BTreeSet::new();
+    for file in files {
+        let named_by_folder = ["mod.rs", "tests.rs"].iter().any(|name| file.ends_with(name));
+        let named_by = if named_by_folder { file.parent().expect("a file is in a folder") } else { &file };
+        let stem = named_by.file_stem().expect("a file has a name").display().to_string();
+        let mut is_test = false;
+        for line in read(&file).lines().map(str::trim) {
+            is_test |= line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+            let name =
+                line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            if let (true, Some(name)) = (is_test, name) {
+                tests.insert(format!("{stem}::{name}"));
+                is_test = false;
+            }
+        }
+    }
+    tests
 }
 
 /// Every id that the sources cite, with the files that do.

@@ -45,10 +45,11 @@ fn stride(usual: usize) -> usize {
 
 /// The life of a deployment whose runs are cut short until each has nothing left to be cut. The account is then what it shall be,
 /// and in the end empty. Returns how often a run was cut.
+#[expect(clippy::print_stdout, reason = "how often a run was cut is the result of the long tests")]
 fn live(cut: impl Fn(&Workspace<'_>, &[&str]) -> usize) -> usize {
     let aws = LocalAws::start();
     let workspace = aws.workspace();
-    let expected: BTreeMap<String, usize> = undisturbed(&workspace);
+    let expected: BTreeMap<String, usize> = undisturbed(&workspace, &UP);
 
     let in_up = cut(&workspace, &UP);
     workspace.drctl(&UP).expect(0);

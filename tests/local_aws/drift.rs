@@ -45,6 +45,28 @@ elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": "id
 result = None
 "#;
 
+/// Deletes a topic, the listeners of a load balancer and their rules, a queue, and a rule with its targets.
+const DELETE: &str = r#"
+sns = boto3.client("sns", region_name="us-east-1")
+for topic in sns.list_topics()["Topics"]:
+    sns.delete_topic(TopicArn=topic["TopicArn"])
+elb = boto3.client("elbv2", region_name="us-east-1")
+for balancer in elb.describe_load_balancers()["LoadBalancers"]:
+    for listener in elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
+        elb.delete_listener(ListenerArn=listener["ListenerArn"])
+sqs = boto3.client("sqs", region_name="us-east-1")
+for queue in sqs.list_queues().get("QueueUrls", []):
+    sqs.delete_queue(QueueUrl=queue)
+events = boto3.client("events", region_name="us-east-1")
+bus = [one["Name"] for one in events.list_event_buses()["EventBuses"] if one["Name"].endswith("-dev")][0]
+for rule in events.list_rules(EventBusName=bus)["Rules"]:
+    if not rule.get("ManagedBy"):
+        targets = events.list_targets_by_rule(EventBusName=bus, Rule=rule["Name"])["Targets"]
+        events.remove_targets(EventBusName=bus, Rule=rule["Name"], Ids=[one["Id"] for one in targets])
+        events.delete_rule(EventBusName=bus, Name=rule["Name"])
+result = None
+"#;
+
 /// How many deployments the API of each region has.
 const DEPLOYMENTS: &str = r#"
 result = []
@@ -129,6 +151,27 @@ fn what_differs_is_changed_in_place_by_the_calls_that_it_takes() {
     workspace.drctl(&UP).expect(0);
     expect_no_changes(&workspace);
 
+    // What somebody deleted already is no obstacle to `down`.
+    aws.python(DELETE);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// `route.update`, `rds.cluster.modify-conflict`: a plan that wants more changes what is there in place, and replaces nothing.
+#[test]
+fn a_cheap_deployment_grows_into_the_whole_one_in_place() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    workspace.drctl(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(0);
+    aws.forget_calls();
+    workspace.drctl(&UP).expect(0);
+    let called = changes(&aws, None);
+    for change in ["ReplaceRoute", "ModifyDBCluster", "ModifyDBSubnetGroup"] {
+        assert!(called.iter().any(|one| one == change), "{change} is not among {called:?}");
+    }
+    let deleted: Vec<_> = called.iter().filter(|one| one.starts_with("Delete")).collect();
+    assert!(deleted.is_empty(), "{deleted:?}");
+    expect_no_changes(&workspace);
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }

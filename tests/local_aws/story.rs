@@ -49,6 +49,13 @@ for region in ["us-east-1", "us-east-2"]:
     for one in client("backup").list_backup_vaults()["BackupVaultList"]: note("vault", one["BackupVaultName"])
     for one in client("backup").list_backup_plans()["BackupPlansList"]: note("backup plan", one["BackupPlanName"])
     for one in client("kms").list_aliases()["Aliases"]: note("alias", one["AliasName"])
+    # Deleted keys stay until their window is over; one that is not about to go is an orphan or a duplicate.
+    for page in client("kms").get_paginator("list_keys").paginate():
+        for one in page["Keys"]:
+            key = client("kms").describe_key(KeyId=one["KeyId"])["KeyMetadata"]
+            own = {"TagKey": "drctl:deployment", "TagValue": SUFFIX} in client("kms").list_resource_tags(KeyId=one["KeyId"])["Tags"]
+            if own and key["KeyState"] not in ("PendingDeletion", "PendingReplicaDeletion"):
+                found.append(f"{region} key: {one['KeyId']}")
 for one in boto3.client("rds", region_name="us-east-1").describe_global_clusters()["GlobalClusters"]: note("global cluster", one["GlobalClusterIdentifier"])
 for one in boto3.client("s3", region_name="us-east-1").list_buckets()["Buckets"]: note("bucket", one["Name"])
 for one in boto3.client("iam", region_name="us-east-1").list_roles()["Roles"]: note("role", one["RoleName"])
@@ -105,6 +112,13 @@ fn a_deployment_lives_handles_payments_and_goes_without_a_trace() {
         // The `up` and the `plan` of that each looked at the deployment's own zone.
         let zones = aws.calls(false).iter().filter(|call| call["operation"] == "GetHostedZone").count();
         assert_eq!(zones, 2, "the zone above was found right once and is not looked at again");
+        // Of what can only be listed by its parent there is one list of each, however many there are (`eb.list`).
+        for (operation, parent) in [("ListRules", "/eventbridge_bus/"), ("ListTargetsByRule", "/eventbridge_rule/")] {
+            let lists = aws.calls(false).iter().filter(|call| call["operation"] == operation).count();
+            let parents = records["records"].as_array().expect("a list of records").iter();
+            let parents = parents.filter(|record| record["address"].as_str().is_some_and(|text| text.contains(parent)));
+            assert_eq!(lists, 2 * parents.count(), "{operation}");
+        }
 
         workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
         assert_eq!(census(&aws, "dev"), Vec::<String>::new());

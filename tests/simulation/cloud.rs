@@ -141,7 +141,9 @@ pub(crate) struct Cloud {
     pub(crate) interrupt_at: Option<u64>,
     /// How long after it a second one comes, which ends the process at once.
     pub(crate) second_after: Option<Duration>,
-    /// When it came.
+    /// The call from which on the credentials are no longer valid, in this run.
+    pub(crate) expire_at: Option<u64>,
+    /// When the signal came, or the first call with credentials that had ended was made.
     pub(crate) interrupted: Option<Duration>,
     /// The shutdown of this run.
     pub(crate) shutdown: Shutdown,
@@ -189,6 +191,7 @@ impl Cloud {
             is_dead: false,
             interrupt_at: None,
             second_after: None,
+            expire_at: None,
             interrupted: None,
             shutdown: Shutdown::default(),
             disk,
@@ -226,7 +229,7 @@ impl Cloud {
         self.lived.calls += self.calls;
         self.started = None;
         (self.crash, self.faults) = (None, Faults::default());
-        (self.interrupt_at, self.second_after) = (None, None);
+        (self.interrupt_at, self.second_after, self.expire_at) = (None, None, None);
     }
 
     /// What is there and what will go wrong, for whoever replays a seed.
@@ -414,6 +417,11 @@ impl Cloud {
         if self.crash == Some(CrashAt { call: self.calls, after: false }) {
             self.die();
             return None;
+        }
+        if self.expire_at.is_some_and(|at| self.calls >= at) {
+            let now = self.now();
+            self.interrupted.get_or_insert(now);
+            return Some(Err(refusal("Any", "ExpiredTokenException", 400)));
         }
         if self.faults.left == 0 || !self.random.random_bool(self.faults.probability) {
             return Some(Ok(None));

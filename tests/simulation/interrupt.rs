@@ -1,4 +1,5 @@
-//! Invariant 9: after a signal no mutating call starts, the run is out within six seconds, and nothing is lost.
+//! Invariant 9: after a signal no mutating call starts, the run is out within six seconds, and nothing is lost. The same when the
+//! credentials end in the middle of a run.
 
 use std::time::Duration;
 
@@ -7,6 +8,30 @@ use drctl::topology::Topology;
 use super::cloud::Faults;
 use super::topologies::{at, small};
 use super::world::{Command, Ended, World};
+
+/// The credentials end at every call of a command.
+fn expire_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
+    let mut undisturbed = base.fork();
+    assert!(undisturbed.run(command).is_success());
+    for call in 1..=undisturbed.cloud.calls {
+        let mut world = base.fork();
+        world.cloud.expire_at = Some(call);
+        let ended = world.run(command);
+        let Ended::Run { result, unrecorded, .. } = &ended else { panic!("call {call}: {ended:?}") };
+        assert!(unrecorded.is_empty(), "call {call}: {unrecorded:?}");
+        match result.as_ref() {
+            Ok(end) => {
+                let causes: Vec<_> = end.report.failed.iter().map(|(_, error)| error.to_string()).collect();
+                assert_eq!(causes.len(), 1, "call {call}: one root cause: {causes:?}");
+                assert!(causes[0].contains("ExpiredToken"), "call {call}: {causes:?}");
+            }
+            Err(error) => assert!(format!("{error:?}").contains("ExpiredToken"), "call {call}: {error:?}"),
+        }
+        let mut down = world.fork();
+        world.finish_up(topology);
+        down.finish_down();
+    }
+}
 
 /// A signal at every call of a command, and at every third one once more with faults of all sorts.
 fn interrupt_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
@@ -47,6 +72,17 @@ fn in_an_up_that_changes() {
     design.part("bucket").size += 1;
     design.remove(&at("sim_token", "room-b"));
     interrupt_everywhere(&world, Command::Up(&design.topology()), &design.topology());
+}
+
+#[test]
+fn when_the_credentials_end_in_mid_run() {
+    let (mut world, mut design) = (World::new(2), small());
+    expire_everywhere(&world, Command::Up(&design.topology()), &design.topology());
+    world.finish_up(&design.topology());
+    expire_everywhere(&world, Command::Down, &design.topology());
+    design.part("network").shape += 1;
+    design.remove(&at("sim_token", "room-b"));
+    expire_everywhere(&world, Command::Up(&design.topology()), &design.topology());
 }
 
 #[test]

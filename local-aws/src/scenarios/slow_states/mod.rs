@@ -77,10 +77,7 @@ impl SlowStates {
             if let Some(start) = starts.filter(|start| (start.when)(request)).last()
                 && let Some(id) = start.id.find(request, Some(answer))
             {
-                let region = match start.region {
-                    Some(name) => parameter(request, name).unwrap_or_default(),
-                    None => operation.region.clone(),
-                };
+                let region = region_of(object, operation, request);
                 let ghost = start.ghost.and_then(|path| answer.part(path));
                 self.underway.begin(object, &region, &id, start, ghost);
             }
@@ -108,7 +105,8 @@ impl SlowStates {
         request: &Request,
         mut answer: Response,
     ) -> Response {
-        let region = operation.region.as_str();
+        let region = region_of(object, operation, request);
+        let region = region.as_str();
         let asked = view.asked.and_then(|name| parameter(request, name));
         let ghosts = self.underway.ghosts(object, region, asked.as_deref());
         if !answer.status.is_success() {
@@ -137,6 +135,13 @@ impl SlowStates {
         }
         answer
     }
+}
+
+/// The region of the object that a call is about: the one called, or the one that a parameter names.
+fn region_of(object: &Object, operation: &Operation, request: &Request) -> String {
+    let start = object.starts.iter().find(|start| is(start.operation, operation));
+    let named = start.and_then(|start| start.region).and_then(|name| parameter(request, name));
+    named.unwrap_or_else(|| operation.region.clone())
 }
 
 #[async_trait]
@@ -234,6 +239,20 @@ mod tests {
 
     fn text(answer: &Response, path: &str) -> Option<String> {
         Tree::of(answer).and_then(|tree| tree.text(path))
+    }
+
+    /// `kms.mrk.wait`: the replica is in another region than the call that makes it, and not usable at first.
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_key_is_being_made_in_its_own_region() {
+        let slow = scenario();
+        let body = r#"{"KeyId":"mrk-1","ReplicaRegion":"us-east-2"}"#;
+        let made = r#"{"ReplicaKeyMetadata":{"KeyId":"mrk-1","KeyState":"Enabled"}}"#;
+        let answer = pass(&slow, "kms:ReplicateKey", body, 200, made);
+        assert_eq!(text(&answer, "ReplicaKeyMetadata/KeyState").as_deref(), Some("Creating"));
+        // The primary has the same id.
+        let read = r#"{"KeyMetadata":{"KeyId":"mrk-1","KeyState":"Enabled"}}"#;
+        let answer = pass(&slow, "kms:DescribeKey", r#"{"KeyId":"mrk-1"}"#, 200, read);
+        assert_eq!(text(&answer, "KeyMetadata/KeyState").as_deref(), Some("Enabled"));
     }
 
     #[tokio::test(start_paused = true)]

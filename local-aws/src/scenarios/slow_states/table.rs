@@ -530,7 +530,10 @@ pub(super) const OBJECTS: &[&Object] = &[
                 durations::REPLICA_KEY_ENABLED,
             )
         }],
-        views: &[view("kms:DescribeKey", "KeyMetadata", "KeyId")],
+        views: &[
+            view("kms:DescribeKey", "KeyMetadata", "KeyId"),
+            view("kms:ReplicateKey", "ReplicaKeyMetadata", "KeyId"),
+        ],
         refused: &[
             refused("kms:PutKeyPolicy", "KeyId", "KMSInvalidStateException", KEY_CREATING),
             refused("kms:TagResource", "KeyId", "KMSInvalidStateException", KEY_CREATING),
