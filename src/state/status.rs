@@ -195,9 +195,10 @@ pub struct Record {
     /// See [`Desired::stack`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stack: String,
-    /// The spec the object has, or, while it is being created or adopted, shall have.
+    /// The spec the object has or was made with, or, while it is being created or adopted, shall have.
     pub spec: Value,
-    /// While updating: what the object shall become. The fields beside it still say what it was.
+    /// While updating, and when the plan changed before a creation was finished: what the object shall become. The fields beside it
+    /// still say what it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Box<Desired>>,
     /// The outputs known so far, an object; empty until the create call has answered.
@@ -236,24 +237,24 @@ pub struct Record {
 }
 
 impl Record {
-    /// Every address the object may refer to, in either shape while an update is in flight.
+    /// Every address the object may refer to, in either shape while a change is in flight.
     pub fn all_references(&self) -> impl Iterator<Item = &Address> {
         self.references.iter().chain(self.pending.iter().flat_map(|pending| &pending.references))
     }
 
-    /// Every address that must be gone before the object may be deleted, in either shape while an update is in flight.
+    /// Every address that must be gone before the object may be deleted, in either shape while a change is in flight.
     pub fn all_delete_after(&self) -> impl Iterator<Item = &Address> {
         self.delete_after.iter().chain(self.pending.iter().flat_map(|pending| &pending.delete_after))
     }
 
-    /// The keys of every tag that drctl may have set, in either shape while an update is in flight.
+    /// The keys of every tag that drctl may have set, in either shape while a change is in flight.
     pub fn all_tags(&self) -> impl Iterator<Item = &String> {
         let specs = [Some(&self.spec), self.pending.as_ref().map(|pending| &pending.spec)];
         let tags = specs.into_iter().flatten().filter_map(|spec| spec.get("tags")?.as_object());
         tags.flat_map(|tags| tags.keys())
     }
 
-    /// Tells whether `down` keeps the object, in either shape while an update is in flight.
+    /// Tells whether `down` keeps the object, in either shape while a change is in flight.
     pub fn is_protected(&self) -> bool {
         self.protected || self.pending.as_ref().is_some_and(|pending| pending.protected)
     }
@@ -299,6 +300,15 @@ impl Record {
         self.lock_group = lock_group;
         self.data_bearing = data_bearing;
         self.protected = protected;
+    }
+
+    /// Another shape is wanted before the object was finished; some of the former may have reached it.
+    fn reconsider(&mut self, desired: Desired) {
+        self.drop_pending();
+        match self.spec == desired.spec {
+            true => self.take(desired),
+            false => self.pending = Some(Box::new(desired)),
+        }
     }
 
     /// Gives up the pending shape but not its edges and tags, because part of the update may have reached the object.
@@ -391,10 +401,12 @@ pub fn next(record: Option<&Record>, entry: &Entry, at: Timestamp) -> Result<Opt
                 }
                 record.token = Some(token.clone());
                 record.generation += 1;
+                record.take(desired.clone());
+            } else {
+                record.reconsider(desired.clone());
             }
-            record.take(desired.clone());
         }
-        (Status::Adopting, Entry::Intended(Intent::Adopt { desired })) => record.take(desired.clone()),
+        (Status::Adopting, Entry::Intended(Intent::Adopt { desired })) => record.reconsider(desired.clone()),
         (_, Entry::Intended(Intent::Create { .. } | Intent::Adopt { .. })) => {
             return refuse("an object is on record; its end must be recorded first");
         }
@@ -420,16 +432,14 @@ pub fn next(record: Option<&Record>, entry: &Entry, at: Timestamp) -> Result<Opt
         (Status::Creating | Status::Adopting | Status::Updating, Entry::Identified { outputs }) => {
             record.identify(outputs);
         }
-        (Status::Creating, Entry::Done { outputs, milliseconds }) => {
-            record.settle(outputs);
-            record.milliseconds = Some(*milliseconds);
-        }
-        (Status::Adopting, Entry::Done { outputs, .. }) => record.settle(outputs),
-        (Status::Updating, Entry::Done { outputs, .. }) => {
+        (Status::Creating | Status::Adopting | Status::Updating, Entry::Done { outputs, milliseconds }) => {
             if let Some(desired) = record.pending.take() {
                 record.take(*desired);
             }
             record.settle(outputs);
+            if current.status == Status::Creating {
+                record.milliseconds = Some(*milliseconds);
+            }
         }
         (_, Entry::Identified { .. } | Entry::Done { .. }) => {
             return refuse("no create, adoption or update was intended");

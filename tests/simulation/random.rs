@@ -1,4 +1,5 @@
-//! Random lives of random deployments: plans that change, crashes, faults, signals, full disks, lost states, drift, in any order.
+//! Random lives of random deployments: plans that change, crashes, faults, signals, credentials that end, full
+//! disks, lost states, drift, in any order.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -72,6 +73,8 @@ struct Life {
     world: World,
     /// Until when what AWS has is not as a rebuilt state or a deferral makes believe.
     unsettled_until: Duration,
+    /// Whether a rebuild took the references of the plan for those of the objects, which somebody had not brought up to date.
+    has_guessed: bool,
     /// The most resources there were at a time.
     most: usize,
     disturbances: u64,
@@ -87,6 +90,7 @@ fn live(seed: u64) -> Life {
         fresh,
         world: World::new(seed),
         unsettled_until: Duration::ZERO,
+        has_guessed: false,
         most: 0,
         disturbances: 0,
     };
@@ -148,16 +152,20 @@ impl Life {
         if matches!(ended, Ended::Run { .. }) {
             self.agreed = self.design.clone();
         }
-        if !is_disturbed {
+        if !is_disturbed && !self.has_guessed {
             assert!(ended.is_success(), "an undisturbed up succeeds: {ended:?}");
             self.world.check_is(topology);
         }
+        self.has_guessed &= !ended.is_success();
     }
 
     fn down(&mut self, is_disturbed: bool) {
-        match is_disturbed {
-            true => drop(self.world.down()),
-            false => self.world.finish_down(),
+        // AWS may refuse what is deleted in a guessed order; what is left goes in the next run.
+        if is_disturbed || self.has_guessed {
+            drop(self.world.down());
+        }
+        if !is_disturbed {
+            self.world.finish_down();
         }
     }
 
@@ -165,6 +173,10 @@ impl Life {
     fn end(&mut self) {
         self.world.cloud.begin = self.world.cloud.begin.max(self.unsettled_until);
         let mut down = self.world.fork();
+        if self.has_guessed {
+            down.down();
+            self.world.up(&self.design.topology());
+        }
         down.finish_down();
         self.world.finish_up(&self.design.topology());
         self.lift_protection();
@@ -229,6 +241,7 @@ impl Life {
         self.world.cloud.objects.remove("theirs");
         let ended = self.world.run(Command::Rebuild(topology));
         assert!(ended.is_success(), "a state can be made anew: {ended:?}");
+        self.has_guessed = true;
         let records = self.world.records();
         for (id, object) in self.world.cloud.live() {
             // A rebuild takes what it sees for finished; a run before that is true may have to be run again.
@@ -243,7 +256,7 @@ impl Life {
         let world = &mut self.world;
         let crash = |dice: &mut SmallRng| CrashAt { call: dice.random_range(1..120), after: dice.random() };
         self.disturbances += 1;
-        match dice.random_range(0..9) {
+        match dice.random_range(0..10) {
             0 => world.cloud.crash = Some(crash(dice)),
             1 => {
                 let at = world.disk.writes() + dice.random_range(1..80);
@@ -269,6 +282,7 @@ impl Life {
                 let Some(part) = named else { return false };
                 world.cloud.objects.insert("theirs".to_owned(), theirs(&part.address));
             }
+            8 => world.cloud.expire_at = Some(dice.random_range(1..120)),
             _ => {
                 self.disturbances -= 1;
                 return false;

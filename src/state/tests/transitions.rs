@@ -133,6 +133,29 @@ fn an_update_keeps_the_old_shape_until_it_is_done() {
     assert_eq!((settled.references, settled.status), (vec![address("new")], Status::Ready));
 }
 
+/// Invariants 5 and 7: the plan changes while a creation is unfinished. What the first try may have given the object is not forgotten:
+/// its tags are ours to remove, and what it refers to goes after it.
+#[test]
+fn a_creation_that_is_reconsidered_keeps_what_the_first_try_may_have_set() {
+    let shape = |tag: &str, reference: &str| Desired {
+        spec: json!({ "cidr": "10.1.0.0/16", "tags": { tag: "x" } }),
+        references: vec![address(reference)],
+        ..desired("10.1.0.0/16")
+    };
+    let intended =
+        |tag, reference| Entry::Intended(Intent::Create { token: "t".to_owned(), desired: shape(tag, reference) });
+    let record =
+        after(&[intended("team", "old"), identified("vpc-1"), intended("cost", "new"), intended("owner", "new")]);
+    let record = record.expect("a record");
+    let tags: Vec<&str> = record.all_tags().map(String::as_str).collect();
+    assert_eq!(tags, ["team", "cost", "owner"]);
+    assert!(record.all_references().any(|reference| *reference == address("old")));
+
+    let ready = step(Some(&record), &done("vpc-1")).expect("a record");
+    assert_eq!((&ready.spec, ready.pending), (&shape("owner", "new").spec, None));
+    assert_eq!(ready.references, [address("new")]);
+}
+
 #[test]
 fn a_failure_is_kept_until_the_record_settles() {
     let failed = Entry::Failed { error: "throttled".to_owned() };
