@@ -22,7 +22,7 @@ fn a_signal_does_not_wait_for_aws() {
     aws.play(&["slow-states"], 1);
     let mut gateways = Vec::new();
     for (signals, code) in [(&["INT"][..], 130), (&["TERM"], 143), (&["INT", "INT"], 130)] {
-        let mut run = waiting(&workspace);
+        let mut run = waiting(&workspace, GATEWAY);
         let asked = Instant::now();
         signals.iter().for_each(|signal| send(&run, signal));
         let status = run.wait().expect("the run ends");
@@ -43,17 +43,40 @@ fn a_signal_does_not_wait_for_aws() {
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
 
-/// Starts `up` and returns when it waits for the gateway.
-fn waiting(workspace: &Workspace<'_>) -> Child {
+/// R2: whatever of Aurora an interrupted `up` has left being made, `down` waits until it can be deleted, and deletes it.
+#[test]
+fn a_database_that_is_half_made_goes_without_a_trace() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    for address in [
+        "us-east-1/rds_cluster/aurora",
+        "us-east-1/rds_instance/aurora-1",
+        "us-east-2/rds_cluster/aurora",
+        "us-east-2/rds_instance/aurora-1",
+    ] {
+        aws.play(&["slow-states", "dependency-violations"], 60);
+        let mut run = waiting(&workspace, address);
+        send(&run, "INT");
+        assert_eq!(run.wait().expect("the run ends").code(), Some(130), "{address}");
+        let record = workspace.drctl(&["state", "show", address, "--suffix", "dev"]).expect(0).json();
+        assert_eq!(record["status"], "creating", "{record}");
+        workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+        aws.play(&[], 1);
+        assert_eq!(census(&aws, "dev"), Vec::<String>::new(), "{address}");
+    }
+}
+
+/// Starts `up` and returns when it waits for a resource.
+fn waiting(workspace: &Workspace<'_>, address: &str) -> Child {
     let mut command = workspace.command(&UP);
     command.args(["--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut run = command.spawn().expect("drctl can be started");
     let mut lines = BufReader::new(run.stdout.take().expect("it is piped")).lines();
     let waits = |line: String| {
         let event: Value = serde_json::from_str(&line).expect("each line is an event");
-        event["event"] == "waiting" && event["address"] == GATEWAY
+        event["event"] == "waiting" && event["address"] == address
     };
-    assert!(lines.by_ref().map_while(Result::ok).any(waits), "it never waited for {GATEWAY}");
+    assert!(lines.by_ref().map_while(Result::ok).any(waits), "it never waited for {address}");
     // What it still says has to be read, or it would be kept from ending.
     std::thread::spawn(move || lines.for_each(drop));
     // Let it get into the wait.

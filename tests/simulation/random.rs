@@ -175,9 +175,11 @@ impl Life {
         let mut down = self.world.fork();
         if self.has_guessed {
             down.down();
-            self.world.up(&self.design.topology());
         }
         down.finish_down();
+        if self.has_guessed {
+            self.world.up(&self.design.topology());
+        }
         self.world.finish_up(&self.design.topology());
         self.lift_protection();
         self.world.finish_up(&self.design.topology());
@@ -242,6 +244,9 @@ impl Life {
         let ended = self.world.run(Command::Rebuild(topology));
         assert!(ended.is_success(), "a state can be made anew: {ended:?}");
         self.has_guessed = true;
+        // Nobody knows any more what is on its way out, and still holds what it is in.
+        let going = self.world.cloud.objects.values().filter_map(|object| object.gone_at);
+        self.unsettled_until = going.fold(self.unsettled_until, Duration::max);
         let records = self.world.records();
         for (id, object) in self.world.cloud.live() {
             // A rebuild takes what it sees for finished; a run before that is true may have to be run again.
