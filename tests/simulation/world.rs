@@ -301,7 +301,9 @@ impl World {
         let mut kept = BTreeSet::new();
         while let Some(address) = open.pop() {
             if kept.insert(address) {
-                open.extend(before[address].all_references().filter(|reference| before.contains_key(*reference)));
+                let there =
+                    |reference: &&Address| before.get(*reference).is_some_and(|record| exists(reference, record));
+                open.extend(before[address].all_references().filter(there));
             }
         }
         if kept.is_empty() {
