@@ -54,6 +54,9 @@ pub enum Event {
         /// How long it usually takes.
         #[serde(rename = "expected_milliseconds", serialize_with = "milliseconds")]
         expected: Duration,
+        /// How long it and the longest chain of operations that waits for it usually take.
+        #[serde(rename = "chain_milliseconds", serialize_with = "milliseconds")]
+        chain: Duration,
     },
     /// A running operation waits for something.
     Waiting {

@@ -203,6 +203,7 @@ impl Run {
                 address: operation.address.clone(),
                 action: operation.action,
                 expected: operation.expected,
+                chain: self.scheduler.chain(id),
             });
             let work = Work {
                 execution: self.execution.clone(),

@@ -388,6 +388,11 @@ impl Scheduler {
         causes
     }
 
+    /// How long an operation and the longest chain that waits for it are expected to take.
+    pub fn chain(&self, id: OperationId) -> Duration {
+        self.work.longest.remaining(id.node())
+    }
+
     /// The longest path by expected durations, from the first operation to the last.
     pub fn critical_path(&self) -> Vec<OperationId> {
         self.work.longest.path().into_iter().map(OperationId::from).collect()

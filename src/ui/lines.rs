@@ -66,7 +66,7 @@ pub(super) fn line(event: &Event, progress: &Progress, page: Page) -> Option<Str
         Event::Begun { operations, expected } => {
             format!("{} to do, expected to take {}", count(*operations, "operation"), span(*expected))
         }
-        Event::Started { address, action, expected } if *expected >= SLOW => {
+        Event::Started { address, action, expected, .. } if *expected >= SLOW => {
             format!("{} {address}, which usually takes {}", doing(*action), span(*expected))
         }
         Event::Started { .. } | Event::Waiting { .. } => return None,

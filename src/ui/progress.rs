@@ -24,6 +24,10 @@ pub(super) struct Progress {
     /// Whether a signal asked to stop.
     pub(super) is_interrupted: bool,
     running: BTreeMap<Address, Running>,
+    /// The longest chain of operations among those that began first.
+    longest: Duration,
+    /// Whether those that began first have all been told of.
+    has_moved: bool,
 }
 
 /// One running operation.
@@ -32,6 +36,7 @@ pub(super) struct Running {
     pub(super) action: Action,
     pub(super) since: Instant,
     pub(super) expected: Duration,
+    pub(super) chain: Duration,
     /// What it waits for, and since when.
     pub(super) waiting: Option<(String, Instant)>,
 }
@@ -44,9 +49,16 @@ impl Progress {
             Event::Observed { .. } => self.looking = None,
             Event::Settled { .. } => {}
             // What `down` finds at its second look is added to what it has done.
-            Event::Begun { operations, expected } => self.begun = Some((now, self.total() + operations, *expected)),
-            Event::Started { address, action, expected } => {
-                let running = Running { action: *action, since: now, expected: *expected, waiting: None };
+            Event::Begun { operations, expected } => {
+                self.begun = Some((now, self.total() + operations, *expected));
+                (self.longest, self.has_moved) = (Duration::ZERO, false);
+            }
+            Event::Started { address, action, expected, chain } => {
+                if !self.has_moved {
+                    self.longest = self.longest.max(*chain);
+                }
+                let (expected, chain) = (*expected, *chain);
+                let running = Running { action: *action, since: now, expected, chain, waiting: None };
                 self.running.insert(address.clone(), running);
             }
             Event::Waiting { address, what } => {
@@ -55,6 +67,7 @@ impl Progress {
                 }
             }
             Event::Ended { address, outcome, .. } => {
+                self.has_moved = true;
                 match outcome {
                     Outcome::Succeeded => self.done += 1,
                     Outcome::Failed { .. } => self.failed += 1,
@@ -90,11 +103,18 @@ impl Progress {
         self.done + self.failed + self.left
     }
 
-    /// How long it will still take; nothing when it takes longer than expected already.
+    /// How long it will still take, by the chains that wait for what runs now; nothing when it takes longer than expected already.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         let (begin, _, expected) = self.begun?;
-        let of_running = self.running.values().map(|running| running.expected.saturating_sub(now - running.since));
-        let remaining = of_running.max().unwrap_or_default().max(expected.saturating_sub(now - begin));
+        let chains = self.running.values().map(|running| {
+            let spent = (now - running.since).min(running.expected);
+            running.chain.saturating_sub(spent)
+        });
+        let mut remaining = chains.max().unwrap_or_default();
+        // More than the longest chain means that not everything that may run runs at once: then the chains tell too little.
+        if expected > self.longest {
+            remaining = remaining.max(expected.saturating_sub(now - begin));
+        }
         (!remaining.is_zero()).then_some(remaining)
     }
 }

@@ -3,7 +3,8 @@ use super::*;
 use crate::engine::event::Action;
 
 fn started(at: &str, seconds: u64) -> Event {
-    Event::Started { address: address(at), action: Action::Create, expected: Duration::from_secs(seconds) }
+    let expected = Duration::from_secs(seconds);
+    Event::Started { address: address(at), action: Action::Create, expected, chain: expected }
 }
 
 fn ended(at: &str, outcome: Outcome, seconds: u64) -> Event {

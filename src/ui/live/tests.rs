@@ -9,7 +9,8 @@ fn running() -> (Progress, Instant) {
     for n in 0..12 {
         let address = address(&format!("us-east-1/rds_instance/aurora-{n:02}"));
         let at = begin + Duration::from_secs(n);
-        progress.on(&Event::Started { address, action: Action::Create, expected: Duration::from_secs(100) }, at);
+        let expected = Duration::from_secs(100);
+        progress.on(&Event::Started { address, action: Action::Create, expected, chain: expected }, at);
     }
     let what = "the instance to be available (configuring-enhanced-monitoring)".to_owned();
     let address = address("us-east-1/rds_instance/aurora-00");
@@ -55,4 +56,31 @@ fn a_run_that_is_late_or_stopping_says_so() {
     progress.on(&Event::Interrupted { running: 12 }, now);
     let stopping = frame(&progress, now, Page::PLAIN)[0].clone();
     assert!(stopping.ends_with("stopping"), "{stopping}");
+}
+
+/// What is left is what waits for that which runs now: a chain that went faster than expected leaves less.
+#[test]
+fn what_is_left_is_counted_from_where_the_run_is() {
+    let begin = Instant::now();
+    let mut progress = Progress::default();
+    let seconds = Duration::from_secs;
+    let start = |at: &str, expected, chain| Event::Started {
+        address: address(at),
+        action: Action::Create,
+        expected: seconds(expected),
+        chain: seconds(chain),
+    };
+    progress.on(&Event::Begun { operations: 3, expected: seconds(300) }, begin);
+    progress.on(&start("us-east-1/rds_cluster/aurora", 200, 300), begin);
+    assert_eq!(progress.remaining(begin + seconds(50)), Some(seconds(250)));
+    let ended = Event::Ended {
+        address: address("us-east-1/rds_cluster/aurora"),
+        action: Action::Create,
+        outcome: crate::engine::event::Outcome::Succeeded,
+        elapsed: seconds(60),
+    };
+    progress.on(&ended, begin + seconds(60));
+    progress.on(&start("us-east-1/rds_instance/aurora-1", 100, 100), begin + seconds(60));
+    assert_eq!(progress.remaining(begin + seconds(61)), Some(seconds(99)));
+    assert_eq!(progress.remaining(begin + seconds(500)), None);
 }
