@@ -1,7 +1,7 @@
 //! Prints what a deployment's life costs against the local AWS: time, CPU and memory of drctl alone, and API calls per resource; then
 //! how much longer an `up` takes than AWS itself, when AWS takes its time; then what a recovery reads.
 //!
-//! Run with `cargo bench --bench local_aws`. It asserts nothing: figures depend on the machine, and the elapsed times above all on the
+//! Run with `cargo bench --bench local_aws`; with `--profile dev` it measures that build, which is there sooner. It asserts nothing: figures depend on the machine, and the elapsed times above all on the
 //! emulator, which answers in milliseconds and works on one processor.
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
@@ -139,7 +139,9 @@ impl LocalAws {
     fn start(options: &[&str]) -> Self {
         let target = Path::new(env!("CARGO_BIN_EXE_drctl")).parent().expect("a program is in a folder");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--release", "--workspace", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let profile = if target.ends_with("debug") { "dev" } else { "release" };
+        build.args(["build", "--quiet", "--locked", "--profile", profile, "--workspace", "--bins"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.env("CARGO_TARGET_DIR", target.parent().expect("profiles are folders of the target folder"));
         assert!(build.status().expect("cargo can be run").success(), "the local AWS cannot be built");
 
