@@ -17,13 +17,13 @@ use crate::changes::{self, ChangeSet, Taken};
 use crate::engine::event::Events;
 use crate::engine::executor::Execution;
 use crate::engine::observe::{Objects, ObserveError};
-use crate::engine::preflight::{self, Identity};
 use crate::engine::run::{self, RunError};
 use crate::engine::scheduler::Limits;
 use crate::engine::shutdown::Shutdown;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::{self, Plan, Suffix};
+use crate::preflight::account::{self, Identity};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{Kinds, Surroundings};
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
         })
         .map_err(|error| Failure::of(Kind::Internal, &error))?;
         let aws = Aws::connect(&self.connection(), transport).await;
-        let identity = preflight::identity(&aws).await.map_err(|error| {
+        let identity = account::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);
             match (error.is_denied(), &self.flags.profile) {
                 (true, Some(profile)) => failure
@@ -272,12 +272,12 @@ impl<'a> Session<'a> {
         code: &BTreeMap<String, String>,
         known: &BTreeMap<String, Value>,
     ) -> Outcome<(Topology, BTreeMap<String, Value>)> {
-        let facts = preflight::facts(&cloud.surroundings.aws, plan, known).await?;
+        let facts = account::facts(&cloud.surroundings.aws, plan, known).await?;
         let topology = topology::expand(Inputs {
             plan,
             suffix,
             account: &cloud.identity.account,
-            engine_version: facts.get(preflight::ENGINE_VERSION).and_then(Value::as_str),
+            engine_version: facts.get(account::ENGINE_VERSION).and_then(Value::as_str),
             parent_zone: facts.get(domain::PARENT_ZONE).and_then(Value::as_str),
             code,
         });

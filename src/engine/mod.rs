@@ -25,7 +25,6 @@ pub mod event;
 pub mod executor;
 pub mod observe;
 pub mod operations;
-pub mod preflight;
 pub mod recover;
 pub mod run;
 pub mod scheduler;

@@ -2,6 +2,7 @@
 //!
 //! Checks only look. Each has a pure part that judges what was found.
 
+pub mod account;
 pub mod credentials;
 pub mod dns;
 pub mod domain;

@@ -119,6 +119,26 @@ fn a_deployment_that_failed_over_has_no_changes_and_goes_without_a_trace() {
     }
 }
 
+/// Makes and deletes the public zone of shop.example.com, to which that of example.com leads.
+const SHOP: &str = r#"
+import time
+route53, result = boto3.client("route53", region_name="us-east-1"), None
+def zone(name):
+    return [one["Id"] for one in route53.list_hosted_zones()["HostedZones"] if one["Name"] == name][0]
+def change(action, zone_id, records):
+    changes = [{"Action": action, "ResourceRecordSet": one} for one in records]
+    route53.change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch={"Changes": changes})
+def make():
+    made = route53.create_hosted_zone(Name="shop.example.com.", CallerReference=str(time.time()))
+    servers = [{"Value": name} for name in made["DelegationSet"]["NameServers"]]
+    change("UPSERT", zone("example.com."), [{"Name": "shop.example.com.", "Type": "NS", "TTL": 300, "ResourceRecords": servers}])
+def unmake():
+    shop = zone("shop.example.com.")
+    records = route53.list_resource_record_sets(HostedZoneId=shop)["ResourceRecordSets"]
+    change("DELETE", shop, [one for one in records if one["Name"] != "shop.example.com."])
+    route53.delete_hosted_zone(Id=shop)
+"#;
+
 /// A certificate can only go when nothing uses it any more, and load balancers take another one in place: with another domain the
 /// new certificates are in use before the old ones are deleted (`acm.update`, `listener.update`).
 #[test]
@@ -127,12 +147,18 @@ fn another_domain_takes_everything_along() {
     let workspace = aws.workspace();
     aws.play(&["deletion-windows", "dependency-violations"], 600);
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    aws.python(&format!("{SHOP}\nmake()"));
     workspace.edit("plans/payments.toml", "domain = \"example.com\"", "domain = \"shop.example.com\"");
     workspace.drctl(&["up", "--suffix", "dev", "--yes"]).expect(0);
     workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
     let left = census(&aws, "dev");
     let names: Vec<_> = left.iter().filter(|name| name.contains("example.com")).collect();
     assert!(names.iter().all(|name| name.contains("shop.example.com")) && !names.is_empty(), "{names:?}");
+
+    // The zone above was deleted and made anew: the delegation goes into the new one.
+    aws.python(&format!("{SHOP}\nunmake()\nmake()"));
+    workspace.drctl(&["up", "--suffix", "dev", "--yes"]).expect(0);
+    workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }

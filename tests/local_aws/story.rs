@@ -111,7 +111,7 @@ fn a_deployment_lives_handles_payments_and_goes_without_a_trace() {
         expect_no_changes(&workspace, "dev");
         // The `up` and the `plan` of that each looked at the deployment's own zone.
         let zones = aws.calls(false).iter().filter(|call| call["operation"] == "GetHostedZone").count();
-        assert_eq!(zones, 2, "the zone above was found right once and is not looked at again");
+        assert_eq!(zones, 2, "only the deployment's own zone is looked at");
         // Of what can only be listed by its parent there is one list of each, however many there are (`eb.list`).
         for (operation, parent) in [("ListRules", "/eventbridge_bus/"), ("ListTargetsByRule", "/eventbridge_rule/")] {
             let lists = aws.calls(false).iter().filter(|call| call["operation"] == operation).count();

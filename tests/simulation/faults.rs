@@ -62,7 +62,7 @@ fn a_kind_that_panics_ends_the_run_in_good_order() {
 /// Invariant 4: whatever is lost on the way, nothing is made twice and nothing is forgotten.
 #[test]
 fn lost_answers_and_server_errors_make_no_duplicates() {
-    with_seeds("lost_answers_and_server_errors", 40, 0, |seed| {
+    with_seeds("lost_answers_and_server_errors_make_no_duplicates", 40, 20, |seed| {
         let mut world = World::new(seed);
         let topology = match seed % 2 {
             0 => small().topology(),

@@ -26,7 +26,7 @@ use super::world::{Command, Ended, SUFFIX, World};
 #[test]
 fn every_life_ends_well() {
     let (mut sum, start) = (Summary::default(), Instant::now());
-    with_seeds("every_life_ends_well", 150, 0, |seed| sum.add(&live(seed)));
+    with_seeds("every_life_ends_well", 150, 100, |seed| sum.add(&live(seed)));
     sum.print(start.elapsed());
 }
 

@@ -1,14 +1,14 @@
-//! What has to be known or true before anything is changed: who we are, and facts of AWS that hold for the whole deployment.
+//! Who we are, and facts of AWS that hold for the whole deployment.
 
 use std::collections::BTreeMap;
 
 use aws_config::retry::RetryConfig;
 use serde_json::Value;
 
+use super::domain;
 use crate::aws::{Aws, Error};
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::{Plan, Side};
-use crate::preflight::domain;
 use crate::resources::rds_global_cluster;
 
 /// The fact that holds the exact version of Aurora.
@@ -49,7 +49,8 @@ pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
     Ok(Identity { account, partition, arn })
 }
 
-/// Resolves the facts that are not known yet. What is known stays, so that a deployment does not move with AWS's defaults.
+/// Resolves the facts that are not known yet. What is known stays, so that a deployment does not move with AWS's defaults; but for
+/// the zone above, which is somebody's to change.
 ///
 /// # Errors
 /// When AWS offers nothing that fits the plan; nothing was changed.
@@ -60,11 +61,11 @@ pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> O
         check_zones(aws, plan).await?;
         facts.insert(ZONES.to_owned(), zones);
     }
-    if !facts.contains_key(domain::PARENT_ZONE)
-        && let Some(id) = domain::parent_zone(aws, plan).await?
-    {
-        facts.insert(domain::PARENT_ZONE.to_owned(), id.into());
-    }
+    // The domain may be another one today, and a zone that was deleted and made anew has another id.
+    match domain::parent_zone(aws, plan).await? {
+        Some(id) => facts.insert(domain::PARENT_ZONE.to_owned(), id.into()),
+        None => facts.remove(domain::PARENT_ZONE),
+    };
     if plan.database.aurora.enabled && !facts.contains_key(ENGINE_VERSION) {
         let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
         let family = plan.database.aurora.engine_version.as_str();
