@@ -7,7 +7,7 @@ use drctl::changes::{Action, Drift};
 use drctl::engine::run::RunError;
 use serde_json::json;
 
-use super::cloud::Object;
+use super::cloud::{CrashAt, Object};
 use super::topologies::{at, small};
 use super::world::{Ended, World};
 
@@ -120,4 +120,24 @@ fn objects_without_a_record_are_taken_over() {
     world.check_is(&topology);
     world.finish_up(&topology);
     world.finish_down();
+}
+
+/// Invariant 1: a token is bound to the properties it came with, even when the object it made is gone.
+#[test]
+fn a_token_is_not_used_again_for_other_properties() {
+    let (room, mut design) = (at("sim_token", "room-b"), small());
+    // The process dies when AWS has made the room and nobody has heard of it yet.
+    let died = (1..200).find_map(|call| {
+        let mut world = World::new(31);
+        world.cloud.crash = Some(CrashAt { call, after: true });
+        world.up(&design.topology());
+        let is_unheard = world.records().get(&room).is_some_and(|record| !record.is_identified());
+        (is_unheard && world.ids(&room).len() == 1).then_some(world)
+    });
+    let mut world = died.expect("one of the calls makes the room");
+    let id = world.ids(&room).remove(0);
+    let now = world.cloud.now();
+    world.cloud.objects.get_mut(&id).expect("it is there").gone_at = Some(now);
+    design.part("room-b").size += 1;
+    world.finish_up(&design.topology());
 }

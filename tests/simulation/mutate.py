@@ -2,7 +2,8 @@
 """Puts every fault of mutations.toml into a copy of the project, one at a time, and runs the simulation on it.
 
 Prints which test noticed each fault, and writes docs/mutations.md. Ends with 1 if one went unnoticed.
-Takes two minutes per fault. `mutate.py TEXT` tries only faults whose description contains TEXT, and writes no page.
+Takes two minutes per fault. `mutate.py TEXT` tries only faults whose description contains TEXT, `mutate.py --missing` those that the
+page does not have yet.
 """
 
 import os
@@ -74,11 +75,30 @@ def verdict(told: str) -> tuple[str, str] | None:
     return names, words.replace("|", "\\|")[:110]
 
 
+def known() -> dict[str, str]:
+    """The rows of the page, by their faults."""
+    lines = PAGE.read_text().splitlines() if PAGE.exists() else []
+    return {line.split(" | ")[1]: line for line in lines if re.match(r"\| \d+ \| ", line)}
+
+
+def write(mutations: list[dict], rows: dict[str, str]) -> None:
+    """Writes the page with the rows that there are, in the order of the list."""
+    lines = [rows[one["fault"]] for one in mutations if one["fault"] in rows]
+    missing = len(mutations) - len(lines)
+    rest = f"\n{missing} more faults of the list were not tried yet: `mutate.py --missing`.\n" if missing else ""
+    PAGE.write_text(HEAD + "\n".join(lines) + "\n" + rest)
+
+
 def main() -> int:
+    everything = tomllib.loads(LIST.read_text())["mutation"]
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    mutations = [one for one in tomllib.loads(LIST.read_text())["mutation"] if wanted in one["fault"]]
+    rows = known()
+    if wanted == "--missing":
+        mutations = [one for one in everything if one["fault"] not in rows]
+    else:
+        mutations = [one for one in everything if wanted in one["fault"]]
     copy()
-    rows, unnoticed = [], 0
+    unnoticed = 0
     for mutation in mutations:
         file = COPY / mutation["file"]
         text = (ROOT / mutation["file"]).read_text()
@@ -94,10 +114,9 @@ def main() -> int:
             noticed = ("**nobody**", errors[0] if errors else "")
         by, words = noticed
         print(f"{mutation['invariant']:>2}  {mutation['fault']}: {by}: {words} ({time.monotonic() - start:.0f} s)", flush=True)
-        rows.append(f"| {mutation['invariant']} | {mutation['fault']} | {by} | {words} |")
+        rows[mutation["fault"]] = f"| {mutation['invariant']} | {mutation['fault']} | {by} | {words} |"
+        write(everything, rows)
     print(f"{len(mutations) - unnoticed} of {len(mutations)} noticed")
-    if not wanted:
-        PAGE.write_text(HEAD + "\n".join(rows) + "\n")
     return int(unnoticed > 0)
 
 
