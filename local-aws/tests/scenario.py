@@ -153,7 +153,7 @@ def data():
     assert (status["Region"], status["Status"]) == (AWAY, "InSync"), status
     secrets.put_secret_value(SecretId="s", SecretString="two")
     assert replica.get_secret_value(SecretId="s")["SecretString"] == "two"
-    refused("InvalidRequestException", secrets.delete_secret, SecretId="s", ForceDeleteWithoutRecovery=True)
+    refused("InvalidParameterException", secrets.delete_secret, SecretId="s", ForceDeleteWithoutRecovery=True)
     secrets.remove_regions_from_replication(SecretId="s", RemoveReplicaRegions=[AWAY])
     refused("ResourceNotFoundException", replica.get_secret_value, SecretId="s")
     assert secrets.get_secret_value(SecretId="s")["SecretString"] == "two"

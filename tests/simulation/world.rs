@@ -12,7 +12,7 @@ use drctl::address::Address;
 use drctl::aws::transport::Transport;
 use drctl::aws::{Aws, Connection, tags};
 use drctl::changes::{self, ChangeSet};
-use drctl::engine::event::Events;
+use drctl::engine::event::{Action, Events};
 use drctl::engine::executor::{Execution, RunReport};
 use drctl::engine::operations::operations;
 use drctl::engine::recover;
@@ -224,6 +224,10 @@ impl World {
         }
 
         let records = self.records();
+        for operation in report.succeeded.iter().filter(|operation| operation.action != Action::Delete) {
+            let is_ready = records.get(&operation.address).is_some_and(|record| record.status == Status::Ready);
+            assert!(is_ready, "invariant 2: {operation} counts as done, and its record does not say so");
+        }
         let told: BTreeSet<&str> = unrecorded.iter().filter_map(|(_, entry)| entry.outputs()?["id"].as_str()).collect();
         for (id, object) in self.cloud.live() {
             let Some(address) = &object.address else { continue };
