@@ -1,8 +1,9 @@
 //! Prints what a deployment's life costs against the local AWS: time, CPU and memory of drctl alone, and API calls per resource; then
 //! how much longer an `up` takes than AWS itself, when AWS takes its time; then what a recovery reads.
 //!
-//! Run with `cargo bench --bench local_aws`; with `--profile dev` it measures that build, which is there sooner. It asserts nothing: figures depend on the machine, and the elapsed times above all on the
-//! emulator, which answers in milliseconds and works on one processor.
+//! Run with `cargo bench --bench local_aws`; with `--profile dev` it measures that build, which is there sooner. It asserts nothing:
+//! figures depend on the machine, and the elapsed times above all on the emulator, which answers in milliseconds and works on one
+//! processor.
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
 

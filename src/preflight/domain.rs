@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! 1. What the plan names is taken as it is named; only what it leaves out is looked for.
-//! 2. Nothing is looked at twice: a zone that was found right once is a fact of the deployment ([`DELEGATED`]), and AWS is not asked about
-//!    it again.
+//! 2. Which zone it is may change from run to run, and is asked in each. A zone whose delegation was found right once is a fact of the
+//!    deployment ([`DELEGATED`]), and is not compared with public DNS again.
 
 use std::collections::{BTreeMap, BTreeSet};
 

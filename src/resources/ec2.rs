@@ -231,9 +231,29 @@ fn names<'a>(interfaces: impl Iterator<Item = &'a NetworkInterface>) -> String {
     interfaces.map(name).collect::<Vec<_>>().join(", ")
 }
 
+/// What a state says to one who waits for a network or a subnet (`vpc.wait`, `subnet.wait`).
+pub(super) fn availability(state: Option<&str>) -> Look<()> {
+    match state {
+        Some("available") => Look::Ready(()),
+        state => Look::Pending(state.unwrap_or("not visible yet").to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_ec2::types::{SubnetState, VpcState};
+
+    /// `vpc.wait`, `subnet.wait`
+    #[test]
+    fn what_is_made_is_used_once_it_is_available() {
+        for available in [VpcState::Available.as_str(), SubnetState::Available.as_str()] {
+            assert!(matches!(availability(Some(available)), Look::Ready(())));
+        }
+        for state in [Some(VpcState::Pending.as_str()), Some(SubnetState::Pending.as_str()), None] {
+            assert!(matches!(availability(state), Look::Pending(_)), "{state:?}");
+        }
+    }
 
     /// What drctl waits for goes away by itself; what does not is told at once.
     #[test]

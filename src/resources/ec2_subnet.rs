@@ -190,17 +190,11 @@ fn claimed(found: &[AwsSubnet], desired: &Tags, refusal: Error) -> Result<Object
 async fn available(task: &Task<'_>, id: &SubnetId) -> Result<Look<()>> {
     let clients = task.clients();
     match task.call("ec2:DescribeSubnets", || clients.ec2().describe_subnets().subnet_ids(id).send()).await {
-        Ok(answer) => Ok(look_at(answer.subnets().first().and_then(|subnet| subnet.state()))),
+        Ok(answer) => {
+            Ok(ec2::availability(answer.subnets().first().and_then(|subnet| subnet.state()).map(SubnetState::as_str)))
+        }
         Err(error) if error.is_gone() => Ok(Look::Pending("not visible yet".to_owned())),
         Err(error) => Err(error),
-    }
-}
-
-/// What a state says to one who waits for the subnet (`subnet.wait`).
-fn look_at(state: Option<&SubnetState>) -> Look<()> {
-    match state {
-        Some(SubnetState::Available) => Look::Ready(()),
-        state => Look::Pending(state.map_or("not visible yet", SubnetState::as_str).to_owned()),
     }
 }
 
@@ -211,15 +205,6 @@ mod tests {
     use super::existing::tests::{refused, tags_of};
     use super::*;
     use crate::sdk_tags;
-
-    /// `subnet.wait`
-    #[test]
-    fn a_subnet_is_used_once_it_is_available() {
-        assert!(matches!(look_at(Some(&SubnetState::Available)), Look::Ready(())));
-        for state in [Some(&SubnetState::Pending), None] {
-            assert!(matches!(look_at(state), Look::Pending(_)), "{state:?}");
-        }
-    }
 
     /// `subnet.create.call`
     #[test]

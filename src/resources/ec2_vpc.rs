@@ -186,17 +186,9 @@ async fn create(task: &Task<'_>, spec: &VpcSpec) -> Result<Object<Vpc>> {
 async fn available(task: &Task<'_>, id: &VpcId) -> Result<Look<()>> {
     let clients = task.clients();
     match task.call("ec2:DescribeVpcs", || clients.ec2().describe_vpcs().vpc_ids(id).send()).await {
-        Ok(answer) => Ok(look_at(answer.vpcs().first().and_then(|vpc| vpc.state()))),
+        Ok(answer) => Ok(ec2::availability(answer.vpcs().first().and_then(|vpc| vpc.state()).map(VpcState::as_str))),
         Err(error) if error.is_gone() => Ok(Look::Pending("not visible yet".to_owned())),
         Err(error) => Err(error),
-    }
-}
-
-/// What a state says to one who waits for the VPC (`vpc.wait`).
-fn look_at(state: Option<&VpcState>) -> Look<()> {
-    match state {
-        Some(VpcState::Available) => Look::Ready(()),
-        state => Look::Pending(state.map_or("not visible yet", VpcState::as_str).to_owned()),
     }
 }
 
@@ -224,18 +216,4 @@ async fn modify(
     let clients = task.clients();
     task.call("ec2:ModifyVpcAttribute", || set(clients.ec2().modify_vpc_attribute().vpc_id(id)).send()).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `vpc.wait`
-    #[test]
-    fn a_vpc_is_used_once_it_is_available() {
-        assert!(matches!(look_at(Some(&VpcState::Available)), Look::Ready(())));
-        for state in [Some(&VpcState::Pending), None] {
-            assert!(matches!(look_at(state), Look::Pending(_)), "{state:?}");
-        }
-    }
 }

@@ -388,11 +388,22 @@ mod tests {
     use super::*;
     use crate::aws::Refusal;
 
+    fn traits(kind: &str) -> &'static Traits {
+        KINDS.iter().map(|known| known.traits()).find(|traits| traits.name == kind).expect("a kind")
+    }
+
+    /// Checks for how many seconds kinds go on: each case is a kind, an operation, a code, a message, and the seconds.
+    #[track_caller]
+    fn expect_patience(cases: &[(&str, &str, &str, &str, u64)]) {
+        for &(kind, operation, code, message, seconds) in cases {
+            assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
+        }
+    }
+
     /// For how many seconds a kind goes on when AWS refuses like this; 0 when it does not.
     fn patience(kind: &str, operation: &str, code: &str, message: &str) -> u64 {
-        let kind = KINDS.iter().find(|known| known.traits().name == kind).expect("a kind");
         let error = Refusal { code: code.into(), message: message.into(), ..Refusal::default() }.into();
-        let retries = kind.traits().retries.iter().filter(|retry| retry.matches(operation, &error));
+        let retries = traits(kind).retries.iter().filter(|retry| retry.matches(operation, &error));
         retries.map(|retry| retry.deadline.as_secs()).max().unwrap_or_default()
     }
 
@@ -423,7 +434,7 @@ mod tests {
         let unassumed = "IAM Role arn:aws:iam::1:role/r cannot be assumed by AWS Backup";
         let powerless = "The role arn:aws:iam::1:role/r is not authorized to call tag:GetResources";
         let invalid = "InvalidParameterValueException";
-        for (kind, operation, code, message, seconds) in [
+        expect_patience(&[
             (bucket, "s3:PutBucketVersioning", "InvalidBucketState", replicated, 300),
             (bucket, put_policy, "MalformedPolicy", "Invalid principal in policy", 120),
             (bucket, put_policy, "MalformedPolicy", "Policy has invalid resource", 0),
@@ -455,9 +466,7 @@ mod tests {
             (selection, create_selection, invalid, unassumed, 120),
             (selection, create_selection, invalid, powerless, 120),
             (selection, create_selection, invalid, "Invalid resource ARN", 0),
-        ] {
-            assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
-        }
+        ]);
     }
 
     /// The same of functions, interfaces, keys and databases.
@@ -482,7 +491,7 @@ mod tests {
         let mute = "The role ARN does not have required permissions configured.";
         let many = "Too many tables are being created, updated or deleted simultaneously. The limit is 500.";
         let busy = "DB cluster is not available for modification with status modifying";
-        for (kind, operation, code, message, seconds) in [
+        expect_patience(&[
             ("kms_alias", "kms:CreateAlias", "NotFoundException", "Key 'k' does not exist", 600),
             ("kms_alias", "kms:CreateAlias", "KMSInvalidStateException", "k is creating.", 600),
             ("kms_alias", "kms:CreateAlias", "KMSInvalidStateException", "k is pending deletion.", 0),
@@ -521,9 +530,7 @@ mod tests {
             (cluster, "rds:ModifyDBCluster", "InvalidParameterCombination", "x", 0),
             (table, "dynamodb:CreateTable", "LimitExceededException", many, 1800),
             (table, "dynamodb:CreateTable", "ValidationException", "x", 0),
-        ] {
-            assert_eq!(patience(kind, operation, code, message), seconds, "{operation}: {code}: {message}");
-        }
+        ]);
     }
 
     /// `nat.update`, `sg.update`, `sgr.update`, `flowlog.update`, `vpc.update`, `rds.global.replace`, `rds.cluster.replace`,
@@ -545,19 +552,19 @@ mod tests {
             ("backup_plan", &[], &["rules"]),
             ("elb_target", &["target_group", "function"], &[]),
         ] {
-            let kind = KINDS.iter().find(|known| known.traits().name == kind).expect("a kind");
-            let immutable = kind.traits().immutable;
+            let immutable = traits(kind).immutable;
             let missing: Vec<_> = fixed.iter().filter(|field| !immutable.contains(field)).collect();
             let excessive: Vec<_> = changeable.iter().filter(|field| immutable.contains(field)).collect();
-            assert!(missing.is_empty() && excessive.is_empty(), "{}: {missing:?}, {excessive:?}", kind.traits().name);
+            assert!(missing.is_empty() && excessive.is_empty(), "{kind}: {missing:?}, {excessive:?}");
         }
     }
 
     /// `ddb.replica.iam`: rights that no call of ours has the name of.
     #[test]
     fn whoever_makes_a_replica_may_copy_the_items() {
-        let kind = KINDS.iter().find(|known| known.traits().name == "dynamodb_replica").expect("a kind");
-        let may = |action: &str| kind.traits().permissions.change.contains(&format!("dynamodb:{action}").as_str());
+        let may = |action: &str| {
+            traits("dynamodb_replica").permissions.change.contains(&format!("dynamodb:{action}").as_str())
+        };
         for action in
             ["UpdateTable", "CreateTable", "CreateTableReplica", "Scan", "Query", "GetItem", "PutItem", "UpdateItem"]
         {

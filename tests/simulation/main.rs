@@ -1,8 +1,8 @@
 //! The engine against a cloud in memory: the same path as the binary, in virtual time, under everything that can go wrong.
 //!
 //! Every test names the invariant of a run (`drctl::engine`) that it checks. Random tests take their seeds from a fixed list and
-//! add a hundred fresh ones; `DRCTL_FRESH_SEEDS=10000` takes so many fresh ones instead, `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone and
-//! tells what happens in each run.
+//! add a hundred fresh ones; `DRCTL_FRESH_SEEDS=10000` takes so many fresh ones instead, and
+//! `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone and tells what happens in each run.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failing simulation tells how to replay it")]
 

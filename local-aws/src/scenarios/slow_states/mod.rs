@@ -105,8 +105,7 @@ impl SlowStates {
         request: &Request,
         mut answer: Response,
     ) -> Response {
-        let region = region_of(object, operation, request);
-        let region = region.as_str();
+        let region = &region_of(object, operation, request);
         let asked = view.asked.and_then(|name| parameter(request, name));
         let ghosts = self.underway.ghosts(object, region, asked.as_deref());
         if !answer.status.is_success() {
