@@ -19,7 +19,7 @@ use crate::resources::{AnyObject, Kinds};
 use crate::state::{Desired, Entry, Intent, Record, Records, StateError, Status, Store};
 use crate::topology::Topology;
 
-/// For how long after its intent a new object may not be seen by a look for its tags (`x.consistency.unfiltered-list`).
+/// For how long after its intent a new object may not be seen (`x.consistency.unfiltered-list`).
 pub const UNSEEN: Duration = Duration::from_secs(5);
 
 /// Settles every uncertain record against what was seen. What the topology wants keeps its token; `down` wants nothing.
@@ -50,13 +50,15 @@ pub fn uncertain(records: &Records) -> Records {
     records.iter().filter(|(_, record)| is_uncertain(record)).map(|(a, record)| (a.clone(), record.clone())).collect()
 }
 
-/// How long to wait before one more look at those of the uncertain that were not seen but are too young for that to mean
-/// anything, and which they are.
-pub fn unseen(store: &Store, objects: &Objects) -> Option<(Duration, Records)> {
+/// How long to wait before one more look at those of the records that were not seen but are too young for that to mean
+/// anything, and which they are. One that was seen already may be so young: looks at new objects do not agree for a while
+/// (`x.consistency.read-after-create`).
+pub fn unseen(store: &Store, looked_for: &Records, objects: &Objects) -> Option<(Duration, Records)> {
     let now = store.now();
     let age = |record: &Record| Duration::try_from(now.duration_since(record.updated_at)).unwrap_or_default();
-    let mut young = uncertain(&store.records());
-    young.retain(|address, record| !objects.contains_key(address) && age(record) < UNSEEN);
+    let is_wanted = |record: &Record| !matches!(record.status, Status::Deleting | Status::Deferred { .. });
+    let mut young = looked_for.clone();
+    young.retain(|address, record| !objects.contains_key(address) && is_wanted(record) && age(record) < UNSEEN);
     let youngest = young.values().map(|record| age(record)).min()?;
     Some((UNSEEN - youngest, young))
 }

@@ -70,8 +70,9 @@ pub enum RunError {
 /// Whatever keeps the run from knowing that for sure; nothing was changed.
 pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeSet, RunError> {
     let Execution { kinds, store, surroundings, events, .. } = execution;
-    let mut objects = look_with(execution, &store.records(), Some(goal.topology)).await?;
-    look_for_unseen(execution, &mut objects).await?;
+    let records = store.records();
+    let mut objects = look_with(execution, &records, Some(goal.topology)).await?;
+    look_for_unseen(execution, &records, &mut objects).await?;
     recover::settle(store, &objects, Some(goal.topology), kinds, events).await?;
     changes::build(goal.topology, &store.records(), &objects, &surroundings.suffix, kinds).map_err(RunError::Taken)
 }
@@ -108,7 +109,7 @@ pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> 
     let mut objects = Objects::new();
     if !uncertain.is_empty() {
         objects = look_with(execution, &uncertain, None).await?;
-        look_for_unseen(execution, &mut objects).await?;
+        look_for_unseen(execution, &uncertain, &mut objects).await?;
     }
     recover::settle(store, &objects, None, kinds, events).await?;
     Ok(changes::teardown(&store.records(), &objects, kinds))
@@ -171,8 +172,8 @@ async fn look_with(execution: &Execution, records: &Records, topology: Option<&T
 }
 
 /// Looks once more for what an earlier run may have made so short a time ago that it was not to be seen yet.
-async fn look_for_unseen(execution: &Execution, objects: &mut Objects) -> Result<(), RunError> {
-    let Some((wait, records)) = recover::unseen(&execution.store, objects) else { return Ok(()) };
+async fn look_for_unseen(execution: &Execution, looked_for: &Records, objects: &mut Objects) -> Result<(), RunError> {
+    let Some((wait, records)) = recover::unseen(&execution.store, looked_for, objects) else { return Ok(()) };
     tokio::select! {
         biased;
         () = execution.shutdown.first() => return Err(RunError::Interrupted),

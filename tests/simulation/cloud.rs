@@ -1,8 +1,9 @@
 //! A cloud in memory: objects, names, tokens, dependencies, delays, and everything that can go wrong with a call.
 //!
 //! It is strict where AWS is strict: what is referred to must exist, what others are in cannot be deleted, names are taken until
-//! their object is gone, tokens are remembered for ever and bound to the properties they came with, and an object without
-//! a name or token is made twice when it is asked for twice. Times are virtual and go on from run to run.
+//! their object is gone, tokens are remembered for ever and bound to the properties they came with, an object without a name
+//! or token is made twice when it is asked for twice, and a new object is not seen at once. Times are virtual and go on from run
+//! to run.
 //!
 //! What the engine may never do is written down as a violation, and every check of a test looks at those first.
 
@@ -64,7 +65,7 @@ pub(crate) struct Object {
     pub(crate) version: u32,
     /// When it becomes usable.
     pub(crate) ready_at: Duration,
-    /// When a look for its tags finds it.
+    /// When a look for its tags or its id finds it; its name is known at once.
     pub(crate) visible_at: Duration,
     /// When it is gone, once it was deleted.
     pub(crate) gone_at: Option<Duration>,

@@ -95,6 +95,26 @@ fn in_an_up_from_nothing() {
     die_everywhere(&World::new(1), Command::Up(&small().topology()), &small().topology());
 }
 
+/// Invariant 4: an id on record is believed, although a look does not see the new object yet.
+#[test]
+fn what_has_an_id_is_kept_although_it_is_not_seen_yet() {
+    let topology = small().topology();
+    let mut unseen = 0;
+    for call in 10..40 {
+        let mut world = World::new(12);
+        world.cloud.crash = Some(CrashAt { call, after: true });
+        assert!(matches!(world.up(&topology), Ended::Crashed));
+        unseen += world.cloud.live().filter(|(_, object)| object.visible_at > world.cloud.begin).count();
+        let before = world.records();
+        world.finish_up(&topology);
+        let after = world.records();
+        for (address, record) in before.iter().filter(|(_, record)| record.is_identified()) {
+            assert_eq!(after[address].outputs["id"], record.outputs["id"], "{address} is made once");
+        }
+    }
+    assert!(unseen > 30, "many objects were too young to be seen: {unseen}");
+}
+
 #[test]
 fn in_an_up_that_updates() {
     let (mut world, mut design) = (World::new(2), small());

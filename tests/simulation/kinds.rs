@@ -23,7 +23,7 @@ use super::cloud::{Object, begin, call, cloud, refusal};
 enum Recognised {
     ByToken,
     ByName,
-    /// By tags alone, which looks find only after a while.
+    /// By tags alone.
     ByTags,
     /// By its parent and its own name; it has no tags.
     InParent,
@@ -105,7 +105,8 @@ impl InMemory {
     fn find(&self, context: &Context, wanted: &AnyWanted) -> Option<String> {
         cloud(|cloud| {
             if let Some(id) = wanted.outputs.as_ref().and_then(|outputs| outputs["id"].as_str()) {
-                return cloud.get(id).map(|_| id.to_owned());
+                let is_seen = |object: &&Object| object.visible_at <= cloud.now();
+                return cloud.get(id).filter(is_seen).map(|_| id.to_owned());
             }
             if let Some(name) = self.name(context.suffix(), &wanted.address, &wanted.spec) {
                 return cloud.named(self.traits.name, Some(&name)).filter(|id| cloud.get(id).is_some());
@@ -188,7 +189,7 @@ impl InMemory {
             let Some(object) = cloud.get(id) else {
                 return Err(Error::Failed(format!("{id} is gone")));
             };
-            Ok(match object.ready_at <= cloud.now() {
+            Ok(match object.ready_at.max(object.visible_at) <= cloud.now() {
                 true => Look::Ready(cloud.outputs(id, object)),
                 false => Look::Pending("creating".to_owned()),
             })

@@ -208,6 +208,10 @@ pub(crate) fn change(design: &mut Design, fresh: &mut usize, random: &mut SmallR
             continue;
         }
         let at = random.random_range(0..design.0.len());
+        if random.random_bool(0.1) {
+            turn_round(design, at, random);
+            continue;
+        }
         let (before, rest) = design.0.split_at_mut(at);
         let part = &mut rest[0];
         match random.random_range(0..7) {
@@ -229,4 +233,25 @@ pub(crate) fn change(design: &mut Design, fresh: &mut usize, random: &mut SmallR
             }
         }
     }
+}
+
+/// Turns the order of two parts round: the first uses the second from now on, which lets go of whatever is not before both.
+fn turn_round(design: &mut Design, second: usize, random: &mut SmallRng) {
+    let first = random.random_range(0..=second);
+    let (before, rest) = design.0.split_at(first);
+    let is_before = |address: &Address| before.iter().any(|part| part.address == *address);
+    let part = &rest[second - first];
+    let keeps_parent = part.parent.as_ref().is_none_or(is_before);
+    if first == second || (part.address.kind() == "sim_part" && !keeps_parent) {
+        return;
+    }
+    let mut part = part.clone();
+    part.uses.retain(|(address, _)| is_before(address));
+    part.parent = part.parent.filter(|_| keeps_parent);
+    design.0[first].uses.insert((part.address.clone(), "id"));
+    for later in &mut design.0[first..] {
+        later.delete_after.remove(&part.address);
+    }
+    design.0.remove(second);
+    design.0.insert(first, part);
 }
