@@ -142,7 +142,6 @@ impl LocalAws {
         let mut build = Command::new(env!("CARGO"));
         let profile = if target.ends_with("debug") { "dev" } else { "release" };
         build.args(["build", "--quiet", "--locked", "--profile", profile, "--workspace", "--bins"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
         build.env("CARGO_TARGET_DIR", target.parent().expect("profiles are folders of the target folder"));
         assert!(build.status().expect("cargo can be run").success(), "the local AWS cannot be built");
 
@@ -157,8 +156,8 @@ impl LocalAws {
 
     fn drctl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_drctl"));
-        // The plan and the functions are those of the repository, the state is not.
-        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+        // The plan and the functions are those of the repository, in which cargo runs benchmarks; the state is not.
+        command.args(arguments);
         command.arg("--state-dir").arg(self.folder.path().join("state")).envs(self.environment.iter().cloned());
         command
     }

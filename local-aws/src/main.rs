@@ -23,6 +23,7 @@ mod instance;
 mod message;
 mod operation;
 mod proxy;
+mod refusal;
 mod scenarios;
 mod serve;
 

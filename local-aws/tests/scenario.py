@@ -92,6 +92,20 @@ def network():
     return balancer["LoadBalancerArn"], vpc
 
 
+def routes(vpc):
+    ec2 = client("ec2")
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    anywhere = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}
+    refused("InvalidParameterValue", ec2.replace_route, **anywhere, GatewayId=gateway)
+    for _ in range(2):
+        assert ec2.create_route(**anywhere, GatewayId=gateway)["Return"]
+    refused("RouteAlreadyExists", ec2.create_route, **anywhere, GatewayId="igw-other")
+    ec2.replace_route(**anywhere, GatewayId="igw-other")
+    found = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+    assert [route["GatewayId"] for route in found] == ["local", "igw-other"], found
+
+
 def accelerator(balancer, vpc):
     ga = client("globalaccelerator", "us-west-2")
     refused("InvalidSignatureException", client("globalaccelerator", HOME).list_accelerators)
@@ -356,7 +370,9 @@ def freeze():
         assert own("freeze") == {"frozen": False, "seen": 0}
 
 
-accelerator(*network())
+balancer, vpc = network()
+routes(vpc)
+accelerator(balancer, vpc)
 data()
 function_and_api()
 log()

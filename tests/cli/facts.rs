@@ -103,7 +103,7 @@ enum ShownBy {
 
 /// The rows of the page by their ids.
 fn page() -> BTreeMap<String, Row> {
-    let text = read(&root().join("docs/aws-facts.md"));
+    let text = read(Path::new("docs/aws-facts.md"));
     let (mut rows, mut heading) = (BTreeMap::new(), "");
     for line in text.lines() {
         if line.starts_with("## ") {
@@ -132,10 +132,9 @@ fn page() -> BTreeMap<String, Row> {
 
 /// All tests, each as the stem of its file and the name of its function.
 fn tests() -> BTreeSet<String> {
-    let root = root();
     let mut files = Vec::new();
     for folder in ["src", "local-aws/src", "local-aws/tests", "tests"] {
-        collect_sources(&root.join(folder), &mut files);
+        collect_sources(Path::new(folder), &mut files);
     }
     let mut tests = BTreeSet::new();
     for file in files {
@@ -158,14 +157,13 @@ fn tests() -> BTreeSet<String> {
 
 /// Every id that the sources cite, with the files that do.
 fn citations() -> BTreeMap<String, BTreeSet<String>> {
-    let root = root();
     let mut files = Vec::new();
     for folder in ["src", "local-aws/src", "local-aws/tests"] {
-        collect_sources(&root.join(folder), &mut files);
+        collect_sources(Path::new(folder), &mut files);
     }
     let mut citations: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files {
-        let name = file.strip_prefix(&root).expect("the file lies below the root").display().to_string();
+        let name = file.display().to_string();
         for line in read(&file).lines() {
             // What stands before the first backtick or after the last one is never between two.
             let pieces: Vec<&str> = line.split('`').collect();
@@ -205,8 +203,4 @@ fn collect_sources(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

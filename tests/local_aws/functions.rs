@@ -9,7 +9,6 @@ fn the_functions_pass_their_own_tests() {
     let aws = LocalAws::start();
     let output = Command::new(aws.python_path())
         .args(["-m", "unittest", "discover", "-s", "lambda/tests"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .envs(aws.environment().iter().cloned())
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("PYTHONDONTWRITEBYTECODE", "1")

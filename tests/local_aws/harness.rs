@@ -31,9 +31,8 @@ impl LocalAws {
     /// A folder to run drctl in, with plans and functions as in the repository.
     pub(crate) fn workspace(&self) -> Workspace<'_> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for part in ["plans", "lambda/payment_processor", "lambda/health_check"] {
-            copy(&root.join(part), &folder.path().join(part));
+            copy(Path::new(part), &folder.path().join(part));
         }
         Workspace { aws: self, folder }
     }
@@ -221,7 +220,6 @@ fn program() -> PathBuf {
     let folder = test.parent().and_then(Path::parent).expect("tests are built two folders below");
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--workspace", "--bins"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", folder.parent().expect("profiles are folders of the target folder"))
         .status();
     assert!(status.expect("cargo can be run").success(), "the local AWS cannot be built");

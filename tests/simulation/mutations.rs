@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use serde::Deserialize;
 
@@ -21,8 +20,7 @@ struct Mutation {
 }
 
 fn read(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
-        .unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(name).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod nat_gateway_addresses;
 pub(crate) mod network_interface_filters;
 mod policy_simulation;
 mod route53_tag_lists;
+mod routes;
 mod secret_replicas;
 mod security_group_filters;
 mod security_group_ports;
@@ -189,6 +190,7 @@ impl Corrections {
             Box::new(network_interface_filters::NetworkInterfaceFilters),
             Box::new(policy_simulation::PolicySimulation),
             Box::new(route53_tag_lists::Route53TagLists),
+            Box::new(routes::Routes),
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_filters::SecurityGroupFilters),
             Box::new(security_group_ports::SecurityGroupPorts),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::{Given, Outcome, Scenario};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// One such rule of AWS's.
 struct Window {

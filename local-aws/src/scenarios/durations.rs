@@ -24,6 +24,7 @@ impl Step {
     }
 }
 
+pub(super) const KEY_USABLE: Step = Step::new("key usable", 2.0, 20.0);
 pub(super) const ROLE_USABLE: Step = Step::new("role usable", 5.0, 20.0);
 
 pub(super) const VISIBLE: Step = Step::new("visible", 0.5, 5.0);

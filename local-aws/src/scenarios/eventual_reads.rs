@@ -9,13 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::tree::{At, Tree, is};
 use super::{Given, Outcome, Scenario, durations};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// See the module. Objects are remembered by service, region, kind and id.
 pub(super) struct EventualReads {

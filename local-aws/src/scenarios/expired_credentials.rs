@@ -10,12 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::Request;
 use crate::operation::{Kind, Operation};
+use crate::refusal::refusal;
 
 /// See the module.
 pub(super) struct ExpiredCredentials {

@@ -6,12 +6,12 @@
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::Request;
 use crate::operation::{Kind, Operation};
+use crate::refusal::refusal;
 
 /// The status and code of operations that do not have those of their service.
 const CODES: [(&str, u16, &str); 19] = [

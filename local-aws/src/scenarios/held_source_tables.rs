@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 
 use super::dependency_violations::HELD;
-use super::refusal::refusal;
 use super::{Given, Outcome, Scenario};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// How long a table is held.
 const HOLD: Duration = Duration::from_secs(24 * 3600);

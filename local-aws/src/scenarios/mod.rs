@@ -26,11 +26,11 @@ mod held_source_tables;
 mod lingering_interfaces;
 mod quotas;
 mod recovery_points;
-mod refusal;
 mod returning_log_groups;
 mod slow_states;
 mod tree;
 mod unconfirmed_emails;
+mod unready_keys;
 mod unready_roles;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -145,6 +145,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
         Box::new(expired_credentials::ExpiredCredentials::new(given.credentials_last)),
+        Box::new(unready_keys::UnreadyKeys::new(given)),
         Box::new(unready_roles::UnreadyRoles::new(given)),
         Box::new(deletion_windows::DeletionWindows::new(given)),
         Box::new(dependency_violations::DependencyViolations::default()),
@@ -254,7 +255,7 @@ impl On {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use axum::body::Bytes;
     use axum::http::{HeaderMap, HeaderValue, Method};
 
@@ -263,7 +264,7 @@ mod tests {
     use crate::emulator::Emulator;
 
     /// Everything that a call is made of, for tests in which no emulator is asked.
-    pub(super) struct Caller {
+    pub(crate) struct Caller {
         pub(super) operation: Operation,
         request: Request,
         emulator: Emulator,
@@ -272,7 +273,7 @@ mod tests {
 
     impl Caller {
         /// A call that is signed for `service`, with more headers.
-        pub(super) fn new(
+        pub(crate) fn new(
             service: &str,
             method: &str,
             path: &str,
@@ -295,7 +296,7 @@ mod tests {
             }
         }
 
-        pub(super) fn call(&self) -> Call<'_> {
+        pub(crate) fn call(&self) -> Call<'_> {
             let Self { operation, request, emulator, accelerators } = self;
             Call { operation, original: request, emulator, accelerators }
         }

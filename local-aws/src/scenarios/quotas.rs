@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use tokio::time::Instant;
 
-use super::refusal::refusal;
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::Request;
 use crate::operation::{Kind, Operation};
+use crate::refusal::refusal;
 
 /// The operations of a quota.
 enum Calls {

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::refusal::refusal;
 use super::{Given, Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// How many points a vault has.
 const POINTS: usize = 3;

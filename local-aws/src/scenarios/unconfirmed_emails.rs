@@ -9,13 +9,13 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::tree::Tree;
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// What a list says in place of an ARN.
 const PENDING: &str = "PendingConfirmation";

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::refusal::refusal;
 use super::tree::{is, parameter};
 use super::{Given, Outcome, Scenario, durations};
 use crate::corrections::{Call, Memory};
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// See the module. Roles are remembered by name.
 pub(super) struct UnreadyRoles {

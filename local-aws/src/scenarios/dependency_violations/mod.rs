@@ -18,12 +18,12 @@ pub(super) use dynamodb::HELD;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// What AWS refuses as long as something is in the way.
 const REFUSED: [&str; 19] = [

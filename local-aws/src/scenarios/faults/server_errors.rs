@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::super::refusal::refusal;
 use super::super::{Given, Outcome, Scenario};
 use super::{lot, may_strike, strikes};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 /// The codes of services that do not call it `InternalFailure` or `ServiceUnavailable`.
 const CODES: [(&str, &str, &str); 6] = [

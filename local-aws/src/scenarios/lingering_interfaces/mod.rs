@@ -20,13 +20,13 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use xmltree::XMLNode;
 
-use super::refusal::refusal;
 use super::{Given, Outcome, Scenario};
 use crate::corrections::Call;
 use crate::corrections::network_interface_filters::admits;
 use crate::error::Error;
 use crate::message::{Form, Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 
 use interface::Interface;
 use ledger::Ledger;

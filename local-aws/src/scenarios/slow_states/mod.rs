@@ -18,13 +18,13 @@ mod underway;
 use async_trait::async_trait;
 use axum::http::StatusCode;
 
-use super::refusal::refusal;
 use super::tree::{Tree, is, parameter};
 use super::{Given, Outcome, Scenario, durations};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
 use crate::operation::Operation;
+use crate::refusal::refusal;
 use table::{Object, View};
 use underway::Underway;
 

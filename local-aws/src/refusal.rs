@@ -90,7 +90,8 @@ fn query_code(headers: &mut HeaderMap, status: StatusCode, code: &str) {
     headers.insert(HeaderName::from_static("x-amzn-query-error"), value);
 }
 
-fn xml(status: StatusCode, document: Element) -> Response {
+/// An answer in XML.
+pub(crate) fn xml(status: StatusCode, document: Element) -> Response {
     let mut body = Vec::new();
     document.write(&mut body).expect("memory takes what is written");
     let mut headers = HeaderMap::new();
@@ -112,8 +113,8 @@ fn id() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Caller;
     use super::*;
+    use crate::scenarios::tests::Caller;
 
     const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
