@@ -4,6 +4,7 @@
 //! product itself. The doc comments on arguments are the help texts.
 
 mod down;
+mod fault;
 mod graph;
 mod iam_policy;
 mod init;

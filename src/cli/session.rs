@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Flags;
+use super::{Flags, fault};
 use crate::aws::transport::Transport;
 use crate::aws::{Aws, Connection, Error};
 use crate::changes::{self, ChangeSet, Taken};
@@ -19,7 +19,7 @@ use crate::engine::executor::Execution;
 use crate::engine::observe::{Objects, ObserveError};
 use crate::engine::run::{self, RunError};
 use crate::engine::scheduler::Limits;
-use crate::engine::shutdown::Shutdown;
+use crate::engine::shutdown::{Reason, Shutdown};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::{self, Plan, Suffix};
@@ -70,7 +70,7 @@ impl Cloud {
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             lease.lost().await;
-            shutdown.give_up();
+            shutdown.give_up(Reason::LeaseLost);
         });
     }
 }
@@ -169,6 +169,7 @@ impl<'a> Session<'a> {
             std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
         })
         .map_err(|error| Failure::of(Kind::Internal, &error))?;
+        fault::stop_in_good_order(shutdown.clone(), transport.clone(), self.screen.clone());
         let aws = Aws::connect(&self.connection(), transport).await;
         let identity = account::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);

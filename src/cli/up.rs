@@ -171,9 +171,6 @@ pub(super) fn ending(report: &RunReport, cloud: &Cloud) -> Outcome {
     if let Some(signal) = cloud.shutdown.signal() {
         return Err(Failure::silent(Kind::Interrupted(signal)));
     }
-    if report.faulty {
-        return Err(Failure::silent(Kind::Internal));
-    }
     if !report.failed.is_empty() {
         let kinds: Vec<Kind> = report.failed.iter().map(|(_, error)| Kind::of(error)).collect();
         // What the reader has to mend first decides: rights, then plain failures, then patience, then leftovers.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::shutdown::Reason;
 use crate::address::Address;
 
 /// What is done to one resource in one operation; a replacement is a deletion and a creation.
@@ -78,13 +79,10 @@ pub enum Event {
         #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
         elapsed: Duration,
     },
-    /// The credentials are gone, so the run stops.
-    CredentialsGone {
-        /// How many operations are still running.
-        running: usize,
-    },
-    /// A signal asked the run to stop.
-    Interrupted {
+    /// The run stops before its end.
+    Stopping {
+        /// Why.
+        reason: Reason,
         /// How many operations are still running.
         running: usize,
     },
@@ -108,7 +106,7 @@ pub enum Outcome {
         /// AWS's rule.
         reason: String,
     },
-    /// It was cut short by an interrupt, or because the credentials are gone.
+    /// It was cut short because the run stopped.
     Stopped,
     /// It did not begin, because of another operation that failed or was deferred.
     Skipped {

@@ -11,20 +11,21 @@
 //!    once AWS says that the credentials are gone, which is told once, however many calls it hits.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::event::{Event, Events, Outcome};
 use super::observe::observe_one;
 use super::recover::UNSEEN;
 use super::scheduler::{self, Action, Limits, Operation, OperationId, Scheduler};
-use super::shutdown::Shutdown;
+use super::shutdown::{Reason, Shutdown};
 use crate::address::Address;
 use crate::aws::{Error, Tags};
 use crate::changes::{self, Change, ChangeSet};
@@ -38,9 +39,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How often an operation looks again and goes on after an answer was lost.
 const TRIES: u32 = 4;
-
-/// What the error of a task that panicked begins with.
-const FAULT: &str = "internal error";
 
 /// What an execution needs.
 pub struct Execution {
@@ -71,10 +69,8 @@ pub struct RunReport {
     pub skipped: Vec<(Operation, Address)>,
     /// What an interrupt cut short.
     pub stopped: Vec<Operation>,
-    /// What an interrupt, a fault or a failed write kept from beginning.
+    /// What an interrupt or a failed write kept from beginning.
     pub not_started: Vec<Operation>,
-    /// Whether an operation failed by a fault in drctl itself.
-    pub faulty: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -115,7 +111,6 @@ impl RunReport {
         self.skipped.extend(again.skipped);
         self.stopped.extend(again.stopped);
         self.not_started.extend(again.not_started);
-        self.faulty |= again.faulty;
         self.elapsed += again.elapsed;
     }
 }
@@ -146,14 +141,13 @@ struct Run {
     started: BTreeMap<OperationId, Instant>,
     owners: HashMap<tokio::task::Id, OperationId>,
     endings: BTreeMap<OperationId, Ending>,
-    faulty: bool,
 }
 
 impl Run {
     fn new(execution: Arc<Execution>, set: Arc<ChangeSet>, scheduler: Scheduler) -> Self {
         let outputs = Outputs::of(&set);
         let (started, owners, endings) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
-        Self { execution, set, outputs, scheduler, tasks: JoinSet::new(), started, owners, endings, faulty: false }
+        Self { execution, set, outputs, scheduler, tasks: JoinSet::new(), started, owners, endings }
     }
 
     async fn finish(mut self) -> RunReport {
@@ -163,7 +157,7 @@ impl Run {
         self.stop_if_asked();
         let ready = self.scheduler.start();
         self.start(ready);
-        let mut deadline = None;
+        let (mut deadline, mut is_over) = (None, false);
         while !self.tasks.is_empty() {
             let limit = deadline.unwrap_or_else(Instant::now);
             tokio::select! {
@@ -171,18 +165,18 @@ impl Run {
                 () = self.execution.shutdown.first(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + GRACE);
                     let running = self.tasks.len();
-                    self.execution.events.tell(match self.execution.shutdown.signal() {
-                        Some(_) => Event::Interrupted { running },
-                        None => Event::CredentialsGone { running },
-                    });
+                    let reason = self.execution.shutdown.reason().expect("what was asked for has a reason");
+                    self.execution.events.tell(Event::Stopping { reason, running });
                     self.scheduler.on(scheduler::Event::Interrupt);
                 }
                 Some(joined) = self.tasks.join_next() => match joined {
                     Ok((id, ending)) => self.end(id, ending),
-                    // A task that panicked is a fault in drctl; its record stays in flight and the next run settles it.
-                    Err(fault) => self.lose(&fault),
+                    Err(lost) => self.lose(lost),
                 },
-                () = sleep_until(limit), if deadline.is_some() => self.tasks.abort_all(),
+                () = sleep_until(limit), if deadline.is_some() && !is_over => {
+                    is_over = true;
+                    self.tasks.abort_all();
+                }
             }
         }
         self.report(begin.elapsed())
@@ -190,7 +184,7 @@ impl Run {
 
     /// Keeps the scheduler from starting anything more when there is a reason to.
     fn stop_if_asked(&mut self) {
-        if self.faulty || self.execution.shutdown.is_requested() || self.execution.store.failure().is_some() {
+        if self.execution.shutdown.is_requested() || self.execution.store.failure().is_some() {
             self.scheduler.on(scheduler::Event::Interrupt);
         }
     }
@@ -246,19 +240,18 @@ impl Run {
         }
         if is_gone {
             self.execution.surroundings.aws.transport().stop_changes();
-            self.execution.shutdown.give_up();
+            self.execution.shutdown.give_up(Reason::CredentialsGone);
         }
         ending
     }
 
-    fn lose(&mut self, fault: &tokio::task::JoinError) {
-        let id = self.owners[&fault.id()];
-        let error = match fault.is_cancelled() {
-            true => Error::Interrupted,
-            false => Error::Failed(format!("{FAULT}: {fault}")),
-        };
-        self.faulty |= fault.is_panic();
-        self.end(id, Err(error));
+    fn lose(&mut self, lost: JoinError) {
+        let id = self.owners[&lost.id()];
+        match lost.try_into_panic() {
+            // Whatever panics is a fault in drctl, which ends a command before this.
+            Ok(fault) => resume_unwind(fault),
+            Err(_) => self.end(id, Err(Error::Interrupted)),
+        }
     }
 
     fn tell_end(&self, id: OperationId, outcome: Outcome, elapsed: Duration) {
@@ -280,7 +273,6 @@ impl Run {
             skipped: skipped.iter().map(|skip| (operation(skip.operation), operation(skip.because).address)).collect(),
             stopped: end.stopped.iter().copied().map(operation).collect(),
             not_started: end.not_started.iter().copied().map(operation).collect(),
-            faulty: self.faulty,
             elapsed,
             ..RunReport::default()
         };

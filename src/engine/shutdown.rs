@@ -1,22 +1,48 @@
-//! Signals: the first asks the run to stop in good order, the second ends it at once. Credentials that are gone stop it as the
-//! first signal does.
+//! What stops a run before its end: the first signal asks it to stop in good order, the second ends it at once. Credentials or a
+//! lease that are gone, and a fault in drctl, stop it as the first signal does.
 //!
 //! Either way the state stays valid: it is written by append and rename only, and what was not recorded is found again by
 //! the intent that was.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::transport::Transport;
 
-/// Whether the run has been asked to stop. Cheap to clone.
+/// Why a run stops before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Reason {
+    /// A signal asked for it: its number.
+    Signal(i32),
+    /// The credentials are no longer valid.
+    CredentialsGone,
+    /// The lease on the state is lost.
+    LeaseLost,
+    /// Something in drctl panicked.
+    Fault,
+}
+
+impl From<Reason> for &'static str {
+    /// The reason as events name it.
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Signal(_) => "interrupted",
+            Reason::CredentialsGone => "credentials_gone",
+            Reason::LeaseLost => "lease_lost",
+            Reason::Fault => "fault",
+        }
+    }
+}
+
+/// Whether the run has been asked to stop, and why. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     requested: CancellationToken,
-    signal: Arc<AtomicI32>,
+    reason: Arc<OnceLock<Reason>>,
 }
 
 impl Shutdown {
@@ -43,20 +69,16 @@ impl Shutdown {
                     return;
                 }
                 transport.stop_changes();
-                handle.request(number);
+                handle.give_up(Reason::Signal(number));
             }
         });
         Ok(shutdown)
     }
 
-    /// Asks the run to stop, as a signal would.
-    pub fn request(&self, signal: i32) {
-        self.signal.store(signal, Ordering::SeqCst);
-        self.requested.cancel();
-    }
-
-    /// Asks the run to stop for a reason that its end will tell, and that is no signal.
-    pub fn give_up(&self) {
+    /// Asks the run to stop. The first reason stands.
+    pub fn give_up(&self, reason: Reason) {
+        // Whoever sees the request finds its reason.
+        let _ = self.reason.set(reason);
         self.requested.cancel();
     }
 
@@ -65,9 +87,17 @@ impl Shutdown {
         self.requested.is_cancelled()
     }
 
+    /// Why the run was asked to stop, if it was.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason.get().copied()
+    }
+
     /// The signal that asked, 2 or 15; none when the run gave up by itself.
     pub fn signal(&self) -> Option<i32> {
-        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal > 0)
+        match self.reason() {
+            Some(Reason::Signal(number)) => Some(number),
+            _ => None,
+        }
     }
 
     /// Ends when the run is asked to stop.

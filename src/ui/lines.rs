@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::page::{Page, count, span};
 use super::progress::{Progress, did, doing};
 use crate::engine::event::{Event, Outcome};
+use crate::engine::shutdown::Reason;
 
 /// The longest silence.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -87,13 +88,18 @@ pub(super) fn line(event: &Event, progress: &Progress, page: Page) -> Option<Str
             // The report names what was skipped, once, under its root cause.
             Outcome::Skipped { .. } => return None,
         },
-        Event::Interrupted { running } => stopping("interrupted", *running, page),
-        Event::CredentialsGone { running } => stopping("the credentials are no longer valid", *running, page),
+        Event::Stopping { reason, running } => stopping(*reason, *running, page),
     };
     Some(text)
 }
 
-fn stopping(why: &str, running: usize, page: Page) -> String {
+fn stopping(reason: Reason, running: usize, page: Page) -> String {
+    let why = match reason {
+        Reason::Signal(_) => "interrupted",
+        Reason::CredentialsGone => "the credentials are no longer valid",
+        Reason::LeaseLost => "the lease on the state is lost",
+        Reason::Fault => "drctl has a fault",
+    };
     let grace = "nothing new starts; what is in flight gets 5 s to be recorded";
     page.warn(&format!("{why}: {} running; {grace}", count(running, "operation")))
 }

@@ -99,7 +99,7 @@ const LOG_WIDTH: usize = 120;
 const REDRAW: Duration = Duration::from_millis(100);
 
 /// Where everything is shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Screen {
     settings: Settings,
     output: Page,

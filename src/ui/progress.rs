@@ -77,7 +77,7 @@ impl Progress {
                     self.running.remove(address);
                 }
             }
-            Event::Interrupted { .. } | Event::CredentialsGone { .. } => self.is_interrupted = true,
+            Event::Stopping { .. } => self.is_interrupted = true,
         }
     }
 

@@ -71,7 +71,7 @@ fn lost_answers_and_faults_are_survived() {
 
 #[test]
 fn what_takes_time_is_waited_for() {
-    lives_under(&[&["unready-roles", "unready-keys"], &["eventual-reads"], &["slow-states"]]);
+    lives_under(&[&["unready-roles", "unready-keys", "small-pages"], &["eventual-reads"], &["slow-states"]]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use drctl::address::Address;
 use drctl::aws::error::Result;
 use drctl::aws::{Error, Refusal, Tags, tags};
-use drctl::engine::shutdown::Shutdown;
+use drctl::engine::shutdown::{Reason, Shutdown};
 use drctl::state::memory::Memory;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -158,8 +158,6 @@ pub(crate) struct Cloud {
     pub(crate) work: BTreeMap<Address, Duration>,
     /// Deletions that are refused until a time.
     pub(crate) deferred: BTreeMap<Address, Duration>,
-    /// Resources whose kind has a fault and panics.
-    pub(crate) faulty: Vec<Address>,
     /// Resources that AWS refuses to make.
     pub(crate) refused: Vec<Address>,
     /// What is durable about each address: the last word of its entries, or the status of its record when the run began.
@@ -200,7 +198,6 @@ impl Cloud {
             extra: BTreeMap::new(),
             work: BTreeMap::new(),
             deferred: BTreeMap::new(),
-            faulty: Vec::new(),
             refused: Vec::new(),
             on_record: BTreeMap::new(),
             disk_failed: false,
@@ -413,7 +410,7 @@ impl Cloud {
         self.mutations += u64::from(mutating);
         if self.interrupt_at == Some(self.calls) {
             self.interrupted = Some(self.now());
-            self.shutdown.request(2);
+            self.shutdown.give_up(Reason::Signal(2));
         }
         if self.crash == Some(CrashAt { call: self.calls, after: false }) {
             self.die();
@@ -530,9 +527,6 @@ pub(crate) struct Busy(Vec<String>);
 /// Begins a verb that changes something, so that the object has the properties of the spec, if one is given.
 pub(crate) fn begin(verb: &str, address: &Address, spec: Option<&Value>, locks: Vec<String>) -> Busy {
     cloud(|cloud| {
-        if cloud.faulty.contains(address) {
-            panic!("the kind of {address} has a fault");
-        }
         if cloud.shutdown.is_requested() {
             cloud.violations.push(format!("invariant 9: {verb} {address} began after the interrupt"));
         }

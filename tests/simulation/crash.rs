@@ -9,7 +9,7 @@ use drctl::state::memory::{Effect, Fault};
 use drctl::topology::Topology;
 
 use super::cloud::CrashAt;
-use super::topologies::{at, small};
+use super::topologies::{Design, Part, at, small};
 use super::world::{Command, Ended, World};
 
 /// Every moment at which a run can die.
@@ -113,6 +113,34 @@ fn what_has_an_id_is_kept_although_it_is_not_seen_yet() {
         }
     }
     assert!(unseen > 30, "many objects were too young to be seen: {unseen}");
+}
+
+/// Invariant 5: a tag goes with the plan that wanted it, although the run that set it died, and so did the one that takes it away.
+#[test]
+fn what_the_first_try_of_a_creation_set_is_not_forgotten_when_the_plan_changes() {
+    let mut design = Design(vec![Part::new(at("sim_token", "gateway"))]);
+    design.part("gateway").team = Some(1);
+    let before = design.topology();
+    design.part("gateway").team = None;
+    let after = design.topology();
+    let calls = |world: &World, topology: &Topology| {
+        let mut world = world.fork();
+        world.up(topology);
+        world.cloud.calls
+    };
+    let start = World::new(13);
+    for first in 1..=calls(&start, &before) {
+        let mut dead = start.fork();
+        dead.cloud.crash = Some(CrashAt { call: first, after: true });
+        dead.up(&before);
+        for second in 1..=calls(&dead, &after) {
+            let mut world = dead.fork();
+            world.cloud.crash = Some(CrashAt { call: second, after: true });
+            world.up(&after);
+            world.finish_up(&after);
+            world.finish_down();
+        }
+    }
 }
 
 #[test]

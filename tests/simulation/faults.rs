@@ -1,8 +1,10 @@
-//! Calls that fail, kinds that panic, disks that are full.
+//! Calls that fail, objects that take too long, disks that are full.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::time::Duration;
 
+use drctl::aws::Error;
 use drctl::state::memory::{Effect, Fault};
 
 use super::cloud::Faults;
@@ -38,25 +40,22 @@ fn a_refusal_stops_only_what_depends_on_it() {
     down.finish_down();
 }
 
-/// A fault in drctl itself: what runs is recorded, nothing more starts, and the next run goes on.
+/// Invariants 4 and 8: what takes AWS longer than drctl waits is a failure of its own, stays on record, and is waited for again.
 #[test]
-fn a_kind_that_panics_ends_the_run_in_good_order() {
-    let (mut world, topology) = (World::new(2), small().topology());
-    world.cloud.faulty.push(at("sim_token", "key"));
+fn what_takes_longer_than_anybody_waits_for_it_is_waited_for_again() {
+    let (mut world, topology, gateway) = (World::new(4), small().topology(), at("sim_slow", "gateway"));
+    let hour = Duration::from_secs(3600);
+    world.cloud.extra.insert(gateway.clone(), 3 * hour);
     let ended = world.up(&topology);
-    let report = &ended.end().report;
-    assert!(report.faulty);
-    assert_eq!(report.failed.len(), 1);
-    assert!(report.failed[0].1.to_string().starts_with("internal error"), "{}", report.failed[0].1);
-    assert!(!report.not_started.is_empty(), "nothing starts after a fault");
-    let recorded: BTreeSet<_> = world.records().into_keys().collect();
-    let made: BTreeSet<_> = world.cloud.live().filter_map(|(_, object)| object.address.clone()).collect();
-    assert!(made.is_subset(&recorded), "invariant 2: what ran was recorded");
+    let [(operation, error)] = ended.end().report.failed.as_slice() else { panic!("{ended:?}") };
+    assert_eq!(operation.address, gateway);
+    assert!(matches!(error, Error::Deadline { .. }), "{error}");
+    let ids = world.ids(&gateway);
     let mut down = world.fork();
-    world.cloud.faulty.clear();
-    world.finish_up(&topology);
-    down.cloud.faulty.clear();
     down.finish_down();
+    world.cloud.begin += hour;
+    world.finish_up(&topology);
+    assert_eq!(world.ids(&gateway), ids, "it is made once");
 }
 
 /// Invariant 4: whatever is lost on the way, nothing is made twice and nothing is forgotten.

@@ -220,7 +220,12 @@ impl Life {
         let is_damaged = name == "sim.json" && dice.random_bool(0.7);
         if is_damaged {
             let text = self.world.disk.get(name).expect("it was listed");
-            self.world.disk.put(name, &text[..dice.random_range(0..text.len() - 2)]);
+            match dice.random_range(0..4) {
+                // What it leaves behind tells that it was there.
+                0 if names.len() > 1 => self.world.disk.take(name),
+                1 => self.world.disk.put(name, &text[..0]),
+                _ => self.world.disk.put(name, &text[..dice.random_range(0..text.len() - 2)]),
+            }
             for command in [Command::Up(topology), Command::Down] {
                 let ended = self.world.run(command);
                 assert!(matches!(ended, Ended::Closed(_)), "invariant 6: a damaged state is an error: {ended:?}");

@@ -218,7 +218,7 @@ impl World {
         for (operation, because) in &report.skipped {
             assert!(causes.contains(because), "invariant 8: {operation} was skipped because of {because}");
         }
-        if self.cloud.interrupted.is_none() && !self.cloud.disk_failed && !report.faulty {
+        if self.cloud.interrupted.is_none() && !self.cloud.disk_failed {
             let left: Vec<_> = report.not_started.iter().chain(&report.stopped).collect();
             assert!(left.is_empty(), "invariant 8: nothing kept these from being done: {left:?}");
         }
@@ -292,6 +292,8 @@ impl World {
             assert_eq!(record.outputs, self.cloud.outputs(id, object), "invariant 2: the outputs of {address}");
             let references: BTreeSet<_> = record.references.iter().collect();
             assert_eq!(references, resource.references.iter().collect(), "invariant 7: the edges of {address}");
+            let first: BTreeSet<_> = record.delete_after.iter().collect();
+            assert_eq!(first, resource.delete_after.keys().collect(), "invariant 7: what {address} outlives");
         }
     }
 

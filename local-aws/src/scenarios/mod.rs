@@ -28,6 +28,7 @@ mod quotas;
 mod recovery_points;
 mod returning_log_groups;
 mod slow_states;
+mod small_pages;
 mod tree;
 mod unconfirmed_emails;
 mod unready_keys;
@@ -145,6 +146,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
         Box::new(expired_credentials::ExpiredCredentials::new(given.credentials_last)),
+        Box::new(small_pages::SmallPages),
         Box::new(unready_keys::UnreadyKeys::new(given)),
         Box::new(unready_roles::UnreadyRoles::new(given)),
         Box::new(deletion_windows::DeletionWindows::new(given)),

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::super::fixtures::{address, time};
 use super::*;
 use crate::engine::event::{Action, Outcome};
+use crate::engine::shutdown::Reason;
 
 #[test]
 fn each_event_is_one_line_with_version_time_and_name_first() {
@@ -20,8 +21,8 @@ fn each_event_is_one_line_with_version_time_and_name_first() {
         ended(Outcome::Failed { error: "ec2:CreateVpc was refused".to_owned() }),
         ended(Outcome::Deferred { until: time(0), reason: "too young".to_owned() }),
         ended(Outcome::Skipped { because: address("us-east-1/kms_key/data") }),
-        Event::Interrupted { running: 1 },
-        Event::CredentialsGone { running: 1 },
+        Event::Stopping { reason: Reason::Signal(2), running: 1 },
+        Event::Stopping { reason: Reason::LeaseLost, running: 1 },
     ];
     let lines: Vec<String> = events.iter().map(|event| happened(event, time(0)).to_string()).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
@@ -35,8 +36,8 @@ fn each_event_is_one_line_with_version_time_and_name_first() {
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"failed","error":"ec2:CreateVpc was refused","milliseconds":1000}
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"deferred","until":"2026-09-21T14:13:20Z","reason":"too young","milliseconds":1000}
     {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"ended","address":"us-east-1/ec2_vpc/vpc","action":"create","outcome":"skipped","because":"us-east-1/kms_key/data","milliseconds":1000}
-    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"interrupted","running":1}
-    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"credentials_gone","running":1}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"stopping","reason":"interrupted","running":1}
+    {"version":1,"time":"2026-09-21T14:13:20.000Z","event":"stopping","reason":"lease_lost","running":1}
     "#);
 }
 

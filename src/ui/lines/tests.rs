@@ -1,6 +1,7 @@
 use super::super::fixtures::{address, time};
 use super::*;
 use crate::engine::event::Action;
+use crate::engine::shutdown::Reason;
 
 fn started(at: &str, seconds: u64) -> Event {
     let expected = Duration::from_secs(seconds);
@@ -44,7 +45,7 @@ fn a_run() -> Vec<(u64, Event)> {
         (13, started(cluster, 25)),
         (15, ended("us-east-1/ec2_vpc/vpc", Outcome::Succeeded, 2)),
         (18, waiting("the cluster to be available (creating)")),
-        (50, Event::Interrupted { running: 1 }),
+        (50, Event::Stopping { reason: Reason::Signal(2), running: 1 }),
         (51, ended("us-east-1/backup_vault/v", until, 1)),
         (52, ended(cluster, Outcome::Failed { error }, 39)),
         (52, ended("us-east-1/rds_instance/a", because, 0)),

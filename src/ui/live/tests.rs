@@ -1,6 +1,7 @@
 use super::super::fixtures::address;
 use super::*;
 use crate::engine::event::Action;
+use crate::engine::shutdown::Reason;
 
 fn running() -> (Progress, Instant) {
     let begin = Instant::now();
@@ -53,7 +54,7 @@ fn a_run_that_is_late_or_stopping_says_so() {
     let (mut progress, now) = running();
     let late = frame(&progress, now + Duration::from_secs(400), Page::PLAIN)[0].clone();
     assert!(late.ends_with("longer than expected"), "{late}");
-    progress.on(&Event::Interrupted { running: 12 }, now);
+    progress.on(&Event::Stopping { reason: Reason::Signal(2), running: 12 }, now);
     let stopping = frame(&progress, now, Page::PLAIN)[0].clone();
     assert!(stopping.ends_with("stopping"), "{stopping}");
 }
