@@ -1,6 +1,6 @@
 //! Prints how near to the critical path a run through the real executor comes, and what the journal costs per transition.
 //!
-//! Run with `cargo bench --bench executor`. It asserts nothing: figures depend on the machine and its disk.
+//! Run with `cargo run --release --example executor`. It asserts nothing: figures depend on the machine and its disk.
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
 

@@ -1,6 +1,6 @@
 //! Prints what planning costs on synthetic graphs, and how near to the critical path the scheduler comes.
 //!
-//! Run with `cargo bench --bench graph`. It asserts nothing: figures depend on the machine.
+//! Run with `cargo run --release --example graph`. It asserts nothing: figures depend on the machine.
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
 

@@ -1,7 +1,7 @@
 //! Prints what a deployment's life costs against the local AWS: time, CPU and memory of drctl alone, and API calls per resource; then
 //! how much longer an `up` takes than AWS itself, when AWS takes its time; then what a recovery reads.
 //!
-//! Run with `cargo bench --bench local_aws`; with `--profile dev` it measures that build, which is there sooner. It asserts nothing:
+//! Run with `cargo run --release --example local_aws`; without `--release` it measures the development build, which is there sooner. It asserts nothing:
 //! figures depend on the machine, and the elapsed times above all on the emulator, which answers in milliseconds and works on one
 //! processor.
 
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ const SCALE: u32 = 20;
 const CRASH_AT: u64 = 150;
 
 fn main() {
-    let drctl = Path::new(env!("CARGO_BIN_EXE_drctl"));
+    build();
+    let drctl = &programs().join("drctl");
     let size = fs::metadata(drctl).expect("drctl is built").len();
     println!("binary: {:.1} MB", size as f64 / 1e6);
     let start = (0..20).map(|_| measure(Command::new(drctl).arg("--version")).elapsed).min();
@@ -37,6 +38,22 @@ fn main() {
     costs();
     overhead();
     recovery();
+}
+
+/// The folder of the programs that are measured: those of the profile that this benchmark was built in.
+fn programs() -> PathBuf {
+    let own = std::env::current_exe().expect("a program knows its file");
+    own.ancestors().nth(2).expect("examples are built two folders below").to_owned()
+}
+
+/// Builds drctl and the local AWS, where they are not there yet.
+fn build() {
+    let folder = programs();
+    let profile = if folder.ends_with("debug") { "dev" } else { "release" };
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--locked", "--profile", profile, "--workspace", "--bins"]);
+    build.env("CARGO_TARGET_DIR", folder.parent().expect("profiles are folders of the target folder"));
+    assert!(build.status().expect("cargo can be run").success(), "drctl and the local AWS cannot be built");
 }
 
 fn costs() {
@@ -138,15 +155,8 @@ struct LocalAws {
 
 impl LocalAws {
     fn start(options: &[&str]) -> Self {
-        let target = Path::new(env!("CARGO_BIN_EXE_drctl")).parent().expect("a program is in a folder");
-        let mut build = Command::new(env!("CARGO"));
-        let profile = if target.ends_with("debug") { "dev" } else { "release" };
-        build.args(["build", "--quiet", "--locked", "--profile", profile, "--workspace", "--bins"]);
-        build.env("CARGO_TARGET_DIR", target.parent().expect("profiles are folders of the target folder"));
-        assert!(build.status().expect("cargo can be run").success(), "the local AWS cannot be built");
-
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let program = target.join("local-aws");
+        let program = programs().join("local-aws");
         let started = Command::new(&program).arg("start").arg("--dir").arg(folder.path()).args(options).output();
         let lines = String::from_utf8(started.expect("the local AWS can be run").stdout).expect("it prints UTF-8");
         let variables = lines.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
@@ -155,7 +165,7 @@ impl LocalAws {
     }
 
     fn drctl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drctl"));
+        let mut command = Command::new(programs().join("drctl"));
         // The plan and the functions are those of the repository, in which cargo runs benchmarks; the state is not.
         command.args(arguments);
         command.arg("--state-dir").arg(self.folder.path().join("state")).envs(self.environment.iter().cloned());

@@ -25,7 +25,7 @@ Every invariant of a run (`src/engine/mod.rs`) was broken on purpose, one fault 
 `python3 tests/simulation/mutate.py` does it again and writes this page. The faults are in `tests/simulation/mutations.toml`, as
 changes of the source; a test checks that they still fit it. A fault that does not let the code compile counts as unnoticed.
 
-Invariant 11, that the cost of a transition does not grow, is no matter of the simulation; `cargo bench --bench graph` shows it.
+Invariant 11, that the cost of a transition does not grow, is no matter of the simulation; `cargo run --release --example graph` shows it.
 
 | Invariant | Fault | Noticed by | What it says |
 |---:|---|---|---|
