@@ -23,6 +23,7 @@ use crate::ui::Screen;
 const GRACE: Duration = Duration::from_secs(6);
 
 /// Lets every panic from now on stop the run in good order, and end the process with [`Kind::Internal`].
+#[expect(clippy::exit, reason = "the thread that panicked has nowhere to return to")]
 pub(super) fn stop_in_good_order(shutdown: Shutdown, transport: Transport, screen: Screen) {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |fault| {
