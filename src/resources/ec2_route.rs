@@ -72,8 +72,11 @@ impl Kind for Route {
             Retry::seconds("ec2:CreateRoute", "InvalidInternetGatewayID.NotFound", "", 120),
             Retry::seconds("ec2:CreateRoute", "InvalidNatGatewayID.NotFound", "", 120),
             Retry::seconds("ec2:CreateRoute", "NatGatewayNotFound", "", 120),
-            Retry::seconds("ec2:ReplaceRoute", "InvalidNatGatewayID.NotFound", "", 120),
+            Retry::seconds("ec2:ReplaceRoute", "InvalidRouteTableID.NotFound", "", 120),
             Retry::seconds("ec2:ReplaceRoute", "InvalidGatewayID.NotFound", "", 120),
+            Retry::seconds("ec2:ReplaceRoute", "InvalidInternetGatewayID.NotFound", "", 120),
+            Retry::seconds("ec2:ReplaceRoute", "InvalidNatGatewayID.NotFound", "", 120),
+            Retry::seconds("ec2:ReplaceRoute", "NatGatewayNotFound", "", 120),
         ],
     };
 
@@ -202,6 +205,16 @@ mod tests {
         assert_eq!(target(&gateway), RouteTarget::InternetGateway(Ref::Known("igw-1".into())));
         let peering = AwsRoute::builder().vpc_peering_connection_id("pcx-1").build();
         assert_eq!(target(&peering), RouteTarget::Other("pcx-1".into()));
+    }
+
+    /// `route.create`, `x.codes.ec2-aliases`: a new gateway is unknown for seconds, to whichever call names it, and in several spellings.
+    #[test]
+    fn a_target_that_is_not_known_yet_is_waited_for_by_both_calls() {
+        let codes = |operation: &str| -> Vec<&str> {
+            Route::TRAITS.retries.iter().filter(|retry| retry.operation == operation).map(|retry| retry.code).collect()
+        };
+        assert_eq!(codes("ec2:ReplaceRoute"), codes("ec2:CreateRoute"));
+        assert!(codes("ec2:ReplaceRoute").contains(&"NatGatewayNotFound"));
     }
 
     /// `route.ignore`
