@@ -1,9 +1,9 @@
 //! Prints what a deployment's life costs against the local AWS: time, CPU and memory of drctl alone, and API calls per resource; then
 //! how much longer an `up` takes than AWS itself, when AWS takes its time; then what a recovery reads.
 //!
-//! Run with `cargo run --release --example local_aws`; without `--release` it measures the development build, which is there sooner. It asserts nothing:
-//! figures depend on the machine, and the elapsed times above all on the emulator, which answers in milliseconds and works on one
-//! processor.
+//! Run with `cargo run --release --example local_aws`; without `--release` it measures the development build, which is there sooner.
+//! It asserts nothing: figures depend on the machine, and the elapsed times above all on the emulator, which answers in
+//! milliseconds and works on one processor.
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
 
@@ -165,8 +165,8 @@ impl LocalAws {
     }
 
     fn drctl(&self, arguments: &[&str]) -> Command {
+        // The plan and the functions are those of the repository, in which this is run; the state is not.
         let mut command = Command::new(programs().join("drctl"));
-        // The plan and the functions are those of the repository, in which cargo runs benchmarks; the state is not.
         command.args(arguments);
         command.arg("--state-dir").arg(self.folder.path().join("state")).envs(self.environment.iter().cloned());
         command

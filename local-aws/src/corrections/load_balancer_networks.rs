@@ -49,9 +49,8 @@ impl LoadBalancerNetworks {
         if self.subnets.get(&key).is_some() {
             return Ok(());
         }
-        let parameters = [("Action", "DescribeSubnets"), ("Version", "2016-11-15"), ("SubnetId.1", id)];
-        let answer = call.emulator.query("ec2", call.region(), &parameters).await?;
-        let Some(mut document) = answer.and_then(|body| Element::parse(body.as_ref()).ok()) else { return Ok(()) };
+        let described = call.described("DescribeSubnets", "SubnetId.1", id).await?;
+        let Some(mut document) = described else { return Ok(()) };
         document.each("item", &mut |item| {
             if let (Some(network), Some(zone)) = (item.text_of("vpcId"), item.text_of("availabilityZone")) {
                 self.subnets.set(key.clone(), Subnet { network, zone });

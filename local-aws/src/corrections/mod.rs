@@ -42,6 +42,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderValue, Method};
 use serde::Serialize;
 use serde_json::Value;
+use xmltree::Element;
 
 use crate::accelerator::Accelerators;
 use crate::emulator::Emulator;
@@ -70,6 +71,13 @@ impl Call<'_> {
     /// The region that the call was signed for.
     pub(crate) fn region(&self) -> &str {
         &self.operation.region
+    }
+
+    /// What EC2 describes under an id in the caller's region, if the emulator answers. Not logged.
+    pub(crate) async fn described(&self, operation: &str, parameter: &str, id: &str) -> Result<Option<Element>, Error> {
+        let parameters = [("Action", operation), ("Version", "2016-11-15"), (parameter, id)];
+        let answer = self.emulator.query("ec2", self.region(), &parameters).await?;
+        Ok(answer.and_then(|body| Element::parse(body.as_ref()).ok()))
     }
 
     /// Calls another REST operation of the same service in the same region. Not logged.

@@ -76,9 +76,8 @@ impl NatGatewayAddresses {
         let form = call.original.form();
         let gateway = response.xml().and_then(|document| document.get_child("natGateway")?.text_of("natGatewayId"));
         let (Some(allocation), Some(gateway)) = (form.get("AllocationId"), gateway) else { return Ok(()) };
-        let parameters = [("Action", "DescribeAddresses"), ("Version", "2016-11-15"), ("AllocationId.1", allocation)];
-        let answer = call.emulator.query("ec2", call.region(), &parameters).await?;
-        let Some(mut document) = answer.and_then(|body| Element::parse(body.as_ref()).ok()) else { return Ok(()) };
+        let described = call.described("DescribeAddresses", "AllocationId.1", allocation).await?;
+        let Some(mut document) = described else { return Ok(()) };
         document.each("item", &mut |item| {
             if let (Some(id), Some(public_ip)) = (item.text_of("allocationId"), item.text_of("publicIp"))
                 && id == allocation

@@ -35,7 +35,9 @@ impl Correction for Routes {
     async fn request(&self, call: &Call<'_>, request: &mut Request) -> Result<Option<Response>, Error> {
         let form = request.form();
         let destination = form.get("DestinationCidrBlock").unwrap_or_default();
-        let Some(table) = table(call, form.get("RouteTableId").unwrap_or_default()).await? else { return Ok(None) };
+        let table = form.get("RouteTableId").unwrap_or_default();
+        let described = call.described("DescribeRouteTables", "RouteTableId.1", table).await?;
+        let Some(table) = described else { return Ok(None) };
         let refused = |code, message: String| refusal(call, StatusCode::BAD_REQUEST, code, &message);
         Ok(match (call.name(), route(&table, destination)) {
             ("CreateRoute", Some(route)) if is_as_asked(route, &form) => {
@@ -51,15 +53,6 @@ impl Correction for Routes {
             _ => None,
         })
     }
-}
-
-/// A route table, unless there is none of that id.
-async fn table(call: &Call<'_>, id: &str) -> Result<Option<Element>, Error> {
-    let parameters = [("Action", "DescribeRouteTables"), ("Version", "2016-11-15"), ("RouteTableId.1", id)];
-    let mut request = call.original.clone();
-    request.set_form(&Form(parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into()));
-    let answer = call.emulator.send(&request).await?;
-    Ok(answer.xml().filter(|_| answer.status.is_success()))
 }
 
 fn route<'a>(answer: &'a Element, destination: &str) -> Option<&'a Element> {

@@ -125,7 +125,7 @@ fn scope(request: &Request) -> Option<(String, String)> {
 }
 
 /// The value of a parameter in the address.
-fn parameter(request: &Request, name: &str) -> Option<String> {
+pub(crate) fn parameter(request: &Request, name: &str) -> Option<String> {
     let query = request.uri.query()?;
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -6,12 +6,12 @@ use std::cell::Cell;
 
 use async_trait::async_trait;
 
-use super::tree::{Tree, is};
+use super::tree::{Tree, is, parameter};
 use super::{Outcome, Scenario};
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::{Request, Response};
-use crate::operation::Operation;
+use crate::operation::{self, Operation};
 
 /// How many items a page has.
 const PAGE: usize = 3;
@@ -90,10 +90,8 @@ impl List {
 
     /// The number of the first item that is asked for, if the request has a token of this scenario.
     fn start(&self, request: &Request) -> Option<usize> {
-        let document = request.json();
-        let (form, query) = (request.form(), query_of(request));
-        let in_query = || query.iter().find(|(name, _)| name == self.asked).map(|(_, value)| value.as_str());
-        let token = document[self.asked].as_str().or_else(|| form.get(self.asked)).or_else(in_query)?;
+        let in_address = || operation::parameter(request, self.asked);
+        let token = parameter(request, self.asked).or_else(in_address)?;
         token.strip_prefix(TOKEN)?.parse().ok()
     }
 
@@ -108,8 +106,9 @@ impl List {
         if form.remove(|name, _| name == self.asked) {
             return request.set_form(&form);
         }
+        let asked = form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes());
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(query_of(request).into_iter().filter(|(name, _)| name != self.asked));
+        query.extend_pairs(asked.filter(|(name, _)| name != self.asked));
         let path = format!("{}?{}", request.uri.path(), query.finish());
         request.uri = path.parse().expect("a path with other parameters is a path");
     }
@@ -134,10 +133,6 @@ impl List {
             (_, None) => {}
         }
     }
-}
-
-fn query_of(request: &Request) -> Vec<(String, String)> {
-    form_urlencoded::parse(request.uri.query().unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
 #[async_trait]

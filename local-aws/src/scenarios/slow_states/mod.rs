@@ -172,11 +172,8 @@ impl Scenario for SlowStates {
         // The answer to this deletion says nothing of what is deleted.
         if is("ec2:DeleteVpcEndpoints", call.operation) {
             for id in request.form().list("VpcEndpointId") {
-                let parameters =
-                    [("Action", "DescribeVpcEndpoints"), ("Version", "2016-11-15"), ("VpcEndpointId.1", id)];
-                let body = call.emulator.query("ec2", call.region(), &parameters).await?;
-                let document = body.and_then(|body| xmltree::Element::parse(body.as_ref()).ok()).map(Tree::Xml);
-                let ghost = document.and_then(|document| document.part("vpcEndpointSet/item"));
+                let described = call.described("DescribeVpcEndpoints", "VpcEndpointId.1", id).await?;
+                let ghost = described.map(Tree::Xml).and_then(|document| document.part("vpcEndpointSet/item"));
                 self.underway.begin(&table::VPC_ENDPOINT, call.region(), id, &table::VPC_ENDPOINT_DELETION, ghost);
             }
         }
