@@ -8,23 +8,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drctl::address::{Address, Scope};
-use drctl::aws::error::Result;
-use drctl::aws::transport::Transport;
-use drctl::aws::{Aws, Connection};
-use drctl::engine::event::Events;
-use drctl::engine::executor::Execution;
-use drctl::engine::run::{self, Goal};
-use drctl::engine::scheduler::Limits;
-use drctl::engine::shutdown::Shutdown;
-use drctl::reference::references;
-use drctl::resources::{
-    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Surroundings, Task,
-    Traits,
+use drctl_core::address::{Address, Scope};
+use drctl_core::aws::error::Result;
+use drctl_core::engine::event::Events;
+use drctl_core::engine::executor::Execution;
+use drctl_core::engine::run::{self, Goal};
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::engine::shutdown::Shutdown;
+use drctl_core::kind::{
+    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Provider, Surroundings,
+    Task, Traits,
 };
-use drctl::state::memory::Memory;
-use drctl::state::{Deployment, Desired, Entry, Folder, Holder, Intent, Medium, Store};
-use drctl::topology::{Resource, Stack, Topology};
+use drctl_core::reference::references;
+use drctl_core::state::memory::Memory;
+use drctl_core::state::{Deployment, Desired, Entry, Folder, Holder, Intent, Medium, Store};
+use drctl_core::topology::{Resource, Stack, Topology};
 use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -36,6 +34,14 @@ fn main() {
     for records in [100, 10_000, 100_000] {
         journal(records);
     }
+}
+
+/// What the kind is given, which it needs nothing of.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Provider for Nowhere {
+    fn stop_changes(&self) {}
 }
 
 /// A kind whose objects take as long to make as their spec says.
@@ -141,7 +147,7 @@ async fn deploy(topology: &Topology) -> Duration {
     let execution = Arc::new(Execution {
         kinds: Kinds::of([&TIMED as &dyn AnyKind]),
         surroundings: Surroundings {
-            aws: Aws::connect(&Connection::default(), Transport::new()).await,
+            provider: Arc::new(Nowhere),
             suffix: "bench".to_owned(),
             account: "123456789012".to_owned(),
             stop: shutdown.token(),

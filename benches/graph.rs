@@ -7,9 +7,9 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use drctl::address::{Address, Scope};
-use drctl::engine::scheduler::{Action, Event, Limits, Operation, OperationId, Scheduler, simulate};
-use drctl::graph::{Direction, Edge, Graph};
+use drctl_core::address::{Address, Scope};
+use drctl_core::engine::scheduler::{Action, Event, Limits, Operation, OperationId, Scheduler, simulate};
+use drctl_core::graph::{Direction, Edge, Graph};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

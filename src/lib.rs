@@ -20,17 +20,12 @@
 //!
 //! # Layers
 //!
-//! Arrows point down only: `cli`, `ui` → `engine` → `changes` → `topology`, `state` → `resources` → `plan`, `graph` → `aws`;
-//! [`address`], [`mod@error`] and [`reference`] are open to all. `docs/architecture.md` says why.
+//! Arrows point down only: `cli`, `ui` → `preflight`, `permissions` → `topology` → `resources` → `plan`, [`reference`] → `aws`, and all of
+//! them → `drctl-core`, where [`engine`], [`changes`], [`state`], [`graph`] and what they need are. `docs/architecture.md` says why.
 
-pub mod address;
 pub mod aws;
-pub mod changes;
 pub mod cli;
-pub mod engine;
-pub mod error;
 pub mod functions;
-pub mod graph;
 pub mod permissions;
 pub mod plan;
 pub mod preflight;
@@ -39,3 +34,5 @@ pub mod resources;
 pub mod state;
 pub mod topology;
 pub mod ui;
+
+pub use drctl_core::{address, changes, engine, error, graph};

@@ -4,14 +4,12 @@
 //! the [`Handle`] that adding the other resource to the topology returned. The graph's edges are read from these references
 //! and from nowhere else, so an order that matters cannot be forgotten, and wiring a subnet where a VPC belongs does not compile.
 //!
-//! In canonical JSON a reference that is not known yet is `{"$ref": "us-east-1/ec2_vpc/main#id"}`, a text with such parts is
-//! `{"$join": [...]}`, and what is known is the plain value. This module never looks at AWS or at the state file.
+//! What they are in canonical JSON, and how they are resolved, is `drctl_core::reference`. This module never looks at AWS or at the state
+//! file.
 //!
-//! Invariants:
+//! Invariant:
 //! 1. Only a `Handle` makes an unknown reference.
-//! 2. `resolve` replaces exactly the references that the lookup knows, and leaves no `$join` whose parts are all known.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -21,6 +19,8 @@ use serde_json::{Value, json};
 
 use crate::address::Address;
 
+pub use drctl_core::reference::{Output, is_known, plain_text, references, resolve};
+
 /// A value that is another resource's output: known, or still to be produced by that resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ref<T> {
@@ -28,13 +28,6 @@ pub enum Ref<T> {
     Known(T),
     /// The output of a resource that may not exist yet.
     Unknown(Output),
-}
-
-/// One output of one resource, written `address#field`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    address: Address,
-    field: String,
 }
 
 impl<T> Ref<T> {
@@ -118,17 +111,6 @@ impl<T: Serialize> FromIterator<T> for RefSet<T> {
 impl<'de, T: Serialize + DeserializeOwned> Deserialize<'de> for RefSet<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::<Ref<T>>::deserialize(deserializer).map(|references| references.into_iter().collect())
-    }
-}
-
-impl Output {
-    fn to_json(&self) -> Value {
-        json!({ "$ref": format!("{}#{}", self.address, self.field) })
-    }
-
-    fn from_json(value: &Value) -> Option<Self> {
-        let (address, field) = value.as_object()?.get("$ref")?.as_str()?.split_once('#')?;
-        Some(Self { address: address.parse().ok()?, field: field.to_owned() })
     }
 }
 
@@ -435,61 +417,6 @@ ids! {
     VpcEndpointId,
     /// A VPC.
     VpcId,
-}
-
-/// The addresses that a spec refers to.
-pub fn references(spec: &Value) -> BTreeSet<Address> {
-    let mut found = BTreeSet::new();
-    collect(spec, &mut found);
-    found
-}
-
-fn collect(value: &Value, found: &mut BTreeSet<Address>) {
-    if let Some(output) = Output::from_json(value) {
-        found.insert(output.address);
-        return;
-    }
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(fields) => fields.values().for_each(|field| collect(field, found)),
-        _ => {}
-    }
-}
-
-/// Replaces every reference that `lookup` knows by its value.
-pub fn resolve(spec: &Value, lookup: &impl Fn(&Address, &str) -> Option<Value>) -> Value {
-    if let Some(output) = Output::from_json(spec) {
-        return lookup(&output.address, &output.field).unwrap_or_else(|| spec.clone());
-    }
-    match spec {
-        Value::Array(items) => items.iter().map(|item| resolve(item, lookup)).collect(),
-        Value::Object(fields) => match fields.get("$join") {
-            Some(Value::Array(parts)) => {
-                let parts: Vec<Value> = parts.iter().map(|part| resolve(part, lookup)).collect();
-                match parts.iter().map(plain_text).collect::<Option<String>>() {
-                    Some(text) => Value::from(text),
-                    None => json!({ "$join": parts }),
-                }
-            }
-            _ => fields.iter().map(|(name, field)| (name.clone(), resolve(field, lookup))).collect(),
-        },
-        plain => plain.clone(),
-    }
-}
-
-/// Tells whether nothing in the value is a reference.
-pub fn is_known(value: &Value) -> bool {
-    references(value).is_empty()
-}
-
-fn plain_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Array(items) => Some(items.iter().map(plain_text).collect::<Option<Vec<_>>>()?.join(", ")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

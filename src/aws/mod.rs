@@ -9,16 +9,13 @@
 //!    everything else in a kind's own table.
 
 pub mod clients;
-pub mod error;
 pub mod merge;
 pub mod policy;
 mod retry;
-pub mod tags;
+mod sdk_tags;
 pub mod throttle;
 pub mod transport;
-pub mod wait;
 
 pub use clients::{Aws, Clients, Connection};
-pub use error::{Error, Refusal};
+pub use drctl_core::aws::{Error, Refusal, TagChanges, Tags, error, tags, wait};
 pub use policy::Policy;
-pub use tags::{TagChanges, Tags};

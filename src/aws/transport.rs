@@ -27,10 +27,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
+use super::error::STOPPED;
 use super::throttle::Throttle;
-
-/// The text by which a refused request is recognised after it passed the SDK.
-pub(super) const STOPPED: &str = "the run is stopping";
 
 /// Names an operation for the transport; attached to each request by [`NameOperation`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -35,7 +35,7 @@ impl Preflight {
         expected: Duration,
     ) -> Outcome {
         if !self.allow_expiry
-            && let Some(lifetime) = credentials::lifetime(&cloud.surroundings.aws).await
+            && let Some(lifetime) = credentials::lifetime(&cloud.aws).await
         {
             outlasting(lifetime, expected)?;
         }
@@ -48,7 +48,7 @@ impl Preflight {
 
 /// Says how long the credentials are valid, when somebody knows.
 pub(super) async fn tell_lifetime(session: &Session<'_>, cloud: &Cloud, expected: Duration) {
-    if let Some(lifetime) = credentials::lifetime(&cloud.surroundings.aws).await {
+    if let Some(lifetime) = credentials::lifetime(&cloud.aws).await {
         let renewed = if lifetime.renewable { ", and renewed by their source" } else { "" };
         let (left, expected) = (span(lifetime.left), span(expected));
         session.screen.note(&format!("credentials valid for {left}{renewed}; estimated run {expected}"));
@@ -103,7 +103,7 @@ async fn missing_rights(session: &Session<'_>, suffix: &str, cloud: &Cloud, set:
     let needed = kinds.iter().filter_map(|kind| session.kinds.get(kind)).map(|kind| kind.traits().permissions);
     let actions = needed.flat_map(|permissions| permissions.read.iter().chain(permissions.change).copied());
     let statements = permissions::statements(actions, suffix);
-    match rights::missing(&cloud.surroundings.aws, &principal, &statements, &examples).await {
+    match rights::missing(&cloud.aws, &principal, &statements, &examples).await {
         Ok(missing) => missing,
         Err(error) => {
             tracing::debug!(%error, "rights are not checked");

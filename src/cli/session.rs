@@ -26,7 +26,7 @@ use crate::plan::{self, Plan, Suffix};
 use crate::preflight::account::{self, Identity};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
-use crate::resources::{Kinds, Surroundings};
+use crate::resources::{self, Assets, Kinds, Surroundings};
 use crate::state::{self, Bucket, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store};
 use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
@@ -56,6 +56,7 @@ pub(super) struct LoadedPlan {
 
 /// AWS, and who we are there.
 pub(super) struct Cloud {
+    pub(super) aws: Aws,
     pub(super) surroundings: Surroundings,
     pub(super) identity: Identity,
     pub(super) shutdown: Shutdown,
@@ -66,7 +67,7 @@ impl Cloud {
     pub(super) fn keep_to_lease(&self, store: &Store) {
         let Some(lease) = store.lease() else { return };
         let guard = lease.clone();
-        self.surroundings.aws.transport().guard_changes(move || guard.is_held());
+        self.aws.transport().guard_changes(move || guard.is_held());
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             lease.lost().await;
@@ -77,7 +78,7 @@ impl Cloud {
 
 impl<'a> Session<'a> {
     pub(super) fn new(flags: Flags, screen: &'a Screen) -> Self {
-        Self { flags, screen, kinds: Kinds::aws(), medium: OnceCell::new() }
+        Self { flags, screen, kinds: resources::kinds(), medium: OnceCell::new() }
     }
 
     /// Where the state is: a folder, or a bucket, which is found when it is first needed.
@@ -162,13 +163,15 @@ impl<'a> Session<'a> {
     }
 
     /// Connects to AWS and asks who we are. `assets` are the contents this run may upload.
-    pub(super) async fn connect(&self, suffix: &Suffix, assets: crate::resources::Assets) -> Outcome<Cloud> {
+    pub(super) async fn connect(&self, suffix: &Suffix, assets: Assets) -> Outcome<Cloud> {
         let transport = Transport::new();
-        let shutdown = Shutdown::listen(transport.clone(), |signal| {
+        let door = transport.clone();
+        let now = |signal| {
             // The second signal: nothing is waited for any more. The state is valid at every moment.
             std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
-        })
-        .map_err(|error| Failure::of(Kind::Internal, &error))?;
+        };
+        let shutdown =
+            Shutdown::listen(move || door.stop_changes(), now).map_err(|error| Failure::of(Kind::Internal, &error))?;
         fault::stop_in_good_order(shutdown.clone(), transport.clone(), self.screen.clone());
         let aws = Aws::connect(&self.connection(), transport).await;
         let identity = account::identity(&aws).await.map_err(|error| {
@@ -181,13 +184,13 @@ impl<'a> Session<'a> {
             }
         })?;
         let surroundings = Surroundings {
-            aws,
+            provider: Arc::new(aws.clone()),
             suffix: suffix.to_string(),
             account: identity.account.clone(),
             stop: shutdown.token(),
             assets: Arc::new(assets),
         };
-        Ok(Cloud { surroundings, identity, shutdown })
+        Ok(Cloud { aws, surroundings, identity, shutdown })
     }
 
     /// Opens the state for writing.
@@ -273,7 +276,7 @@ impl<'a> Session<'a> {
         code: &BTreeMap<String, String>,
         known: &BTreeMap<String, Value>,
     ) -> Outcome<(Topology, BTreeMap<String, Value>)> {
-        let facts = account::facts(&cloud.surroundings.aws, plan, known).await?;
+        let facts = account::facts(&cloud.aws, plan, known).await?;
         let topology = topology::expand(Inputs {
             plan,
             suffix,
@@ -296,7 +299,7 @@ impl<'a> Session<'a> {
     ) -> Outcome {
         let zone = Names::new(suffix.as_str(), &cloud.identity.account, plan.domain.as_str()).zone();
         let own = records.values().find_map(|record| hosted(&zone, record));
-        for doubt in domain::check(&cloud.surroundings.aws, plan, &zone, own, facts).await? {
+        for doubt in domain::check(&cloud.aws, plan, &zone, own, facts).await? {
             self.screen.note(&format!("note: {doubt}; going on, because certificates may be issued all the same"));
         }
         Ok(())

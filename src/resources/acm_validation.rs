@@ -11,7 +11,9 @@
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted, acm_certificate};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted, acm_certificate,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_apigateway::types::{Deployment, Op, PatchOperation, Resource};
 
-use super::{Context, Kind, Object, Retry, Task, Wanted};
+use super::{Context, Kind, Object, OnAws, Retry, Task, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags, tags};
 use crate::reference::RestApiId;

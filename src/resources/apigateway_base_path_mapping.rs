@@ -11,7 +11,7 @@ use aws_sdk_apigateway::types::{BasePathMapping as SdkMapping, PatchOperation};
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -65,6 +65,7 @@ impl Kind for BasePathMapping {
             apigateway::busy("apigateway:DeleteBasePathMapping"),
             Retry::seconds("apigateway:CreateBasePathMapping", "BadRequestException", "", 30),
             Retry::seconds("apigateway:CreateBasePathMapping", "NotFoundException", "", 30),
+            Retry::seconds("apigateway:UpdateBasePathMapping", "BadRequestException", "", 30),
         ],
     };
 

@@ -14,7 +14,7 @@ use aws_sdk_apigateway::types::{Integration, IntegrationType, Method as SdkMetho
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;

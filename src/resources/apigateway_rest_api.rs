@@ -8,7 +8,7 @@ use aws_sdk_apigateway::types::{EndpointConfiguration, EndpointType, RestApi as 
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;

@@ -13,7 +13,7 @@ use aws_sdk_apigateway::types::{PatchOperation, Stage as SdkStage};
 use serde::{Deserialize, Serialize};
 
 use super::apigateway::{self, DEPLOYMENT_MARK};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::outputs;
 use crate::reference::{ApiDeploymentId, LogGroupArn, Ref, RestApiId, RoleArn, StageName};

@@ -1,6 +1,6 @@
 //! What the kinds of AWS Backup share: tags, by ARN.
 
-use super::{Context, Task};
+use super::{Context, OnAws, Task};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 

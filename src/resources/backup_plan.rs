@@ -9,7 +9,7 @@ use aws_sdk_backup::types::{BackupPlan as Found, BackupPlanInput, BackupRule, Ba
 use serde::{Deserialize, Serialize};
 
 use super::backup;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, tags};
 use crate::outputs;

@@ -8,7 +8,7 @@
 use aws_sdk_backup::types::BackupSelection as Found;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;

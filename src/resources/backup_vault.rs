@@ -9,7 +9,7 @@ use aws_sdk_backup::types::{BackupJobState, BackupVaultListMember, RecoveryPoint
 use serde::{Deserialize, Serialize};
 
 use super::backup;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};

@@ -2,7 +2,7 @@
 
 use aws_sdk_cloudwatch::types::Tag;
 
-use super::{Context, Task};
+use super::{Context, OnAws, Task};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::{from_sdk_tags, sdk_tags};

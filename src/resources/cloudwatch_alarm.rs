@@ -14,7 +14,7 @@ use aws_sdk_cloudwatch::types::{
 use serde::{Deserialize, Serialize};
 
 use super::cloudwatch;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Deletion, Retry, Task};
+use super::{Context, Deletion, OnAws, Retry, Task};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Clients, Error, Tags};

@@ -10,7 +10,7 @@ use aws_sdk_ec2::types::{Filter, IpPermission, SecurityGroup as Group};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;

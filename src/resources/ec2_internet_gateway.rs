@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{AttachmentStatus, InternetGateway as Gateway, ResourceT
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};

@@ -7,7 +7,9 @@
 use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin, RouteTable};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted, ec2};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, ec2,
+};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;

@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -60,6 +60,7 @@ impl Kind for RouteTableAssociation {
         retries: &[
             Retry::seconds("ec2:AssociateRouteTable", "InvalidRouteTableID.NotFound", "", 120),
             Retry::seconds("ec2:AssociateRouteTable", "InvalidSubnetID.NotFound", "", 120),
+            Retry::seconds("ec2:ReplaceRouteTableAssociation", "InvalidRouteTableID.NotFound", "", 120),
         ],
     };
 

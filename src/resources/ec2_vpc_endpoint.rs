@@ -12,7 +12,7 @@ use aws_sdk_ec2::types::{Filter, ResourceType, TagSpecification, VpcEndpoint as 
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -95,6 +95,9 @@ impl Kind for VpcEndpoint {
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidRouteTableId.NotFound", "", 120),
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidSubnetId.NotFound", "", 120),
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidSecurityGroupID.NotFound", "", 120),
+            Retry::seconds("ec2:ModifyVpcEndpoint", "InvalidRouteTableId.NotFound", "", 120),
+            Retry::seconds("ec2:ModifyVpcEndpoint", "InvalidSubnetId.NotFound", "", 120),
+            Retry::seconds("ec2:ModifyVpcEndpoint", "InvalidSecurityGroupID.NotFound", "", 120),
             // An earlier endpoint for the same service is still being deleted.
             Retry::seconds("ec2:CreateVpcEndpoint", "InvalidParameter", "conflicting DNS domain", 600),
             Retry::seconds("ec2:CreateVpcEndpoint", "RouteAlreadyExists", "", 300),

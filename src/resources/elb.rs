@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 
-use super::{Context, Task};
+use super::{Context, OnAws, Task};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::reference::Ref;

@@ -14,7 +14,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
@@ -78,6 +78,7 @@ impl Kind for ListenerRule {
         retries: &[
             Retry::seconds("elasticloadbalancing:CreateRule", "ListenerNotFound", "", 120),
             Retry::seconds("elasticloadbalancing:CreateRule", "TargetGroupNotFound", "", 120),
+            Retry::seconds("elasticloadbalancing:ModifyRule", "TargetGroupNotFound", "", 120),
         ],
     };
 

@@ -15,7 +15,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;
@@ -98,6 +98,8 @@ impl Kind for LoadBalancer {
         retries: &[
             Retry::seconds("elasticloadbalancing:CreateLoadBalancer", "SubnetNotFound", "", 120),
             Retry::seconds("elasticloadbalancing:CreateLoadBalancer", "InvalidSecurityGroup", "", 120),
+            Retry::seconds("elasticloadbalancing:SetSubnets", "SubnetNotFound", "", 120),
+            Retry::seconds("elasticloadbalancing:SetSecurityGroups", "InvalidSecurityGroup", "", 120),
             Retry::seconds("elasticloadbalancing:ModifyLoadBalancerAttributes", "LoadBalancerNotFound", "", 120),
             Retry::seconds("elasticloadbalancing:DeleteLoadBalancer", "ResourceInUse", "", 300),
         ],

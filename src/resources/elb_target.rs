@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;

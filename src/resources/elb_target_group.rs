@@ -8,7 +8,7 @@
 use aws_sdk_elasticloadbalancingv2::types::{Matcher, TargetGroup as Described, TargetTypeEnum};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{elb, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;

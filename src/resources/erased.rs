@@ -8,85 +8,9 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Context, Deletion, Kind, Object, Task, Traits, Wanted};
-use crate::address::Address;
+use super::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kind, Object, Task, Traits, Wanted};
+use crate::aws::Error;
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
-
-/// A kind whose types are JSON.
-pub trait AnyKind: Send + Sync {
-    /// What the engine has to know.
-    fn traits(&self) -> &'static Traits;
-
-    /// Tells whether an update in place may change this output.
-    fn changes_on_update(&self, output: &str) -> bool;
-
-    /// Tells whether the object keeps what this field refers to from being deleted.
-    fn holds(&self, field: &str) -> bool;
-
-    /// See [`Kind::RETURNS`].
-    fn returns(&self) -> bool {
-        false
-    }
-
-    /// See [`Kind::UNHELD`].
-    fn is_unheld(&self) -> bool {
-        false
-    }
-
-    /// See [`Kind::remark`]. Outputs that are none of this kind have no remark.
-    fn remark(&self, outputs: &Value) -> Option<String> {
-        let _ = outputs;
-        None
-    }
-
-    /// The canonical form of a spec: defaults filled in, sets sorted, policies normalised. References may be unknown.
-    ///
-    /// # Errors
-    /// When the JSON is not a spec of this kind.
-    fn canonical(&self, spec: &Value) -> Result<Value>;
-
-    /// See [`Kind::observe`].
-    fn observe<'a>(
-        &'a self,
-        context: &'a Context,
-        wanted: &'a [AnyWanted],
-    ) -> BoxFuture<'a, Result<Vec<Option<AnyObject>>>>;
-
-    /// See [`Kind::ensure`].
-    fn ensure<'a>(
-        &'a self,
-        task: &'a Task<'a>,
-        spec: &'a Value,
-        object: Option<AnyObject>,
-    ) -> BoxFuture<'a, Result<Value>>;
-
-    /// See [`Kind::delete`].
-    fn delete<'a>(&'a self, task: &'a Task<'a>, spec: &'a Value, outputs: &'a Value)
-    -> BoxFuture<'a, Result<Deletion>>;
-}
-
-/// A resource to look for.
-#[derive(Clone, Debug)]
-pub struct AnyWanted {
-    /// Its address.
-    pub address: Address,
-    /// The desired spec, or the recorded one.
-    pub spec: Value,
-    /// The recorded outputs.
-    pub outputs: Option<Value>,
-}
-
-/// What AWS has.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AnyObject {
-    /// Its properties, without tags.
-    pub spec: Value,
-    /// Its outputs.
-    pub outputs: Value,
-    /// All its tags.
-    pub tags: Tags,
-}
 
 /// Wraps a typed kind.
 pub struct Erased<K>(PhantomData<fn() -> K>);

@@ -3,7 +3,7 @@
 use aws_sdk_eventbridge::types::Tag;
 use serde_json::Value;
 
-use super::{Context, Task};
+use super::{Context, OnAws, Task};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 

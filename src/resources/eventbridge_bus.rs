@@ -7,7 +7,7 @@
 use aws_sdk_eventbridge::operation::update_event_bus::builders::UpdateEventBusInputBuilder;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{eventbridge, existing};
 use crate::aws::Error;
 use crate::aws::error::Result;

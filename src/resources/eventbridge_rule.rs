@@ -10,7 +10,7 @@ use serde_json::Value;
 use aws_sdk_eventbridge::types::{Rule as Described, RuleState};
 
 use super::eventbridge;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;

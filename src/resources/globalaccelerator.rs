@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_globalaccelerator::types::{Accelerator, AcceleratorStatus};
 
-use super::{Context, Retry, Task};
+use super::{Context, OnAws, Retry, Task};
 use crate::aws::Clients;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};

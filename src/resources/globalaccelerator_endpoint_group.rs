@@ -14,7 +14,7 @@ use aws_sdk_globalaccelerator::types::{EndpointConfiguration, EndpointGroup as D
 use serde::{Deserialize, Serialize};
 
 use super::globalaccelerator::{clients, deployed, in_progress};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};

@@ -6,7 +6,7 @@
 
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 
-use super::{Context, Deletion, Task};
+use super::{Context, Deletion, OnAws, Task};
 use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};

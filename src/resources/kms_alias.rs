@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -54,7 +54,8 @@ impl Kind for Alias {
         retries: &[
             Retry::seconds("kms:CreateAlias", "NotFoundException", "", 600),
             Retry::seconds("kms:CreateAlias", "KMSInvalidStateException", "creating", 600),
-            Retry::seconds("kms:UpdateAlias", "NotFoundException", "", 120),
+            Retry::seconds("kms:UpdateAlias", "NotFoundException", "", 600),
+            Retry::seconds("kms:UpdateAlias", "KMSInvalidStateException", "creating", 600),
         ],
     };
 

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kms;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Policy;
 use crate::aws::error::Result;
 use crate::outputs;

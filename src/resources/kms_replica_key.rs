@@ -11,7 +11,7 @@
 use aws_sdk_kms::types::KeyMetadata;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{existing, kms};
 use crate::aws::error::Result;
 use crate::aws::{Error, Policy};

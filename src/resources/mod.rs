@@ -16,7 +16,6 @@
 mod apigateway;
 mod backup;
 mod cloudwatch;
-mod context;
 mod dynamodb;
 mod ec2;
 mod elb;
@@ -25,7 +24,7 @@ mod eventbridge;
 mod existing;
 mod globalaccelerator;
 mod kms;
-mod observation;
+mod on_aws;
 mod page;
 mod rds;
 mod route53;
@@ -96,23 +95,24 @@ pub mod sns_subscription;
 pub mod sns_topic;
 pub mod sqs_queue;
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::address::Address;
+use crate::aws::Tags;
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
 
-pub use context::{Assets, Context, Observer, Surroundings, Task};
-pub use erased::{AnyKind, AnyObject, AnyWanted, Erased};
-pub use observation::Observation;
+pub use drctl_core::kind::{
+    Adoption, AnyKind, AnyObject, AnyWanted, Assets, Context, Deletion, Expected, Index, Kinds, Observation, Observer,
+    Permissions, Provider, Retry, Surroundings, Task, Traits,
+};
+pub use erased::Erased;
 pub use page::kinds_page;
+
+use on_aws::OnAws;
 
 /// Every kind drctl knows, by name.
 pub const KINDS: &[&dyn AnyKind] = &[
@@ -182,30 +182,9 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<sqs_queue::Queue>::NEW,
 ];
 
-/// The kinds of a run, by name: the real ones, or in-memory ones in the simulation.
-#[derive(Clone)]
-pub struct Kinds(BTreeMap<&'static str, &'static dyn AnyKind>);
-
-impl Kinds {
-    /// The kinds of AWS.
-    pub fn aws() -> Self {
-        Self::of(KINDS.iter().copied())
-    }
-
-    /// These kinds and no others.
-    pub fn of(kinds: impl IntoIterator<Item = &'static dyn AnyKind>) -> Self {
-        Self(kinds.into_iter().map(|kind| (kind.traits().name, kind)).collect())
-    }
-
-    /// The kind of this name.
-    pub fn get(&self, name: &str) -> Option<&'static dyn AnyKind> {
-        self.0.get(name).copied()
-    }
-
-    /// All kinds, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &'static dyn AnyKind> + '_ {
-        self.0.values().copied()
-    }
+/// The kinds of AWS, as the engine takes them.
+pub fn kinds() -> Kinds {
+    Kinds::of(KINDS.iter().copied())
 }
 
 /// A type of AWS object, and how to bring one about.
@@ -283,104 +262,6 @@ pub struct Object<K: Kind> {
     pub outputs: K::Outputs,
     /// All its tags; empty for kinds that carry none.
     pub tags: Tags,
-}
-
-/// How a deletion ended, when it did not fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deletion {
-    /// The object is gone.
-    Gone,
-    /// AWS refuses until a known time; a later `down` finishes it.
-    Deferred {
-        /// The earliest time at which it can succeed.
-        until: Timestamp,
-        /// AWS's rule, for people.
-        reason: String,
-    },
-}
-
-/// What the engine has to know about a kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Traits {
-    /// The name in addresses: service and object, `ec2_subnet`.
-    pub name: &'static str,
-    /// Whether the object carries tags.
-    pub taggable: bool,
-    /// Whether replacing or deleting it loses data that cannot be made again.
-    pub data_bearing: bool,
-    /// How an object that is not in the state file is recognised as ours.
-    pub adoption: Adoption,
-    /// Top-level fields of the spec that AWS cannot change in place: a difference forces replacement.
-    pub immutable: &'static [&'static str],
-    /// The field of the spec whose resource AWS refuses to change from two sides at once: a lock group.
-    pub locked_by: Option<&'static str>,
-    /// How long the verbs usually take on AWS.
-    pub expected: Expected,
-    /// The IAM actions the verbs need.
-    pub permissions: Permissions,
-    /// The refusals that go away by themselves, and how long that may take. Nothing else is retried.
-    pub retries: &'static [Retry],
-}
-
-/// How an object that is not in the state file is recognised as ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Adoption {
-    /// By its tags: an object of the same name without them is somebody else's, and the run stops.
-    ByTag,
-    /// By its name or its parent: nobody else has a reason to make it.
-    ByName,
-}
-
-/// Expected durations in seconds, as seen on AWS; used to order work and for estimates, never as limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// Of a creation, waiting included.
-    pub create: u32,
-    /// Of a change in place.
-    pub update: u32,
-    /// Of a deletion, waiting included.
-    pub delete: u32,
-}
-
-impl Expected {
-    /// Durations in seconds.
-    pub const fn seconds(create: u32, update: u32, delete: u32) -> Self {
-        Self { create, update, delete }
-    }
-}
-
-/// IAM actions, as written in policies.
-#[derive(Clone, Copy, Debug)]
-pub struct Permissions {
-    /// Needed to look: by `plan` and `status`.
-    pub read: &'static [&'static str],
-    /// Needed to change: by `up` and `down`.
-    pub change: &'static [&'static str],
-}
-
-/// A refusal that goes away by itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    /// The operation, as `service:Operation`.
-    pub operation: &'static str,
-    /// The wire code.
-    pub code: &'static str,
-    /// A part of the message; empty when the code alone decides.
-    pub message: &'static str,
-    /// How long it may take.
-    pub deadline: Duration,
-}
-
-impl Retry {
-    /// A refusal that goes away within so many seconds.
-    pub const fn seconds(operation: &'static str, code: &'static str, message: &'static str, deadline: u64) -> Self {
-        Self { operation, code, message, deadline: Duration::from_secs(deadline) }
-    }
-
-    /// Tells whether this is the refusal.
-    pub fn matches(&self, operation: &str, error: &Error) -> bool {
-        self.operation == operation && error.says(self.code, self.message)
-    }
 }
 
 #[cfg(test)]
@@ -531,6 +412,64 @@ mod tests {
             (table, "dynamodb:CreateTable", "LimitExceededException", many, 1800),
             (table, "dynamodb:CreateTable", "ValidationException", "x", 0),
         ]);
+    }
+
+    /// `x.consistency.read-after-create`: what is new is unknown for a while to whichever call names it, so the call that changes a
+    /// reference waits as long as the one that makes the object with it.
+    #[test]
+    fn what_is_new_is_waited_for_by_whatever_refers_to_it() {
+        let (endpoint, association, alias) = ("ec2_vpc_endpoint", "ec2_route_table_association", "kms_alias");
+        let (balancer, listener, rule) = ("elb_load_balancer", "elb_listener", "elb_listener_rule");
+        let (function, mapping, domain) = ("lambda_function", "apigateway_base_path_mapping", "apigateway_domain_name");
+        let (create_balancer, create_endpoint) = ("elasticloadbalancing:CreateLoadBalancer", "ec2:CreateVpcEndpoint");
+        for (kind, making, changing, code, message) in [
+            (endpoint, create_endpoint, "ec2:ModifyVpcEndpoint", "InvalidRouteTableId.NotFound", ""),
+            (endpoint, create_endpoint, "ec2:ModifyVpcEndpoint", "InvalidSubnetId.NotFound", ""),
+            (endpoint, create_endpoint, "ec2:ModifyVpcEndpoint", "InvalidSecurityGroupID.NotFound", ""),
+            (
+                association,
+                "ec2:AssociateRouteTable",
+                "ec2:ReplaceRouteTableAssociation",
+                "InvalidRouteTableID.NotFound",
+                "",
+            ),
+            (balancer, create_balancer, "elasticloadbalancing:SetSubnets", "SubnetNotFound", ""),
+            (balancer, create_balancer, "elasticloadbalancing:SetSecurityGroups", "InvalidSecurityGroup", ""),
+            (
+                listener,
+                "elasticloadbalancing:CreateListener",
+                "elasticloadbalancing:ModifyListener",
+                "CertificateNotFound",
+                "",
+            ),
+            (rule, "elasticloadbalancing:CreateRule", "elasticloadbalancing:ModifyRule", "TargetGroupNotFound", ""),
+            (alias, "kms:CreateAlias", "kms:UpdateAlias", "NotFoundException", ""),
+            (alias, "kms:CreateAlias", "kms:UpdateAlias", "KMSInvalidStateException", "k is creating."),
+            (
+                function,
+                "lambda:CreateFunction",
+                "lambda:UpdateFunctionConfiguration",
+                "InvalidParameterValueException",
+                "The role defined for the function cannot be assumed by Lambda.",
+            ),
+            (
+                mapping,
+                "apigateway:CreateBasePathMapping",
+                "apigateway:UpdateBasePathMapping",
+                "BadRequestException",
+                "Invalid stage identifier specified",
+            ),
+            (
+                domain,
+                "apigateway:CreateDomainName",
+                "apigateway:UpdateDomainName",
+                "BadRequestException",
+                "The certificate provided is not valid",
+            ),
+        ] {
+            let (first, later) = (patience(kind, making, code, message), patience(kind, changing, code, message));
+            assert!(first > 0 && later == first, "{making} waits {first} s for {code}, {changing} {later} s");
+        }
     }
 
     /// `nat.update`, `sg.update`, `sgr.update`, `flowlog.update`, `vpc.update`, `rds.global.replace`, `rds.cluster.replace`,

@@ -1,6 +1,6 @@
 //! The page `docs/resource-kinds.md`, written from what the kinds declare, so that the two cannot part.
 
-use super::{Adoption, Kinds};
+use super::{Adoption, kinds};
 
 /// The whole page, as Markdown.
 pub fn kinds_page() -> String {
@@ -11,7 +11,7 @@ pub fn kinds_page() -> String {
          | Kind | Create | Update | Delete | Replaced by a change of | Found without a record by | Data |\n\
          |---|---:|---:|---:|---|---|---|\n",
     );
-    let kinds = Kinds::aws();
+    let kinds = kinds();
     for kind in kinds.iter() {
         let traits = kind.traits();
         let immutable: Vec<String> = traits.immutable.iter().map(|field| format!("`{field}`")).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_rds::types::{DbCluster, GlobalCluster, Tag};
 use tokio::time::sleep;
 
-use super::{Context, Retry, Task};
+use super::{Context, OnAws, Retry, Task};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Clients, Error, Tags};

@@ -12,7 +12,7 @@ use aws_sdk_rds::types::{ApplyMethod, DbClusterParameterGroup, Parameter};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;

@@ -18,7 +18,7 @@ use aws_sdk_rds::types::{DbEngineVersion, GlobalCluster as Found, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Aws, Error};

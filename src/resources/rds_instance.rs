@@ -13,7 +13,7 @@ use aws_sdk_rds::types::{DbInstance, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};

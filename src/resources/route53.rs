@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_route53::types::{Tag, TagResourceType};
 use sha2::{Digest, Sha256};
 
-use super::{Context, Task};
+use super::{Context, OnAws, Task};
 use crate::address::Address;
 use crate::aws::Tags;
 use crate::aws::error::Result;

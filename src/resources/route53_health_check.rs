@@ -17,7 +17,7 @@ use aws_sdk_route53::types::{
 use serde::{Deserialize, Serialize};
 
 use super::route53;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;

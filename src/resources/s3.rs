@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Task;
+use super::{OnAws, Task};
 use crate::aws::Error;
 use crate::aws::error::Result;
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_sns::types::Tag;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, Policy, Tags};
 use crate::outputs;

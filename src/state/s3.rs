@@ -25,10 +25,11 @@ use aws_smithy_types::config_bag::ConfigBag;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 
-use super::error::StateError;
-use super::objects::{Object, ObjectError, Objects, Only, Result};
+use super::{Object, ObjectError, Objects, Only, StateError};
 use crate::aws::transport::Transport;
 use crate::aws::{Aws, Connection, Error};
+
+type Result<T> = std::result::Result<T, ObjectError>;
 
 /// Where S3 is asked first for the region of a bucket. It knows those of all regions.
 const ANY_REGION: &str = "us-east-1";

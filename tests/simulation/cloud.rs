@@ -13,11 +13,11 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drctl::address::Address;
-use drctl::aws::error::Result;
-use drctl::aws::{Error, Refusal, Tags, tags};
-use drctl::engine::shutdown::{Reason, Shutdown};
-use drctl::state::memory::Memory;
+use drctl_core::address::Address;
+use drctl_core::aws::error::Result;
+use drctl_core::aws::{Error, Refusal, Tags, tags};
+use drctl_core::engine::shutdown::{Reason, Shutdown};
+use drctl_core::state::memory::Memory;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -146,6 +146,8 @@ pub(crate) struct Cloud {
     pub(crate) expire_at: Option<u64>,
     /// When the signal came, or the first call with credentials that had ended was made.
     pub(crate) interrupted: Option<Duration>,
+    /// Since when changing calls are kept from leaving, as the transport keeps them after a signal.
+    pub(crate) closed: Option<Duration>,
     /// The shutdown of this run.
     pub(crate) shutdown: Shutdown,
     /// The disk of the machine that the run is on.
@@ -192,6 +194,7 @@ impl Cloud {
             second_after: None,
             expire_at: None,
             interrupted: None,
+            closed: None,
             shutdown: Shutdown::default(),
             disk,
             faults: Faults::default(),
@@ -212,7 +215,7 @@ impl Cloud {
     pub(crate) fn restart(&mut self, disk: Memory) {
         (self.calls, self.mutations, self.is_dead) = (0, 0, false);
         (self.interrupted, self.started) = (None, Some(Instant::now()));
-        (self.dead, self.shutdown) = (Arc::default(), Shutdown::default());
+        (self.dead, self.shutdown, self.closed) = (Arc::default(), Shutdown::default(), None);
         self.disk = disk;
         self.deeds.clear();
         self.busy.clear();
@@ -388,6 +391,10 @@ impl Cloud {
             (Some("identified" | "failed"), _) => return,
             other => panic!("the journal has an unknown entry: {other:?}"),
         };
+        let begins = matches!(status, "creating" | "adopting" | "updating" | "deleting");
+        if begins && self.closed.is_some_and(|at| self.now() > at) {
+            self.violations.push(format!("invariant 9: {address} was begun after the run was asked to stop"));
+        }
         self.on_record.insert(address.to_owned(), status.to_owned());
     }
 
@@ -402,14 +409,14 @@ impl Cloud {
             self.die();
             return None;
         }
-        // As the transport does: after a signal no changing request leaves.
-        if mutating && self.shutdown.is_requested() {
+        if mutating && self.closed.is_some() {
             return Some(Err(Error::Interrupted));
         }
         self.calls += 1;
         self.mutations += u64::from(mutating);
         if self.interrupt_at == Some(self.calls) {
             self.interrupted = Some(self.now());
+            self.closed = self.interrupted;
             self.shutdown.give_up(Reason::Signal(2));
         }
         if self.crash == Some(CrashAt { call: self.calls, after: false }) {

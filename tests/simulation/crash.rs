@@ -3,10 +3,10 @@
 
 use std::io::ErrorKind;
 
-use drctl::engine::scheduler::Limits;
-use drctl::error::{Failure, Kind};
-use drctl::state::memory::{Effect, Fault};
-use drctl::topology::Topology;
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::error::{Failure, Kind};
+use drctl_core::state::memory::{Effect, Fault};
+use drctl_core::topology::Topology;
 
 use super::cloud::CrashAt;
 use super::topologies::{Design, Part, at, small};

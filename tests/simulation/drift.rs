@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use drctl::aws::tags;
-use drctl::changes::{Action, Drift};
-use drctl::engine::run::RunError;
+use drctl_core::aws::tags;
+use drctl_core::changes::{Action, Drift};
+use drctl_core::engine::run::RunError;
 use serde_json::json;
 
 use super::cloud::{CrashAt, Object};
@@ -105,7 +105,7 @@ fn objects_without_a_record_are_taken_over() {
     for name in ["sim.json", "sim.journal"] {
         world.disk.take(name);
     }
-    use drctl::state::Medium;
+    use drctl_core::state::Medium;
     for name in world.disk.list().expect("memory can be listed") {
         world.disk.take(&name);
     }

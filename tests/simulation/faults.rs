@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use drctl::aws::Error;
-use drctl::state::memory::{Effect, Fault};
+use drctl_core::aws::Error;
+use drctl_core::state::memory::{Effect, Fault};
 
 use super::cloud::Faults;
 use super::topologies::{at, random, small};
@@ -124,7 +124,7 @@ fn check_everything_is_told(world: &World, ended: &Ended) {
     if let Ok(end) = result.as_ref() {
         let report = &end.report;
         let all = report.succeeded.len() + report.failed.len() + report.skipped.len() + report.not_started.len();
-        let operations = drctl::engine::operations::operations(&end.set).len();
+        let operations = drctl_core::engine::operations::operations(&end.set).len();
         assert_eq!(all + report.stopped.len() + report.deferred.len(), operations, "every operation is accounted for");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use drctl::topology::Topology;
+use drctl_core::topology::Topology;
 
 use super::cloud::Faults;
 use super::topologies::{at, small};

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use drctl::address::Address;
-use drctl::aws::error::Result;
-use drctl::aws::wait::{Look, Patience};
-use drctl::aws::{Error, tags};
-use drctl::resources::{
+use drctl_core::address::Address;
+use drctl_core::aws::error::Result;
+use drctl_core::aws::wait::{Look, Patience};
+use drctl_core::aws::{Error, tags};
+use drctl_core::kind::{
     Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Task, Traits,
 };
 use futures::future::BoxFuture;

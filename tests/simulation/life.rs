@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use drctl::address::Address;
-use drctl::changes::Action;
-use drctl::engine::run::RunError;
-use drctl::engine::scheduler::Limits;
-use drctl::error::{Failure, Kind};
-use drctl::state::Status;
+use drctl_core::address::Address;
+use drctl_core::changes::Action;
+use drctl_core::engine::run::RunError;
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::error::{Failure, Kind};
+use drctl_core::state::Status;
 use std::time::Duration;
 
 use super::cloud::Deed;

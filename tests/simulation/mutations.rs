@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -19,8 +20,9 @@ struct Mutation {
     to: String,
 }
 
+/// Reads a file of the project: cargo runs tests in the folder of their crate.
 fn read(name: &str) -> String {
-    fs::read_to_string(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(Path::new("../..").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[test]

@@ -4,13 +4,13 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use drctl::address::Address;
-use drctl::aws::tags;
-use drctl::engine::scheduler::Limits;
-use drctl::error::{Failure, Kind};
-use drctl::state::Medium;
-use drctl::state::memory::{Effect, Fault};
-use drctl::topology::Topology;
+use drctl_core::address::Address;
+use drctl_core::aws::tags;
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::error::{Failure, Kind};
+use drctl_core::state::Medium;
+use drctl_core::state::memory::{Effect, Fault};
+use drctl_core::topology::Topology;
 use rand::rngs::SmallRng;
 use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drctl::address::{Address, Scope};
-use drctl::aws::tags;
-use drctl::reference::references;
-use drctl::topology::{Resource, Stack, Topology};
+use drctl_core::address::{Address, Scope};
+use drctl_core::aws::tags;
+use drctl_core::reference::references;
+use drctl_core::topology::{Resource, Stack, Topology};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedMutRandom, IndexedRandom};

@@ -5,26 +5,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use drctl::address::Address;
-use drctl::aws::transport::Transport;
-use drctl::aws::{Aws, Connection, tags};
-use drctl::changes::{self, ChangeSet};
-use drctl::engine::event::{Action, Events};
-use drctl::engine::executor::{Execution, RunReport};
-use drctl::engine::operations::operations;
-use drctl::engine::recover;
-use drctl::engine::run::{self, End, Goal, RunError};
-use drctl::engine::scheduler::Limits;
-use drctl::engine::shutdown::Shutdown;
-use drctl::error::Failure;
-use drctl::reference::resolve;
-use drctl::resources::Surroundings;
-use drctl::state::memory::Memory;
-use drctl::state::{self, Deployment, Entry, Hold, Holder, Medium, Record, Records, StateError, Status, Store};
-use drctl::topology::Topology;
+use drctl_core::address::Address;
+use drctl_core::aws::tags;
+use drctl_core::changes::{self, ChangeSet};
+use drctl_core::engine::event::{Action, Events};
+use drctl_core::engine::executor::{Execution, RunReport};
+use drctl_core::engine::operations::operations;
+use drctl_core::engine::recover;
+use drctl_core::engine::run::{self, End, Goal, RunError};
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::engine::shutdown::Shutdown;
+use drctl_core::error::Failure;
+use drctl_core::kind::{Provider, Surroundings};
+use drctl_core::reference::resolve;
+use drctl_core::state::memory::Memory;
+use drctl_core::state::{self, Deployment, Entry, Hold, Holder, Medium, Record, Records, StateError, Status, Store};
+use drctl_core::topology::Topology;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -370,7 +369,7 @@ async fn process(
     let holder = Holder::current("simulation");
     let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
     let surroundings = Surroundings {
-        aws: aws(),
+        provider: Arc::new(InMemory),
         suffix: SUFFIX.to_owned(),
         account: "123456789012".to_owned(),
         stop: shutdown.token(),
@@ -462,14 +461,14 @@ async fn down(
     run::carry_out_down(execution, set).await
 }
 
-/// Clients that contact nobody: the kinds of the simulation never use them.
-fn aws() -> Aws {
-    static AWS: OnceLock<Aws> = OnceLock::new();
-    let make = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(Aws::connect(&Connection::default(), Transport::new()))
-    };
-    AWS.get_or_init(|| std::thread::spawn(make).join().expect("clients can be made")).clone()
+/// What the kinds of the simulation are given; their cloud is that of the thread.
+#[derive(Debug)]
+struct InMemory;
+
+impl Provider for InMemory {
+    fn stop_changes(&self) {
+        cloud::cloud(|cloud| cloud.closed = Some(cloud.now()));
+    }
 }
 
 /// Lets the cloud know of a write that failed, after which nothing may begin.

@@ -2,7 +2,7 @@
 //!
 //! The last invocation of a function writes its log when the function is already gone, and that makes the log group again
 //! (`logs.delete.resurrection`), without tags, so that nothing would find it later. Kinds whose objects can come back say so
-//! ([`RETURNS`](crate::resources::Kind::RETURNS)). The look is taken when everything else is done, and waits for nothing: what makes a
+//! ([`RETURNS`](crate::kind::Kind::RETURNS)). The look is taken when everything else is done, and waits for nothing: what makes a
 //! `down` long, the network interfaces of functions, gives late writers their time.
 //!
 //! Invariants (numbers as in `engine`):

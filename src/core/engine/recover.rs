@@ -15,7 +15,7 @@ use super::event::{Event, Events};
 use super::executor;
 use super::observe::Objects;
 use crate::changes::{self, ChangeSet};
-use crate::resources::{AnyObject, Kinds};
+use crate::kind::{AnyObject, Kinds};
 use crate::state::{Desired, Entry, Intent, Record, Records, StateError, Status, Store};
 use crate::topology::Topology;
 

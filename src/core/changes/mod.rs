@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::address::Address;
-use crate::resources::AnyObject;
+use crate::kind::AnyObject;
 use crate::state::Record;
 use crate::topology::Resource;
 

@@ -10,8 +10,6 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::transport::Transport;
-
 /// Why a run stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
@@ -46,11 +44,14 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens for SIGINT and SIGTERM: the first stops changing requests and cancels waits, the second calls `now`.
+    /// Listens for SIGINT and SIGTERM: the first calls `stop_changes` and cancels waits, the second calls `now`.
     ///
     /// # Errors
     /// When the operating system refuses signal handlers.
-    pub fn listen(transport: Transport, now: impl FnOnce(i32) + Send + 'static) -> std::io::Result<Self> {
+    pub fn listen(
+        stop_changes: impl Fn() + Send + 'static,
+        now: impl FnOnce(i32) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let shutdown = Self::default();
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let handle = shutdown.clone();
@@ -68,7 +69,7 @@ impl Shutdown {
                     }
                     return;
                 }
-                transport.stop_changes();
+                stop_changes();
                 handle.give_up(Reason::Signal(number));
             }
         });

@@ -12,6 +12,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use serde::{Deserialize, Serialize};
 
+/// The text by which a request that was kept from leaving is recognised after it passed the SDK.
+pub const STOPPED: &str = "the run is stopping";
+
 /// The outcome of anything that talks to AWS.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -115,7 +118,7 @@ impl Error {
                 let outer = context.split(" (").next().unwrap_or(&context);
                 let inner = innermost(&error);
                 let cause = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
-                if cause.contains(super::transport::STOPPED) {
+                if cause.contains(STOPPED) {
                     Self::Interrupted
                 } else if cause.to_lowercase().contains("credential") || cause.contains("identity") {
                     Self::Credentials { operation, cause }

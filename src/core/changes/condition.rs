@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Drift;
 use super::build::drift;
 use crate::address::Address;
-use crate::resources::{AnyObject, Kinds};
+use crate::kind::{AnyObject, Kinds};
 use crate::state::{Record, Records};
 
 /// One resource on record, and what AWS has.

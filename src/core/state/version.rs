@@ -176,7 +176,11 @@ fn diagnose(error: &serde_json::Error) -> Damage {
 /// The checksum of a JSON text without its white space. Works on the text, not on parsed values, so that no rounding
 /// of numbers and no order of keys can make an untouched file look edited.
 fn checksum(text: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(without_space(text))))
+    digest(&without_space(text))
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(content)))
 }
 
 /// Tells whether the text ends with the right checksum of what stands before it.
@@ -185,7 +189,7 @@ fn is_whole(text: &[u8]) -> bool {
     let Some(start) = content.windows(MEMBER.len()).rposition(|window| window == MEMBER) else { return false };
     let member = content.split_off(start);
     content.push(b'}');
-    member == format!(",\"checksum\":\"{}\"}}", checksum(&content)).into_bytes()
+    member == format!(",\"checksum\":\"{}\"}}", digest(&content)).into_bytes()
 }
 
 const MEMBER: &[u8] = b",\"checksum\":";

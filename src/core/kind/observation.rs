@@ -16,19 +16,14 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_resourcegroupstagging::types::TagFilter;
 use tokio::sync::OnceCell;
 
-use super::Context;
 use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::{Tags, tags};
 
-/// How many objects one page of the index holds.
-const PAGE: i32 = 100;
-
 /// The tags of the deployment's objects of one region by ARN, as far as the tagging service knows them.
-pub(super) type Index = HashMap<String, Tags>;
+pub type Index = HashMap<String, Tags>;
 
 /// A read by region, operation and parameters; whoever asks first sends it.
 type Answers = HashMap<(String, String), Arc<OnceCell<Answer>>>;
@@ -77,30 +72,6 @@ impl Observation {
 impl fmt::Debug for Observation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Observation").field("recorded", &self.recorded.len()).finish_non_exhaustive()
-    }
-}
-
-/// Reads the index of the context's region.
-pub(super) async fn index(context: &Context) -> Result<Index> {
-    let clients = context.clients();
-    let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(context.suffix()).build();
-    let mut found = Index::new();
-    let mut next = None::<String>;
-    loop {
-        let page = context
-            .call("tag:GetResources", || {
-                let request = clients.tagging().get_resources().resources_per_page(PAGE).tag_filters(ours.clone());
-                request.set_pagination_token(next.clone()).send()
-            })
-            .await?;
-        for resource in page.resource_tag_mapping_list() {
-            let tags = resource.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-            found.insert(resource.resource_arn().unwrap_or_default().to_owned(), tags);
-        }
-        next = page.pagination_token.filter(|token| !token.is_empty());
-        if next.is_none() {
-            return Ok(found);
-        }
     }
 }
 

@@ -6,9 +6,12 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::crash::Machine;
 use crate::aws;
 use crate::state::memory::{Effect, Fault};
+use crate::state::version::hex;
 use crate::state::{Bucket, Hold, Holder, Journal, Medium, Object, ObjectError, Objects, Only, StateError};
 
 /// Longer than a lease.
@@ -143,7 +146,7 @@ impl Inner {
                     self.takeovers += 1;
                 }
                 // As in S3, equal contents have equal tags.
-                let tag = crate::functions::digest(bytes);
+                let tag = hex(&Sha256::digest(bytes));
                 self.objects.insert(name.clone(), Kept { bytes: bytes.clone(), tag: tag.clone(), written: self.now });
                 Ok(tag)
             }

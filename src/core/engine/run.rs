@@ -17,8 +17,8 @@ use super::shutdown::Shutdown;
 use super::sweep::sweep;
 use crate::address::Address;
 use crate::changes::{self, Action, ChangeSet, Taken};
+use crate::kind::{Kinds, Surroundings};
 use crate::reference::resolve;
-use crate::resources::{Kinds, Surroundings};
 use crate::state::{Entry, Records, StateError, Store};
 use crate::topology::Topology;
 

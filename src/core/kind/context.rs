@@ -1,6 +1,8 @@
 //! What a kind is given to work with: clients of its scope, and for a change the task it is part of.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,13 +17,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::observation::{self, Index, Observation};
+use super::observation::{Index, Observation};
 use super::{Retry, Traits};
 use crate::address::{Address, Scope};
-use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
 use crate::aws::wait::{self, Look, Pace, Patience};
-use crate::aws::{Aws, Clients, Error, TagChanges, Tags, tags};
+use crate::aws::{Error, TagChanges, Tags, tags};
 
 /// How many single looks a kind takes at the same time where AWS has no call for many.
 const LOOKS_AT_ONCE: usize = 8;
@@ -29,11 +30,17 @@ const LOOKS_AT_ONCE: usize = 8;
 /// Contents that specs name by their digest: the zipped sources of functions, by the SHA-256 in base64.
 pub type Assets = HashMap<String, Vec<u8>>;
 
+/// Where the kinds of a run have their objects: AWS, or the cloud of the simulation. Only the kinds know which.
+pub trait Provider: Any + fmt::Debug + Send + Sync {
+    /// Lets no changing request leave any more.
+    fn stop_changes(&self);
+}
+
 /// What is the same for all work of a run.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// The clients.
-    pub aws: Aws,
+    /// Where the objects are.
+    pub provider: Arc<dyn Provider>,
     /// The suffix of the deployment.
     pub suffix: String,
     /// The account worked in.
@@ -64,23 +71,18 @@ impl Context {
         Self { observation: Some(observation.clone()), ..self }
     }
 
-    /// The clients of the scope. Global services are spoken to in us-east-1, where Route 53 and IAM sign.
-    pub fn clients(&self) -> Arc<Clients> {
-        self.clients_in(self.region())
+    /// Where the objects are, for kinds that are made for it.
+    ///
+    /// # Panics
+    /// When the run has kinds of another provider.
+    pub fn provider<P: Provider>(&self) -> &P {
+        let provider: &dyn Any = self.surroundings.provider.as_ref();
+        provider.downcast_ref().expect("a run has one provider, and kinds made for it")
     }
 
-    fn region(&self) -> &str {
+    /// The region whose endpoints the scope is spoken to at. Global services are spoken to in us-east-1, where Route 53 and IAM sign.
+    pub fn region(&self) -> &str {
         if self.scope.is_global() { "us-east-1" } else { self.scope.as_str() }
-    }
-
-    /// The clients of another region, for the few objects that span regions.
-    pub fn clients_in(&self, region: &str) -> Arc<Clients> {
-        self.surroundings.aws.region(region)
-    }
-
-    /// The changes to records of hosted zones that wait to be sent.
-    pub fn record_changes(&self) -> &RecordChanges {
-        self.surroundings.aws.record_changes()
     }
 
     /// The scope.
@@ -174,16 +176,19 @@ impl Context {
         }
     }
 
-    /// The tags of an object, when the index of the tagging service confirms the recorded ones; see [`observation`].
-    /// `None` means that its own service has to be asked.
+    /// The tags of an object, when the region's index of tags confirms the recorded ones; see [`Observation`]. `read` reads the index.
+    /// `None` means that the object's own service has to be asked.
     ///
     /// # Errors
-    /// AWS's refusal, or a lost answer; see [`Error`].
-    pub async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
+    /// What the read returns.
+    pub async fn tags_by_index<Fut>(&self, arn: &str, read: impl FnOnce() -> Fut) -> Result<Option<Tags>>
+    where
+        Fut: Future<Output = Result<Index>>,
+    {
         let Some(observation) = self.observation.as_ref().filter(|observation| observation.has_records()) else {
             return Ok(None);
         };
-        let index: Arc<Index> = self.shared("tag:GetResources", || observation::index(self)).await?;
+        let index: Arc<Index> = self.shared("the index of tags", read).await?;
         Ok(observation.confirmed(&index, arn).cloned())
     }
 
@@ -307,79 +312,49 @@ impl Task<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use aws_smithy_runtime_api::http::StatusCode;
-    use aws_smithy_types::body::SdkBody;
     use aws_smithy_types::error::ErrorMetadata;
 
     use super::*;
-    use crate::aws::transport::Transport;
-    use crate::aws::{Connection, Refusal};
-    use crate::resources::{KINDS, Kinds};
+    use crate::aws::Refusal;
+    use crate::kind::{Adoption, Expected, Permissions};
 
-    fn refused(code: &str, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
-        let answer = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
-        SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), answer)
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl Provider for Nowhere {
+        fn stop_changes(&self) {}
     }
 
-    /// Calls an operation that is refused until some time has passed; how that ends, after how many tries.
-    async fn insist(context: &Context, retry: &Retry, code: &str, until: Duration) -> (Result<()>, u32) {
-        let (start, tries) = (Instant::now(), AtomicU32::new(0));
-        let ended = context
-            .call(retry.operation, || {
-                tries.fetch_add(1, Ordering::Relaxed);
-                let accepts = start.elapsed() >= until;
-                async move { if accepts { Ok(()) } else { Err(refused(code, &format!("It says: {}.", retry.message))) } }
-            })
-            .await;
-        (ended, tries.into_inner())
-    }
+    const CREATE: &str = "ec2:CreateFlowLogs";
 
-    async fn surroundings() -> Surroundings {
-        Surroundings {
-            aws: Aws::connect(&Connection::default(), Transport::new()).await,
+    static FLOW_LOG: Traits = Traits {
+        name: "ec2_flow_log",
+        taggable: true,
+        data_bearing: false,
+        adoption: Adoption::ByTag,
+        immutable: &[],
+        locked_by: None,
+        expected: Expected::seconds(1, 1, 1),
+        permissions: Permissions { read: &[], change: &[CREATE] },
+        retries: &[
+            Retry::seconds(CREATE, "InvalidParameter", "Unable to assume", 120),
+            Retry::seconds(CREATE, "InvalidVpcId.NotFound", "", 120),
+        ],
+    };
+
+    /// `x.partial-200`: what EC2 says inside of a success passes by itself as what it says with an error does.
+    #[tokio::test(start_paused = true)]
+    async fn a_passing_failure_inside_of_a_success_is_tried_again() {
+        let surroundings = Surroundings {
+            provider: Arc::new(Nowhere),
             suffix: "dev".to_owned(),
             account: "123456789012".to_owned(),
             stop: CancellationToken::new(),
             assets: Arc::default(),
-        }
-    }
-
-    /// R17: each refusal in the table of any kind is met again until just before its deadline and not beyond, and then the error says
-    /// for how long; a refusal that is not in the table is final.
-    #[tokio::test]
-    async fn every_passing_refusal_is_tried_again_until_its_deadline() {
-        let surroundings = surroundings().await;
-        tokio::time::pause();
-        for kind in KINDS {
-            let context = Context::new(surroundings.clone(), Scope::region("us-east-1"), kind.traits());
-            for retry in kind.traits().retries {
-                let deadline = retry.deadline;
-                let just_before = deadline - Pace::TRIES.pause(deadline);
-                let (ended, tries) = insist(&context, retry, retry.code, just_before).await;
-                assert!(ended.is_ok() && tries > 1, "{retry:?}: {ended:?} after {tries} tries");
-
-                let start = Instant::now();
-                let (ended, _) = insist(&context, retry, retry.code, deadline + Duration::from_secs(1)).await;
-                let told = ended.expect_err("it is refused until after the deadline").to_string();
-                assert!(told.contains(retry.code) && told.contains("tried again for"), "{told}");
-                assert!(start.elapsed() <= deadline, "{retry:?}");
-
-                let (ended, tries) = insist(&context, retry, "SomethingElse", deadline).await;
-                assert!(ended.is_err() && tries == 1, "{retry:?}: {ended:?} after {tries} tries");
-            }
-        }
-    }
-
-    /// `x.partial-200`: what EC2 says inside of a success passes by itself as what it says with an error does.
-    #[tokio::test]
-    async fn a_passing_failure_inside_of_a_success_is_tried_again() {
-        let traits = Kinds::aws().get("ec2_flow_log").expect("a kind").traits();
-        let context = Context::new(surroundings().await, Scope::region("us-east-1"), traits);
-        tokio::time::pause();
-        let operation = "ec2:CreateFlowLogs";
+        };
+        let context = Context::new(surroundings, Scope::region("us-east-1"), &FLOW_LOG);
         let failing = async |code: &str, message: &str| {
             let start = Instant::now();
             let check = |_: &()| match start.elapsed() < Duration::from_secs(60) {
@@ -392,7 +367,7 @@ mod tests {
                 false => Ok(()),
             };
             let send = || async { Ok::<(), SdkError<ErrorMetadata, HttpResponse>>(()) };
-            context.insist(operation, send, &check, &|_| {}).await
+            context.insist(CREATE, send, &check, &|_| {}).await
         };
         assert!(
             failing("InvalidParameter", "Unable to assume given IAM role").await.is_ok(),

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::address::{Address, Scope};
 use crate::aws::{Error, Tags, tags};
+use crate::kind::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
 use crate::reference::{is_known, resolve};
-use crate::resources::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
 use crate::state::{Records, Status};
 use crate::topology::Topology;
 

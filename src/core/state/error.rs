@@ -395,7 +395,8 @@ impl StateError {
         Self::Read { path, source: Arc::new(source) }
     }
 
-    pub(super) fn write(path: String, source: io::Error) -> Self {
+    /// A file or an object could not be written.
+    pub fn write(path: String, source: io::Error) -> Self {
         Self::Write { path, source: Arc::new(source) }
     }
 }

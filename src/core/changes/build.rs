@@ -11,8 +11,8 @@ use super::{Action, Change, ChangeSet, Drift};
 use crate::address::Address;
 use crate::aws::tags;
 use crate::graph::{Edge, Graph};
+use crate::kind::{Adoption, AnyKind, AnyObject, Kinds};
 use crate::reference::{is_known, resolve};
-use crate::resources::{Adoption, AnyKind, AnyObject, Kinds};
 use crate::state::{Record, Records, Status};
 use crate::topology::{Resource, Topology};
 

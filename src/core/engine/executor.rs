@@ -29,8 +29,8 @@ use super::shutdown::{Reason, Shutdown};
 use crate::address::Address;
 use crate::aws::{Error, Tags};
 use crate::changes::{self, Change, ChangeSet};
+use crate::kind::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task};
 use crate::reference::{is_known, resolve};
-use crate::resources::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task};
 use crate::state::{Desired, Entry, Intent, Record, StateError, Store};
 use crate::topology::Resource;
 
@@ -167,7 +167,6 @@ impl Run {
                     let running = self.tasks.len();
                     let reason = self.execution.shutdown.reason().expect("what was asked for has a reason");
                     self.execution.events.tell(Event::Stopping { reason, running });
-                    self.scheduler.on(scheduler::Event::Interrupt);
                 }
                 Some(joined) = self.tasks.join_next() => match joined {
                     Ok((id, ending)) => self.end(id, ending),
@@ -239,7 +238,7 @@ impl Run {
             return Err(Error::Interrupted);
         }
         if is_gone {
-            self.execution.surroundings.aws.transport().stop_changes();
+            self.execution.surroundings.provider.stop_changes();
             self.execution.shutdown.give_up(Reason::CredentialsGone);
         }
         ending

@@ -1,0 +1,156 @@
+//! What the kinds of AWS find in their context: the clients of its scope, and the index of tags of its region.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use aws_sdk_resourcegroupstagging::types::TagFilter;
+
+use super::{Context, Index, Provider};
+use crate::aws::clients::RecordChanges;
+use crate::aws::error::Result;
+use crate::aws::{Aws, Clients, Tags, tags};
+
+/// How many objects one page of the index holds.
+const PAGE: i32 = 100;
+
+impl Provider for Aws {
+    fn stop_changes(&self) {
+        self.transport().stop_changes();
+    }
+}
+
+/// A context whose objects AWS has.
+pub(super) trait OnAws {
+    /// The clients of the scope.
+    fn clients(&self) -> Arc<Clients>;
+
+    /// The clients of another region, for the few objects that span regions.
+    fn clients_in(&self, region: &str) -> Arc<Clients>;
+
+    /// The changes to records of hosted zones that wait to be sent.
+    fn record_changes(&self) -> &RecordChanges;
+
+    /// The tags of an object, when the index of the tagging service confirms the recorded ones. `None` means that its own service has
+    /// to be asked.
+    ///
+    /// # Errors
+    /// AWS's refusal, or a lost answer; see [`Error`](crate::aws::Error).
+    fn confirmed_tags(&self, arn: &str) -> impl Future<Output = Result<Option<Tags>>> + Send;
+}
+
+impl OnAws for Context {
+    fn clients(&self) -> Arc<Clients> {
+        self.clients_in(self.region())
+    }
+
+    fn clients_in(&self, region: &str) -> Arc<Clients> {
+        self.provider::<Aws>().region(region)
+    }
+
+    fn record_changes(&self) -> &RecordChanges {
+        self.provider::<Aws>().record_changes()
+    }
+
+    async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
+        self.tags_by_index(arn, || index(self)).await
+    }
+}
+
+/// Reads the index of the context's region.
+async fn index(context: &Context) -> Result<Index> {
+    let clients = context.clients();
+    let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(context.suffix()).build();
+    let mut found = Index::new();
+    let mut next = None::<String>;
+    loop {
+        let page = context
+            .call("tag:GetResources", || {
+                let request = clients.tagging().get_resources().resources_per_page(PAGE).tag_filters(ours.clone());
+                request.set_pagination_token(next.clone()).send()
+            })
+            .await?;
+        for resource in page.resource_tag_mapping_list() {
+            let tags = resource.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
+            found.insert(resource.resource_arn().unwrap_or_default().to_owned(), tags);
+        }
+        next = page.pagination_token.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_runtime_api::client::result::SdkError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::address::Scope;
+    use crate::aws::Connection;
+    use crate::aws::transport::Transport;
+    use crate::aws::wait::Pace;
+    use crate::resources::{KINDS, Retry, Surroundings};
+
+    fn refused(code: &str, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+        let answer = HttpResponse::new(StatusCode::try_from(400).expect("a status"), SdkBody::empty());
+        SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), answer)
+    }
+
+    /// Calls an operation that is refused until some time has passed; how that ends, after how many tries.
+    async fn insist(context: &Context, retry: &Retry, code: &str, until: Duration) -> (Result<()>, u32) {
+        let (start, tries) = (Instant::now(), AtomicU32::new(0));
+        let ended = context
+            .call(retry.operation, || {
+                tries.fetch_add(1, Ordering::Relaxed);
+                let accepts = start.elapsed() >= until;
+                async move { if accepts { Ok(()) } else { Err(refused(code, &format!("It says: {}.", retry.message))) } }
+            })
+            .await;
+        (ended, tries.into_inner())
+    }
+
+    async fn surroundings() -> Surroundings {
+        Surroundings {
+            provider: Arc::new(Aws::connect(&Connection::default(), Transport::new()).await),
+            suffix: "dev".to_owned(),
+            account: "123456789012".to_owned(),
+            stop: CancellationToken::new(),
+            assets: Arc::default(),
+        }
+    }
+
+    /// R17: each refusal in the table of any kind is met again until just before its deadline and not beyond, and then the error says
+    /// for how long; a refusal that is not in the table is final.
+    #[tokio::test]
+    async fn every_passing_refusal_is_tried_again_until_its_deadline() {
+        let surroundings = surroundings().await;
+        tokio::time::pause();
+        for kind in KINDS {
+            let context = Context::new(surroundings.clone(), Scope::region("us-east-1"), kind.traits());
+            for retry in kind.traits().retries {
+                let deadline = retry.deadline;
+                let just_before = deadline - Pace::TRIES.pause(deadline);
+                let (ended, tries) = insist(&context, retry, retry.code, just_before).await;
+                assert!(ended.is_ok() && tries > 1, "{retry:?}: {ended:?} after {tries} tries");
+
+                let start = Instant::now();
+                let (ended, _) = insist(&context, retry, retry.code, deadline + Duration::from_secs(1)).await;
+                let told = ended.expect_err("it is refused until after the deadline").to_string();
+                assert!(told.contains(retry.code) && told.contains("tried again for"), "{told}");
+                assert!(start.elapsed() <= deadline, "{retry:?}");
+
+                let (ended, tries) = insist(&context, retry, "SomethingElse", deadline).await;
+                assert!(ended.is_err() && tries == 1, "{retry:?}: {ended:?} after {tries} tries");
+            }
+        }
+    }
+}
