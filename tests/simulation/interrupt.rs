@@ -51,6 +51,14 @@ fn interrupt_everywhere(base: &World, command: Command<'_>, topology: &Topology)
             let late = world.cloud.begin.saturating_sub(at);
             assert!(late <= Duration::from_secs(6), "call {call}: out {late:?} after the signal");
             assert!(matches!(ended, Ended::Run { .. }), "call {call}: {ended:?}");
+            if faults.left == 0 {
+                // No answer takes five seconds, so every one was heard.
+                let records = world.records();
+                for (id, object) in world.cloud.live() {
+                    let address = object.address.as_ref().expect("nothing of others is there");
+                    assert_eq!(records[address].outputs["id"], id.as_str(), "call {call}: what {address} became");
+                }
+            }
             let mut down = world.fork();
             world.finish_up(topology);
             down.finish_down();
