@@ -13,13 +13,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use drctl_core::reference::{Output, plain_text};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::address::Address;
 
-pub use drctl_core::reference::{Output, is_known, plain_text, references, resolve};
+pub use drctl_core::reference::{is_known, references, resolve};
 
 /// A value that is another resource's output: known, or still to be produced by that resource.
 #[derive(Clone, Debug, PartialEq)]
@@ -450,7 +451,7 @@ mod tests {
         assert!(is_known(&known));
     }
 
-    /// Invariant 2.
+    /// Invariant 1 of `drctl_core::reference`.
     #[test]
     fn what_the_lookup_does_not_know_stays() {
         let spec = json!({ "vpc": vpc().id(), "arn": text!["arn:", vpc().id()] });

@@ -154,6 +154,8 @@ pub(crate) struct Cloud {
     pub(crate) disk: Memory,
     /// What goes wrong.
     pub(crate) faults: Faults,
+    /// Operations whose answers take long, in this run.
+    pub(crate) slow: BTreeMap<String, Duration>,
     /// How long each creation takes beyond the usual.
     pub(crate) extra: BTreeMap<Address, Duration>,
     /// How long each creation keeps its kind at work before the object can be looked at.
@@ -198,6 +200,7 @@ impl Cloud {
             shutdown: Shutdown::default(),
             disk,
             faults: Faults::default(),
+            slow: BTreeMap::new(),
             extra: BTreeMap::new(),
             work: BTreeMap::new(),
             deferred: BTreeMap::new(),
@@ -230,6 +233,7 @@ impl Cloud {
         self.lived.calls += self.calls;
         self.started = None;
         (self.crash, self.faults) = (None, Faults::default());
+        self.slow.clear();
         (self.interrupt_at, self.second_after, self.expire_at) = (None, None, None);
     }
 
@@ -451,7 +455,7 @@ impl Cloud {
 }
 
 /// The ids that a spec refers to.
-fn referred(spec: &Value) -> Vec<String> {
+pub(crate) fn referred(spec: &Value) -> Vec<String> {
     let uses = spec["uses"].as_array().into_iter().flatten();
     let all = uses.chain([&spec["parent"]]).filter_map(Value::as_str);
     all.map(|text| text.split([':', '.']).next().unwrap_or_default().to_owned()).collect()
@@ -498,7 +502,7 @@ pub(crate) async fn call<T>(
     }) {
         return pending().await;
     }
-    let mut back = cloud(|cloud| cloud.milliseconds(300));
+    let mut back = cloud(|cloud| cloud.milliseconds(300) + cloud.slow.get(operation).copied().unwrap_or_default());
     if let Some(Fault::Slow(more)) = fault {
         back += more;
     }

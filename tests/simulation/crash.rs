@@ -2,6 +2,7 @@
 //! `up` ends with exactly the desired objects, the next `down` with none.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
@@ -113,6 +114,24 @@ fn what_has_an_id_is_kept_although_it_is_not_seen_yet() {
         }
     }
     assert!(unseen > 30, "many objects were too young to be seen: {unseen}");
+}
+
+/// Invariant 4: how old an object is when it is looked for counts, and not how old it has become while other looks took long.
+#[test]
+fn what_is_too_young_to_be_seen_is_looked_for_again_although_the_looks_took_long() {
+    let topology = small().topology();
+    let mut unheard = 0;
+    for call in 10..40 {
+        for kind in ["sim_data", "sim_named", "sim_part"] {
+            let mut world = World::new(14);
+            world.cloud.crash = Some(CrashAt { call, after: true });
+            assert!(matches!(world.up(&topology), Ended::Crashed));
+            unheard += world.records().values().filter(|record| !record.is_identified()).count();
+            world.cloud.slow.insert(format!("{kind}:List"), Duration::from_secs(60));
+            world.finish_up(&topology);
+        }
+    }
+    assert!(unheard > 40, "many objects were made that nobody had heard of: {unheard}");
 }
 
 /// Invariant 5: a tag goes with the plan that wanted it, although the run that set it died, and so did the one that takes it away.

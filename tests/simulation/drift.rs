@@ -56,6 +56,36 @@ fn what_somebody_deleted_is_made_again() {
     }
 }
 
+/// AWS answers a token with what was made with it, even when somebody has deleted that since. What a crash left unheard and somebody
+/// deleted costs one run, and no more.
+#[test]
+fn what_somebody_deleted_before_it_was_heard_of_costs_one_run() {
+    let topology = small().topology();
+    let calls = {
+        let mut world = World::new(6);
+        assert!(world.up(&topology).is_success());
+        world.cloud.calls
+    };
+    let mut failed = 0;
+    for call in 1..=calls {
+        let mut world = World::new(6);
+        world.cloud.crash = Some(CrashAt { call, after: true });
+        assert!(matches!(world.up(&topology), Ended::Crashed), "call {call}");
+        let records = world.records();
+        for object in world.cloud.objects.values_mut() {
+            let record = object.address.as_ref().and_then(|address| records.get(address));
+            if !record.is_some_and(|record| record.is_identified()) {
+                object.gone_at = Some(Duration::ZERO);
+            }
+        }
+        let mut down = world.fork();
+        failed += u32::from(!world.up(&topology).is_success());
+        world.finish_up(&topology);
+        down.finish_down();
+    }
+    assert!(failed > 0, "no token was answered with what is gone");
+}
+
 /// A name is not ours because we wanted it: neither `up` nor `down` touches what somebody else made under it.
 #[test]
 fn what_belongs_to_somebody_else_is_never_touched() {

@@ -2,7 +2,7 @@
 """Puts every fault of mutations.toml into a copy of the project, one at a time, and runs the simulation on it.
 
 Prints which test noticed each fault, and writes docs/mutations.md. Ends with 1 if one went unnoticed.
-Takes two minutes per fault. `mutate.py TEXT` tries only faults whose description contains TEXT, `mutate.py --missing` those that the
+Takes a minute per fault. `mutate.py TEXT` tries only faults whose description contains TEXT, `mutate.py --missing` those that the
 page does not have yet, or that nobody noticed.
 """
 

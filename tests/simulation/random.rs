@@ -10,13 +10,13 @@ use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
 use drctl_core::state::Medium;
 use drctl_core::state::memory::{Effect, Fault};
-use drctl_core::topology::Topology;
+use drctl_core::topology::{Resource, Topology};
 use rand::rngs::SmallRng;
 use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
-use super::cloud::{CrashAt, Faults, Object};
+use super::cloud::{CrashAt, Faults, Object, referred};
 use super::topologies::{Design, change, random};
 use super::with_seeds;
 use super::world::{Command, Ended, SUFFIX, World};
@@ -26,8 +26,9 @@ use super::world::{Command, Ended, SUFFIX, World};
 #[test]
 fn every_life_ends_well() {
     let (mut sum, start) = (Summary::default(), Instant::now());
-    with_seeds("every_life_ends_well", 150, 100, |seed| sum.add(&live(seed)));
+    with_seeds("every_life_ends_well", 150, 850, |seed| sum.add(&live(seed)));
     sum.print(start.elapsed());
+    assert!(sum.without_order <= 1 + sum.lives / 1000, "a rebuild hardly ever leads to an order that AWS refuses");
 }
 
 /// What lives were like.
@@ -38,6 +39,7 @@ struct Summary {
     runs: u64,
     calls: u64,
     faults: u64,
+    without_order: u64,
 }
 
 impl Summary {
@@ -48,6 +50,7 @@ impl Summary {
         self.runs += lived.runs;
         self.calls += lived.calls;
         self.faults += lived.faults + life.disturbances;
+        self.without_order += u64::from(life.has_no_order);
     }
 
     fn print(&self, took: Duration) {
@@ -60,6 +63,7 @@ impl Summary {
             mean(self.calls),
             mean(self.faults)
         );
+        println!("{} lives ended with objects that go in no order known after a rebuild", self.without_order);
     }
 }
 
@@ -75,6 +79,8 @@ struct Life {
     unsettled_until: Duration,
     /// Whether a rebuild took the references of the plan for those of the objects, which somebody had not brought up to date.
     has_guessed: bool,
+    /// Whether AWS refuses the only order in which the objects are to go, for the same reason.
+    has_no_order: bool,
     /// The most resources there were at a time.
     most: usize,
     disturbances: u64,
@@ -91,6 +97,7 @@ fn live(seed: u64) -> Life {
         world: World::new(seed),
         unsettled_until: Duration::ZERO,
         has_guessed: false,
+        has_no_order: false,
         most: 0,
         disturbances: 0,
     };
@@ -160,26 +167,29 @@ impl Life {
     }
 
     fn down(&mut self, is_disturbed: bool) {
-        // AWS may refuse what is deleted in a guessed order; what is left goes in the next run.
-        if is_disturbed || self.has_guessed {
+        if is_disturbed {
             drop(self.world.down());
+            return;
         }
-        if !is_disturbed {
-            self.world.finish_down();
+        if self.has_guessed && !again_and_again(&mut self.world, Command::Down).is_success() {
+            return;
         }
+        self.world.finish_down();
     }
 
     /// Ends with `up` and `down`, and also with `down` alone.
     fn end(&mut self) {
         self.world.cloud.begin = self.world.cloud.begin.max(self.unsettled_until);
         let mut down = self.world.fork();
-        if self.has_guessed {
-            down.down();
+        // What was rebuilt from one plan and then changed by a run of another that was cut short may have no order that AWS accepts.
+        if self.has_guessed
+            && !(again_and_again(&mut down, Command::Down).is_success()
+                && again_and_again(&mut self.world, Command::Up(&self.design.topology())).is_success())
+        {
+            self.has_no_order = true;
+            return;
         }
         down.finish_down();
-        if self.has_guessed {
-            self.world.up(&self.design.topology());
-        }
         self.world.finish_up(&self.design.topology());
         self.lift_protection();
         self.world.finish_up(&self.design.topology());
@@ -192,12 +202,18 @@ impl Life {
         }
     }
 
-    /// Whether all objects are of the plan as it is now, so that it leads to each of them.
+    /// Whether all objects are of the plan as it is now, so that it leads to each of them, and none refers to another the other way
+    /// round: without a state the plan alone tells in which order they can go.
     fn is_all_of(&self, topology: &Topology) -> bool {
         let live = || self.world.cloud.live();
         live().all(|(_, object)| {
             let Some(address) = &object.address else { return true };
             let Some(resource) = topology.resources.get(address) else { return false };
+            let mut referents =
+                referred(&object.spec).into_iter().filter_map(|id| self.world.cloud.get(&id)?.address.as_ref());
+            if referents.any(|referent| goes_before(topology, referent, address)) {
+                return false;
+            }
             // What has no tags is found in its parent alone.
             let parent = object.spec["parent"].as_str().and_then(|id| self.world.cloud.get(id)?.address.as_ref());
             match object.taggable {
@@ -234,11 +250,9 @@ impl Life {
         } else {
             names.iter().for_each(|name| self.world.disk.take(name));
             if dice.random_bool(0.5) {
-                let ended = self.world.up(topology);
-                assert!(
-                    ended.is_success() || !ended.end().report.deferred.is_empty(),
-                    "what is ours is taken over: {ended:?}"
-                );
+                let ended = again_and_again(&mut self.world, Command::Up(topology));
+                let is_done = ended.is_success() || !ended.end().report.deferred.is_empty();
+                assert!(is_done, "what is ours is taken over: {ended:?}");
                 return;
             }
         }
@@ -302,6 +316,27 @@ impl Life {
     }
 }
 
+/// Runs a command until it succeeds. What is deleted goes in the order of the plan where the state was lost, which need not be that of the
+/// objects: AWS may refuse it as often as there are objects that others are in.
+fn again_and_again(world: &mut World, command: Command<'_>) -> Ended {
+    let mut ended = world.run(command);
+    for _ in 0..10 {
+        if ended.is_success() {
+            break;
+        }
+        ended = world.run(command);
+    }
+    ended
+}
+
+/// Whether the plan wants a resource gone before another one, directly or through others.
+fn goes_before(topology: &Topology, first: &Address, then: &Address) -> bool {
+    let references = topology.resources.get(first).into_iter().flat_map(|resource| &resource.references);
+    let outlives = |resource: &&Resource| resource.delete_after.contains_key(first);
+    let outliving = topology.resources.values().filter(outlives).map(|resource| &resource.address);
+    references.into_iter().chain(outliving).any(|next| next == then || goes_before(topology, next, then))
+}
+
 fn faults(probability: f64, left: u32) -> Faults {
     Faults { probability, left }
 }
@@ -337,7 +372,8 @@ fn drift(world: &mut World, dice: &mut SmallRng) {
         1 if object.tags.contains_key("team") => drop(object.tags.remove("team")),
         // What drctl never heard of would be theirs for good.
         2 if object.taggable && is_known => drop(object.tags.insert(tags::DEPLOYMENT.to_owned(), "other".to_owned())),
-        _ if !holds => object.gone_at = Some(now + Duration::from_secs(dice.random_range(0..10))),
+        // What nobody has heard of costs a run when somebody deletes it: `drift` has a test of its own for that.
+        _ if !holds && is_known => object.gone_at = Some(now + Duration::from_secs(dice.random_range(0..10))),
         _ => {}
     }
 }

@@ -172,6 +172,12 @@ impl World {
         let is_told = is_replay();
         if is_told {
             println!("{}", self.cloud.story(command));
+            if let Ok(snapshot) = state::read(&self.disk, SUFFIX) {
+                for (address, record) in snapshot.records.iter().filter(|(_, record)| record.status != Status::Ready) {
+                    let (status, id) = (record.status.word(), &record.outputs["id"]);
+                    println!("  on record: {address} {status}, {id}, since {}", record.updated_at);
+                }
+            }
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime without input and output needs nothing");

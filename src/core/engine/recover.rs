@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::event::{Event, Events};
@@ -50,17 +51,25 @@ pub fn uncertain(records: &Records) -> Records {
     records.iter().filter(|(_, record)| is_uncertain(record)).map(|(a, record)| (a.clone(), record.clone())).collect()
 }
 
-/// How long to wait before one more look at those of the records that were not seen but are too young for that to mean
-/// anything, and which they are. One that was seen already may be so young: looks at new objects do not agree for a while
-/// (`x.consistency.read-after-create`).
-pub fn unseen(store: &Store, looked_for: &Records, objects: &Objects) -> Option<(Duration, Records)> {
-    let now = store.now();
-    let age = |record: &Record| Duration::try_from(now.duration_since(record.updated_at)).unwrap_or_default();
+/// How long to wait before one more look at those of the records that were not seen but were too young for that to mean
+/// anything when the look began, and which they are. One that was seen already may be so young: looks at new objects do not agree for
+/// a while (`x.consistency.read-after-create`).
+pub fn unseen(
+    store: &Store,
+    looked_for: &Records,
+    objects: &Objects,
+    look_began: Timestamp,
+) -> Option<(Duration, Records)> {
+    let age =
+        |record: &Record, at: Timestamp| Duration::try_from(at.duration_since(record.updated_at)).unwrap_or_default();
     let is_wanted = |record: &Record| !matches!(record.status, Status::Deleting | Status::Deferred { .. });
     let mut young = looked_for.clone();
-    young.retain(|address, record| !objects.contains_key(address) && is_wanted(record) && age(record) < UNSEEN);
-    let youngest = young.values().map(|record| age(record)).min()?;
-    Some((UNSEEN - youngest, young))
+    young.retain(|address, record| {
+        !objects.contains_key(address) && is_wanted(record) && age(record, look_began) < UNSEEN
+    });
+    let now = store.now();
+    let youngest = young.values().map(|record| age(record, now)).min()?;
+    Some((UNSEEN.saturating_sub(youngest), young))
 }
 
 fn is_uncertain(record: &Record) -> bool {

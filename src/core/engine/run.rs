@@ -71,8 +71,7 @@ pub enum RunError {
 pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeSet, RunError> {
     let Execution { kinds, store, surroundings, events, .. } = execution;
     let records = store.records();
-    let mut objects = look_with(execution, &records, Some(goal.topology)).await?;
-    look_for_unseen(execution, &records, &mut objects).await?;
+    let objects = look_twice(execution, &records, Some(goal.topology)).await?;
     recover::settle(store, &objects, Some(goal.topology), kinds, events).await?;
     changes::build(goal.topology, &store.records(), &objects, &surroundings.suffix, kinds).map_err(RunError::Taken)
 }
@@ -108,8 +107,7 @@ pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> 
     let uncertain = recover::uncertain(&store.records());
     let mut objects = Objects::new();
     if !uncertain.is_empty() {
-        objects = look_with(execution, &uncertain, None).await?;
-        look_for_unseen(execution, &uncertain, &mut objects).await?;
+        objects = look_twice(execution, &uncertain, None).await?;
     }
     recover::settle(store, &objects, None, kinds, events).await?;
     Ok(changes::teardown(&store.records(), &objects, kinds))
@@ -166,21 +164,24 @@ pub async fn look(
     Ok(objects)
 }
 
-async fn look_with(execution: &Execution, records: &Records, topology: Option<&Topology>) -> Result<Objects, RunError> {
-    let Execution { kinds, surroundings, events, shutdown, .. } = execution;
-    look(kinds, surroundings, events, shutdown, records, topology).await
-}
-
-/// Looks once more for what an earlier run may have made so short a time ago that it was not to be seen yet.
-async fn look_for_unseen(execution: &Execution, looked_for: &Records, objects: &mut Objects) -> Result<(), RunError> {
-    let Some((wait, records)) = recover::unseen(&execution.store, looked_for, objects) else { return Ok(()) };
-    tokio::select! {
-        biased;
-        () = execution.shutdown.first() => return Err(RunError::Interrupted),
-        () = tokio::time::sleep(wait) => {}
+/// Looks, and once more for what an earlier run may have made so short a time before that it was not to be seen yet.
+async fn look_twice(
+    execution: &Execution,
+    records: &Records,
+    topology: Option<&Topology>,
+) -> Result<Objects, RunError> {
+    let Execution { kinds, store, surroundings, events, shutdown, .. } = execution;
+    let began = store.now();
+    let mut objects = look(kinds, surroundings, events, shutdown, records, topology).await?;
+    if let Some((wait, young)) = recover::unseen(store, records, &objects, began) {
+        tokio::select! {
+            biased;
+            () = shutdown.first() => return Err(RunError::Interrupted),
+            () = tokio::time::sleep(wait) => {}
+        }
+        objects.extend(look(kinds, surroundings, events, shutdown, &young, None).await?);
     }
-    objects.extend(look_with(execution, &records, None).await?);
-    Ok(())
+    Ok(objects)
 }
 
 fn check_stop(execution: &Execution) -> Result<(), RunError> {
