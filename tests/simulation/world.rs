@@ -375,7 +375,7 @@ async fn process(
     let holder = Holder::current("simulation");
     let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
     let surroundings = Surroundings {
-        provider: Arc::new(InMemory),
+        provider: Arc::new(ThreadsCloud),
         suffix: SUFFIX.to_owned(),
         account: "123456789012".to_owned(),
         stop: shutdown.token(),
@@ -469,9 +469,9 @@ async fn down(
 
 /// What the kinds of the simulation are given; their cloud is that of the thread.
 #[derive(Debug)]
-struct InMemory;
+struct ThreadsCloud;
 
-impl Provider for InMemory {
+impl Provider for ThreadsCloud {
     fn stop_changes(&self) {
         cloud::cloud(|cloud| cloud.closed = Some(cloud.now()));
     }
