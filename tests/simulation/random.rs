@@ -316,14 +316,16 @@ impl Life {
     }
 }
 
-/// Runs a command until it succeeds. What is deleted goes in the order of the plan where the state was lost, which need not be that of the
-/// objects: AWS may refuse it as often as there are objects that others are in.
+/// Runs a command until it succeeds, with a minute between the tries. What is deleted goes in the order of the plan where the state was
+/// lost, which need not be that of the objects: AWS may refuse it as often as there are objects that others are in. And nobody knows any
+/// more what is on its way out, and holds what it is in until it is gone.
 fn again_and_again(world: &mut World, command: Command<'_>) -> Ended {
     let mut ended = world.run(command);
     for _ in 0..10 {
         if ended.is_success() {
             break;
         }
+        world.cloud.begin += Duration::from_secs(60);
         ended = world.run(command);
     }
     ended
