@@ -1,17 +1,26 @@
 //! `drctl state`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 use super::Flags;
-use super::session::{Session, state_failure};
-use crate::address::Address;
+use super::session::{Cloud, Session, aws_failure, state_failure};
+use crate::address::{Address, Scope};
+use crate::aws::tags;
+use crate::engine::observe::Objects;
 use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
+use crate::plan::Suffix;
+use crate::resources::tagged;
 use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
+use crate::topology::Topology;
 use crate::ui::Screen;
+
+/// The regions in whose indexes of tags AWS keeps objects that have no region.
+const GLOBAL_INDEXES: [&str; 2] = ["us-east-1", "us-west-2"];
 
 /// Looks at the state file and mends it
 #[derive(Debug, Args)]
@@ -119,12 +128,13 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let plan = session.load_plan()?;
     let sources = functions::load(&plan.plan.functions)?;
     let cloud = session.connect(&suffix, sources.assets).await?;
-    let known = std::collections::BTreeMap::new();
+    let known = BTreeMap::new();
     let (topology, facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, &known).await?;
     let unknown = Records::new();
     let looked = session.screen.watch(async |events| session.observe(&cloud, &unknown, Some(&topology), &events).await);
     let objects = looked.await?;
     let set = session.changes(&suffix, &topology, &unknown, &objects)?;
+    let left_out = left_out(&cloud, &suffix, &topology, &objects).await?;
 
     let regions = &plan.plan.regions;
     let deployment = Deployment {
@@ -147,8 +157,37 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
             .screen
             .note("AWS lists tags up to minutes late: if anything of it is new, rebuild once more before `up`");
     }
+    if !left_out.is_empty() {
+        let count = left_out.len();
+        session.screen.note(&format!("{count} more say they are of `{suffix}`, but this plan does not have them:"));
+        left_out.iter().for_each(|(address, arn)| session.screen.note(&format!("  {address} ({arn})")));
+        session.screen.note("rebuild with the plan that made them, or `drctl down` leaves them where they are");
+    }
     session.screen.note(&format!("next: drctl plan --suffix {suffix}"));
     Ok(())
+}
+
+/// The objects that carry the deployment's tags and to which the plan does not lead: their addresses and ARNs.
+async fn left_out(
+    cloud: &Cloud,
+    suffix: &Suffix,
+    topology: &Topology,
+    objects: &Objects,
+) -> Outcome<BTreeMap<Address, String>> {
+    let regions = topology.resources.keys().map(Address::scope).filter(|scope| !scope.is_global()).map(Scope::as_str);
+    let mut left = BTreeMap::new();
+    for region in regions.chain(GLOBAL_INDEXES).collect::<BTreeSet<_>>() {
+        let index = tagged(&cloud.aws.region(region), suffix.as_str()).await;
+        let index = index.map_err(|error| aws_failure(&format!("cannot see what is tagged in {region}"), &error))?;
+        for (arn, tags) in index {
+            if let Some(Ok(address)) = tags.get(tags::ADDRESS).map(|address| address.parse())
+                && !objects.contains_key(&address)
+            {
+                left.insert(address, arn);
+            }
+        }
+    }
+    Ok(left)
 }
 
 #[derive(Clone, Copy)]

@@ -110,6 +110,7 @@ pub use drctl_core::kind::{
     Permissions, Provider, Retry, Surroundings, Task, Traits,
 };
 pub use erased::Erased;
+pub use on_aws::tagged;
 pub use page::kinds_page;
 
 use on_aws::OnAws;

@@ -8,7 +8,7 @@ use aws_sdk_resourcegroupstagging::types::TagFilter;
 use super::{Context, Index, Provider};
 use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
-use crate::aws::{Aws, Clients, Tags, tags};
+use crate::aws::{Aws, Clients, Error, Tags, tags};
 
 /// How many objects one page of the index holds.
 const PAGE: i32 = 100;
@@ -34,7 +34,7 @@ pub(super) trait OnAws {
     /// to be asked.
     ///
     /// # Errors
-    /// AWS's refusal, or a lost answer; see [`Error`](crate::aws::Error).
+    /// AWS's refusal, or a lost answer; see [`Error`].
     fn confirmed_tags(&self, arn: &str) -> impl Future<Output = Result<Option<Tags>>> + Send;
 }
 
@@ -52,23 +52,23 @@ impl OnAws for Context {
     }
 
     async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
-        self.tags_by_index(arn, || index(self)).await
+        self.tags_by_index(arn, || async { tagged(&self.clients(), self.suffix()).await }).await
     }
 }
 
-/// Reads the index of the context's region.
-async fn index(context: &Context) -> Result<Index> {
-    let clients = context.clients();
-    let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(context.suffix()).build();
+/// Reads the index of a region: every object that says it belongs to the deployment. AWS keeps it up to minutes late, and without
+/// IAM's roles.
+///
+/// # Errors
+/// AWS's refusal, or a lost answer; see [`Error`].
+pub async fn tagged(clients: &Clients, suffix: &str) -> Result<Index> {
+    let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(suffix).build();
     let mut found = Index::new();
     let mut next = None::<String>;
     loop {
-        let page = context
-            .call("tag:GetResources", || {
-                let request = clients.tagging().get_resources().resources_per_page(PAGE).tag_filters(ours.clone());
-                request.set_pagination_token(next.clone()).send()
-            })
-            .await?;
+        let request = clients.tagging().get_resources().resources_per_page(PAGE).tag_filters(ours.clone());
+        let page = request.set_pagination_token(next).send().await;
+        let page = page.map_err(|error| Error::from_sdk("tag:GetResources", error))?;
         for resource in page.resource_tag_mapping_list() {
             let tags = resource.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
             found.insert(resource.resource_arn().unwrap_or_default().to_owned(), tags);

@@ -1,5 +1,6 @@
 //! The small deployment that the tests of this module show.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ pub(super) fn change(at: &str, stack: Stack, action: Action, differences: Vec<Di
         object: is_there.then(|| AnyObject { spec: json!({}), outputs: json!({ "id": "x-1" }), tags: [].into() }),
         record: (is_there && action != Action::Adopt).then(|| Arc::new(record(stack.as_str(), Status::Ready))),
         expected: Duration::from_secs(5),
+        seen_references: BTreeSet::new(),
         is_unheld: false,
     }
 }

@@ -232,7 +232,13 @@ result = None
 
     // The state is lost and made anew from tags and names.
     std::fs::remove_dir_all(workspace.path("state")).expect("the state folder can be removed");
-    workspace.drctl(&["state", "rebuild", "--suffix", "dev"]).expect(0);
+    let other_plan = ["state", "rebuild", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+    workspace
+        .drctl(&other_plan)
+        .expect(0)
+        .shows(&["this plan does not have them", "us-west-2/sns_topic/failover (arn:"]);
+    let rebuilt = workspace.drctl(&["state", "rebuild", "--suffix", "dev", "--yes"]).expect(0);
+    assert!(!rebuilt.stderr.contains("does not have them"), "the plan leads to everything: {}", rebuilt.stderr);
     expect_no_changes(&workspace, "dev");
 
     // A bucket with many versions is emptied.

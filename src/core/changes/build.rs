@@ -1,12 +1,13 @@
 //! Builds the change set: for every resource of the plan and every record, what has to be done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::diff::{Difference, differences};
+use super::referents::Owners;
 use super::{Action, Change, ChangeSet, Drift};
 use crate::address::Address;
 use crate::aws::tags;
@@ -48,6 +49,8 @@ pub fn build(
 
     let mut set = ChangeSet::default();
     let mut taken = Vec::new();
+    let mut owners = Owners::default();
+    objects.iter().for_each(|(address, object)| owners.add(address, &object.outputs));
     for address in graph.order() {
         let resource = &topology.resources[address];
         let kind = kind_of(kinds, address);
@@ -63,7 +66,7 @@ pub fn build(
         }
         let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
         let replaced = |of: &Address| set.changes.get(of).is_some_and(|change| change.action == Action::Replace);
-        let change = change(resource, &desired, record, object, kind, &replaced);
+        let change = change(resource, &desired, record, object, kind, &replaced, &owners);
         set.changes.insert(address.clone(), change);
     }
     if !taken.is_empty() {
@@ -98,8 +101,8 @@ pub fn teardown(records: &Records, objects: &BTreeMap<Address, AnyObject>, kinds
 }
 
 /// The protected resources and, transitively, all they refer to.
-fn kept(records: &Records) -> std::collections::BTreeSet<&Address> {
-    let mut kept = std::collections::BTreeSet::new();
+fn kept(records: &Records) -> BTreeSet<&Address> {
+    let mut kept = BTreeSet::new();
     let mut open: Vec<&Address> =
         records.iter().filter(|(_, record)| record.is_protected()).map(|(address, _)| address).collect();
     while let Some(address) = open.pop() {
@@ -119,6 +122,7 @@ fn change(
     object: Option<AnyObject>,
     kind: &dyn AnyKind,
     replaced: &dyn Fn(&Address) -> bool,
+    owners: &Owners<'_>,
 ) -> Change {
     let traits = kind.traits();
     let expected = traits.expected;
@@ -152,6 +156,10 @@ fn change(
             }
         }
     };
+    let unrecorded = object.as_ref().filter(|_| record.is_none());
+    let seen_references = unrecorded
+        .map(|object| owners.referents(&resource.address, &resource.spec, &desired, &object.spec))
+        .unwrap_or_default();
     let learned = record.as_ref().and_then(|record| record.milliseconds).map(Duration::from_millis);
     Change {
         address: resource.address.clone(),
@@ -162,6 +170,7 @@ fn change(
         desired: Some(resource.clone()),
         object,
         record,
+        seen_references,
         expected: match (action, learned) {
             (Action::Create, Some(learned)) => learned,
             _ => Duration::from_secs(seconds.into()),
@@ -182,6 +191,7 @@ fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, 
         desired: None,
         object,
         record: Some(record.clone()),
+        seen_references: BTreeSet::new(),
         expected: Duration::from_secs(seconds.into()),
         is_unheld: kind.is_some_and(AnyKind::is_unheld),
     }

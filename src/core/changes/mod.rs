@@ -12,8 +12,9 @@
 mod build;
 mod condition;
 mod diff;
+mod referents;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -101,6 +102,8 @@ pub struct Change {
     pub object: Option<AnyObject>,
     /// What is on record.
     pub record: Option<Arc<Record>>,
+    /// What an object without a record refers to; of one that has a record, that says it.
+    pub seen_references: BTreeSet<Address>,
     /// How long it will take, as far as known.
     pub expected: std::time::Duration,
     /// Whether its deletion waits for none of the resources that refer to it.

@@ -154,12 +154,12 @@ impl List {
     }
 }
 
-/// What the object may refer to, and what has to be gone before it. Of an object that is taken over there is no record yet;
-/// what the plan says of it will be the record.
+/// What the object may refer to, and what has to be gone before it. Of an object that is taken over there is no record yet: what was seen
+/// and what the plan says will be the record.
 fn recorded_edges(change: &Change) -> (Vec<&Address>, Vec<&Address>) {
     match (&change.record, &change.desired) {
         (Some(record), _) => (record.all_references().collect(), record.all_delete_after().collect()),
-        (None, Some(resource)) => (resource.references.iter().collect(), resource.delete_after.keys().collect()),
+        (None, Some(resource)) => (change.seen_references.iter().collect(), resource.delete_after.keys().collect()),
         (None, None) => (Vec::new(), Vec::new()),
     }
 }
@@ -238,6 +238,7 @@ mod tests {
             desired: resource,
             object: None,
             record,
+            seen_references: BTreeSet::new(),
             expected: Duration::ZERO,
             is_unheld: false,
         };
@@ -312,16 +313,19 @@ mod tests {
         assert_eq!(waits("subnet"), ["function"]);
     }
 
-    /// What is taken over only to be replaced has no record; then the plan says what goes first.
+    /// What is taken over only to be replaced has no record; then what was seen says what goes first.
     #[test]
     fn replacements_of_what_is_not_on_record_go_inside_out_too() {
         use changes::Action::Replace;
-        let unrecorded = |(address, change)| (address, Change { record: None, ..change });
+        let unrecorded = |(at, change): (Address, Change), seen: &[&str]| {
+            let seen_references = seen.iter().map(|name| address(name)).collect();
+            (at, Change { record: None, seen_references, ..change })
+        };
         let order = order(vec![
-            unrecorded(change("vpc", Replace, &[], Some(&[]))),
-            unrecorded(change("subnet", Replace, &[], Some(&["vpc"]))),
+            unrecorded(change("vpc", Replace, &[], Some(&[])), &["subnet"]),
+            unrecorded(change("subnet", Replace, &[], Some(&["vpc"])), &[]),
         ]);
-        assert_eq!(order, ["delete subnet", "delete vpc", "create vpc", "create subnet"]);
+        assert_eq!(order, ["delete vpc", "create vpc", "delete subnet", "create subnet"]);
     }
 
     /// Invariant 1, and the order of replacements: what is in something goes before it and comes after it.

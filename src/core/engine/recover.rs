@@ -15,10 +15,10 @@ use serde_json::Value;
 use super::event::{Event, Events};
 use super::executor;
 use super::observe::Objects;
-use crate::changes::{self, ChangeSet};
+use crate::changes::{self, Change, ChangeSet};
 use crate::kind::{AnyObject, Kinds};
 use crate::state::{Desired, Entry, Intent, Record, Records, StateError, Status, Store};
-use crate::topology::Topology;
+use crate::topology::{Resource, Topology};
 
 /// For how long after its intent a new object may not be seen (`x.consistency.unfiltered-list`).
 pub const UNSEEN: Duration = Duration::from_secs(5);
@@ -98,10 +98,15 @@ fn settlement(record: &Record, object: Option<&AnyObject>, wanted: bool) -> Opti
 pub async fn put_on_record(store: &Store, set: &ChangeSet) -> Result<(), StateError> {
     for change in set.changes.values() {
         let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
-        // The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
-        store.record(&change.address, seen(executor::desired(resource, &resource.spec), object)).await?;
+        store.record(&change.address, seen(first_record(change, resource, &resource.spec), object)).await?;
     }
     Ok(())
+}
+
+/// What the first record of an object says that was found for a resource. `spec` tells which tags are ours.
+pub fn first_record(change: &Change, resource: &Resource, spec: &Value) -> Desired {
+    let references = change.seen_references.iter().cloned().collect();
+    Desired { references, ..executor::desired(resource, spec) }
 }
 
 /// The entry that puts an object on record that has none, as it was seen.
@@ -115,6 +120,7 @@ pub fn taken_over(desired: Desired, object: &AnyObject) -> [Entry; 2] {
     [Entry::Intended(intent), Entry::Identified { outputs: object.outputs.clone() }]
 }
 
+/// The object's own properties are recorded, not the plan's: what differs is for the next `up` to see.
 fn as_seen(desired: Desired, object: &AnyObject) -> Desired {
     let tags = desired.spec.get("tags").and_then(Value::as_object).cloned();
     let ours = |key: &str| tags.as_ref().is_some_and(|tags| tags.contains_key(key));

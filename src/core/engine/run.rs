@@ -206,8 +206,8 @@ async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<
                 }
                 vec![Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }]
             }
-            (Action::Replace, None) => vec![recover::seen(executor::desired(resource, &spec), object)],
-            (Action::Adopt, None) => recover::taken_over(executor::desired(resource, &spec), object).into(),
+            (Action::Replace, None) => vec![recover::seen(recover::first_record(change, resource, &spec), object)],
+            (Action::Adopt, None) => recover::taken_over(recover::first_record(change, resource, &spec), object).into(),
             _ => continue,
         };
         for entry in entries {
