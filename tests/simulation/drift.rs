@@ -8,8 +8,8 @@ use drctl_core::engine::run::RunError;
 use serde_json::json;
 
 use super::cloud::{CrashAt, Object};
-use super::topologies::{at, small};
-use super::world::{Ended, World};
+use super::topologies::{Design, Part, at, small};
+use super::world::{Command, Ended, World};
 
 #[test]
 fn changed_properties_and_tags_are_put_back_and_tags_of_others_stay() {
@@ -149,6 +149,23 @@ fn objects_without_a_record_are_taken_over() {
     assert_eq!(ended.end().set.count(Action::Replace), 1);
     world.check_is(&topology);
     world.finish_up(&topology);
+    world.finish_down();
+}
+
+/// Invariant 7: a state that was lost is made anew with the order of the objects, although the plan has turned it round since.
+#[test]
+fn after_a_lost_state_objects_go_in_their_own_order() {
+    let (network, room) = (at("sim_tagged", "network"), at("sim_token", "room"));
+    let made = Design(vec![Part::new(network.clone()), Part::new(room.clone()).within(&network)]).topology();
+    let planned = Design(vec![Part::new(room.clone()), Part::new(network).using(&room, "id")]).topology();
+    let mut world = World::new(8);
+    world.finish_up(&made);
+    world.lose_files();
+    world.cloud.begin += Duration::from_secs(60);
+    let mut rebuilt = world.fork();
+    assert!(rebuilt.run(Command::Rebuild(&planned)).is_success());
+    rebuilt.finish_down();
+    world.finish_up(&planned);
     world.finish_down();
 }
 

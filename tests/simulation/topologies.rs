@@ -54,12 +54,14 @@ impl Part {
         Self { address, parent: None, uses, size: 1, shape: 1, team: None, delete_after, protected: false }
     }
 
-    fn within(mut self, parent: &Address) -> Self {
+    /// The same, in another one.
+    pub(crate) fn within(mut self, parent: &Address) -> Self {
         self.parent = Some(parent.clone());
         self
     }
 
-    fn using(mut self, address: &Address, field: &'static str) -> Self {
+    /// The same, with one more output that it uses.
+    pub(crate) fn using(mut self, address: &Address, field: &'static str) -> Self {
         self.uses.insert((address.clone(), field));
         self
     }

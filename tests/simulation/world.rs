@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use drctl_core::address::Address;
@@ -33,6 +33,9 @@ use super::kinds::kinds;
 
 /// The suffix of every simulated deployment.
 pub(crate) const SUFFIX: &str = "sim";
+
+/// Who runs them all.
+static HOLDER: LazyLock<Holder> = LazyLock::new(|| Holder::current("simulation"));
 
 /// What a run is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +258,12 @@ impl World {
         }
     }
 
+    /// Takes all that is on disk away.
+    pub(crate) fn lose_files(&self) {
+        let files = self.disk.list().expect("memory can be listed");
+        files.iter().for_each(|name| self.disk.take(name));
+    }
+
     /// The ids of the objects of an address.
     pub(crate) fn ids(&self, address: &Address) -> Vec<String> {
         let ours = self.cloud.live().filter(|(_, object)| object.address.as_ref() == Some(address));
@@ -372,7 +381,7 @@ async fn process(
 ) -> Ended {
     let begin = Instant::now();
     let medium: Arc<dyn Medium> = Arc::new(Disk { memory: disk.clone() });
-    let holder = Holder::current("simulation");
+    let holder = HOLDER.clone();
     let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
     let surroundings = Surroundings {
         provider: Arc::new(ThreadsCloud),
