@@ -16,8 +16,8 @@ use drctl_core::engine::run::{self, Goal};
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::engine::shutdown::Shutdown;
 use drctl_core::kind::{
-    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Provider, Surroundings,
-    Task, Traits,
+    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Surroundings, Task,
+    Traits,
 };
 use drctl_core::reference::references;
 use drctl_core::state::memory::Memory;
@@ -34,14 +34,6 @@ fn main() {
     for records in [100, 10_000, 100_000] {
         journal(records);
     }
-}
-
-/// What the kind is given, which it needs nothing of.
-#[derive(Debug)]
-struct Nowhere;
-
-impl Provider for Nowhere {
-    fn stop_changes(&self) {}
 }
 
 /// A kind whose objects take as long to make as their spec says.
@@ -147,7 +139,7 @@ async fn deploy(topology: &Topology) -> Duration {
     let execution = Arc::new(Execution {
         kinds: Kinds::of([&TIMED as &dyn AnyKind]),
         surroundings: Surroundings {
-            provider: Arc::new(Nowhere),
+            provider: Arc::new(()),
             suffix: "bench".to_owned(),
             account: "123456789012".to_owned(),
             stop: shutdown.token(),

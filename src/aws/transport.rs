@@ -4,15 +4,14 @@
 //! requests once the run is stopping. It never looks into bodies.
 //!
 //! Invariants:
-//! 1. After [`Transport::stop_changes`], and when the guard says no, no changing request leaves any more; reads still do.
+//! 1. While a guard says no, no changing request leaves; reads still do.
 //! 2. A changing request whose answer was lost, in whatever way, is not sent again from here: only its kind knows how to find
 //!    out what happened (`x.idem.token-absent`).
 //! 3. Every answer carries the [`Operation`] that it answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use aws_smithy_http_client::tls;
@@ -86,10 +85,12 @@ pub struct Transport {
     shared: Arc<Shared>,
 }
 
+/// Says whether changing requests may leave.
+type Guard = Box<dyn Fn() -> bool + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
-    stopping: AtomicBool,
-    guard: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    guards: RwLock<Vec<Guard>>,
     throttle: Throttle,
     counts: Mutex<BTreeMap<Operation, Count>>,
 }
@@ -118,14 +119,9 @@ impl Transport {
         Self { inner, shared: Arc::default() }
     }
 
-    /// Closes the door to changing requests (invariant 1).
-    pub fn stop_changes(&self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-    }
-
-    /// Lets changing requests leave only while the guard says so; it is asked at each of them. The first guard counts.
+    /// Lets changing requests leave only while this guard, too, says so; it is asked at each of them (invariant 1).
     pub fn guard_changes(&self, guard: impl Fn() -> bool + Send + Sync + 'static) {
-        let _ = self.shared.guard.set(Box::new(guard));
+        self.shared.guards.write().expect("no guard panics").push(Box::new(guard));
     }
 
     /// What was sent so far, by operation.
@@ -188,7 +184,7 @@ impl HttpConnector for Connector {
 
 impl Shared {
     fn may_change(&self) -> bool {
-        !self.stopping.load(Ordering::SeqCst) && self.guard.get().is_none_or(|guard| guard())
+        self.guards.read().expect("no guard panics").iter().all(|guard| guard())
     }
 
     fn count(&self, operation: &Operation, waited: Duration) {
@@ -201,7 +197,7 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("stopping", &self.stopping).finish_non_exhaustive()
+        f.debug_struct("Shared").field("may_change", &self.may_change()).finish_non_exhaustive()
     }
 }
 

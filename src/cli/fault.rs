@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-use crate::aws::transport::Transport;
 use crate::engine::shutdown::{Reason, Shutdown};
 use crate::error::{Failure, Kind};
 use crate::ui::Screen;
@@ -24,11 +23,10 @@ const GRACE: Duration = Duration::from_secs(6);
 
 /// Lets every panic from now on stop the run in good order, and end the process with [`Kind::Internal`].
 #[expect(clippy::exit, reason = "the thread that panicked has nowhere to return to")]
-pub(super) fn stop_in_good_order(shutdown: Shutdown, transport: Transport, screen: Screen) {
+pub(super) fn stop_in_good_order(shutdown: Shutdown, screen: Screen) {
     let tell = panic::take_hook();
     panic::set_hook(Box::new(move |fault| {
         tell(fault);
-        transport.stop_changes();
         shutdown.give_up(Reason::Fault);
         hold_this_thread();
         let failure = Failure::new(Kind::Internal, "internal error: drctl has a fault, which is told above");
@@ -56,8 +54,8 @@ mod tests {
     #[ignore = "run by `what_is_in_flight_is_recorded_after_a_fault`"]
     #[allow(clippy::print_stdout, reason = "the other process tells what it does")]
     fn a_process_with_a_fault() {
-        let (shutdown, transport) = (Shutdown::default(), Transport::new());
-        stop_in_good_order(shutdown.clone(), transport, Screen::new(Settings::default()));
+        let shutdown = Shutdown::default();
+        stop_in_good_order(shutdown.clone(), Screen::new(Settings::default()));
         // One thread, which the fault holds.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         runtime.block_on(async {

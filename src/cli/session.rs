@@ -164,15 +164,14 @@ impl<'a> Session<'a> {
 
     /// Connects to AWS and asks who we are. `assets` are the contents this run may upload.
     pub(super) async fn connect(&self, suffix: &Suffix, assets: Assets) -> Outcome<Cloud> {
-        let transport = Transport::new();
-        let door = transport.clone();
         let now = |signal| {
             // The second signal: nothing is waited for any more. The state is valid at every moment.
             std::process::exit(i32::from(Kind::Interrupted(signal).exit_code()))
         };
-        let shutdown =
-            Shutdown::listen(move || door.stop_changes(), now).map_err(|error| Failure::of(Kind::Internal, &error))?;
-        fault::stop_in_good_order(shutdown.clone(), transport.clone(), self.screen.clone());
+        let shutdown = Shutdown::listen(now).map_err(|error| Failure::of(Kind::Internal, &error))?;
+        fault::stop_in_good_order(shutdown.clone(), self.screen.clone());
+        let (transport, stop) = (Transport::new(), shutdown.clone());
+        transport.guard_changes(move || !stop.is_requested());
         let aws = Aws::connect(&self.connection(), transport).await;
         let identity = account::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);

@@ -107,7 +107,7 @@ use crate::aws::error::Result;
 
 pub use drctl_core::kind::{
     Adoption, AnyKind, AnyObject, AnyWanted, Assets, Context, Deletion, Expected, Index, Kinds, Observation, Observer,
-    Permissions, Provider, Retry, Surroundings, Task, Traits,
+    Permissions, Retry, Surroundings, Task, Traits,
 };
 pub use erased::Erased;
 pub use on_aws::tagged;

@@ -5,19 +5,13 @@ use std::sync::Arc;
 
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
-use super::{Context, Index, Provider};
+use super::{Context, Index};
 use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
 use crate::aws::{Aws, Clients, Error, Tags, tags};
 
 /// How many objects one page of the index holds.
 const PAGE: i32 = 100;
-
-impl Provider for Aws {
-    fn stop_changes(&self) {
-        self.transport().stop_changes();
-    }
-}
 
 /// A context whose objects AWS has.
 pub(super) trait OnAws {

@@ -150,15 +150,19 @@ async fn delete_page(task: &Task<'_>, bucket: &str, page: Vec<Version>) -> Resul
     Ok(deleted + count(bucket, together.len(), answer.errors())?)
 }
 
+/// What may be behind a denial (`s3.delete.lock`); AWS does not say which.
+const LOCKED: &str = " (a legal hold or a retention on it, or a policy; lift that, and run `drctl down` again)";
+
 /// How many of the keys asked for were deleted. What fails for the moment is still there when the bucket is listed again.
 fn count(bucket: &str, asked: usize, failures: &[Failure]) -> Result<u64> {
     let passing = ["InternalError", "SlowDown", "ServiceUnavailable", "NoSuchKey", "NoSuchVersion"];
     match failures.iter().find(|failure| !passing.contains(&failure.code().unwrap_or_default())) {
         Some(failure) => Err(Error::Blocked(format!(
-            "the object {} of the bucket {bucket} cannot be deleted: {}: {}",
+            "the object {} of the bucket {bucket} cannot be deleted: {}: {}{}",
             failure.key().unwrap_or_default(),
             failure.code().unwrap_or_default(),
             failure.message().unwrap_or_default(),
+            if failure.code() == Some("AccessDenied") { LOCKED } else { "" },
         ))),
         None => Ok(asked as u64 - failures.len() as u64),
     }

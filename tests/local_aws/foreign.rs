@@ -6,7 +6,7 @@ use crate::harness::{LocalAws, Workspace};
 use crate::story::census;
 
 /// Puts things of somebody else's in the way: an interface into a subnet, a group whose rule names one of ours, a record into the
-/// zone.
+/// zone, an object that a court wants kept into a bucket.
 const INTRUDE: &str = r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
 def own(call, key, address):
@@ -24,7 +24,11 @@ record = {"Name": "theirs." + zone["Name"], "Type": "TXT", "TTL": 60, "ResourceR
 def change(action):
     route53.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch={"Changes": [{"Action": action, "ResourceRecordSet": record}]})
 change("CREATE")
-result = {"interface": interface["NetworkInterfaceId"], "group": theirs, "zone": zone["Id"], "record": record}
+s3 = boto3.client("s3", region_name="us-east-1")
+bucket = [one["Name"] for one in s3.list_buckets()["Buckets"] if one["Name"].endswith("us-east-1-dev")][0]
+s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})
+s3.put_object(Bucket=bucket, Key="evidence", Body=b"x", ObjectLockLegalHoldStatus="ON")
+result = {"interface": interface["NetworkInterfaceId"], "group": theirs, "zone": zone["Id"], "record": record, "bucket": bucket}
 "#;
 
 /// Tells whether all of it is still there.
@@ -33,6 +37,7 @@ ec2 = boto3.client("ec2", region_name="us-east-1")
 ec2.describe_network_interfaces(NetworkInterfaceIds=[THEIRS["interface"]])["NetworkInterfaces"][0]
 group = ec2.describe_security_groups(GroupIds=[THEIRS["group"]])["SecurityGroups"][0]
 records = boto3.client("route53", region_name="us-east-1").list_resource_record_sets(HostedZoneId=THEIRS["zone"])["ResourceRecordSets"]
+boto3.client("s3", region_name="us-east-1").head_object(Bucket=THEIRS["bucket"], Key="evidence")
 result = len(group["IpPermissions"]) == 1 and THEIRS["record"]["Name"] in [one["Name"] for one in records]
 "#;
 
@@ -41,6 +46,10 @@ const LEAVE: &str = r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
 ec2.delete_network_interface(NetworkInterfaceId=THEIRS["interface"])
 ec2.delete_security_group(GroupId=THEIRS["group"])
+s3 = boto3.client("s3", region_name="us-east-1")
+for version in s3.list_object_versions(Bucket=THEIRS["bucket"], Prefix="evidence")["Versions"]:
+    hold = {"Bucket": THEIRS["bucket"], "Key": "evidence", "VersionId": version["VersionId"], "LegalHold": {"Status": "OFF"}}
+    s3.put_object_legal_hold(**hold)
 change = {"Action": "DELETE", "ResourceRecordSet": THEIRS["record"]}
 boto3.client("route53", region_name="us-east-1").change_resource_record_sets(HostedZoneId=THEIRS["zone"], ChangeBatch={"Changes": [change]})
 result = None
@@ -56,7 +65,7 @@ fn on_record(workspace: &Workspace<'_>) -> Vec<String> {
         .collect()
 }
 
-/// R1 and R3: interfaces of functions are waited for; what somebody else put in the way is named and left alone, everything else
+/// R1 and R3, and `s3.delete.lock`: interfaces of functions are waited for; what somebody else put in the way is named and left alone, everything else
 /// goes, and when it is out of the way the next `down` ends the work.
 #[test]
 fn what_is_somebody_elses_is_named_and_left_alone() {
@@ -69,14 +78,15 @@ fn what_is_somebody_elses_is_named_and_left_alone() {
     let text = |name: &str| theirs[name].as_str().expect("it has an id");
 
     let down = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(5);
-    down.shows(&[text("interface"), text("group"), "theirs.dr-payments-dev.example.com", "which drctl did not make"]);
+    down.shows(&[text("interface"), text("group"), "theirs.dr-payments-dev.example.com", "which drctl did not make"])
+        .shows(&[&format!("the object evidence of the bucket {} cannot be deleted: AccessDenied", text("bucket"))]);
     assert_eq!(with(STILL_THERE), Value::Bool(true));
     // What stays is what somebody else holds, what that needs, the roles that are to go after it, and the key that they name.
     let left = on_record(&workspace);
     assert!(left.contains(&"us-east-1/ec2_subnet/private-b".to_owned()), "{left:?}");
     assert!(
         left.iter().all(|address| {
-            ["us-east-1/ec2_", "global/iam_role/", "global/route53_zone/", "us-east-1/kms_key/"]
+            ["us-east-1/ec2_", "us-east-1/s3_bucket/", "global/iam_role/", "global/route53_zone/", "us-east-1/kms_key/"]
                 .iter()
                 .any(|start| address.starts_with(start))
         }),

@@ -146,8 +146,8 @@ pub(crate) struct Cloud {
     pub(crate) expire_at: Option<u64>,
     /// When the signal came, or the first call with credentials that had ended was made.
     pub(crate) interrupted: Option<Duration>,
-    /// Since when changing calls are kept from leaving, as the transport keeps them after a signal.
-    pub(crate) closed: Option<Duration>,
+    /// When the run was asked to stop, for whatever reason.
+    pub(crate) stopped: Option<Duration>,
     /// The shutdown of this run.
     pub(crate) shutdown: Shutdown,
     /// The disk of the machine that the run is on.
@@ -196,7 +196,7 @@ impl Cloud {
             second_after: None,
             expire_at: None,
             interrupted: None,
-            closed: None,
+            stopped: None,
             shutdown: Shutdown::default(),
             disk,
             faults: Faults::default(),
@@ -218,7 +218,7 @@ impl Cloud {
     pub(crate) fn restart(&mut self, disk: Memory) {
         (self.calls, self.mutations, self.is_dead) = (0, 0, false);
         (self.interrupted, self.started) = (None, Some(Instant::now()));
-        (self.dead, self.shutdown, self.closed) = (Arc::default(), Shutdown::default(), None);
+        (self.dead, self.shutdown, self.stopped) = (Arc::default(), Shutdown::default(), None);
         self.disk = disk;
         self.deeds.clear();
         self.busy.clear();
@@ -396,7 +396,7 @@ impl Cloud {
             other => panic!("the journal has an unknown entry: {other:?}"),
         };
         let begins = matches!(status, "creating" | "adopting" | "updating" | "deleting");
-        if begins && self.closed.is_some_and(|at| self.now() > at) {
+        if begins && self.stopped.is_some_and(|at| self.now() > at) {
             self.violations.push(format!("invariant 9: {address} was begun after the run was asked to stop"));
         }
         self.on_record.insert(address.to_owned(), status.to_owned());
@@ -413,14 +413,14 @@ impl Cloud {
             self.die();
             return None;
         }
-        if mutating && self.closed.is_some() {
+        // As the transport to AWS does.
+        if mutating && self.shutdown.is_requested() {
             return Some(Err(Error::Interrupted));
         }
         self.calls += 1;
         self.mutations += u64::from(mutating);
         if self.interrupt_at == Some(self.calls) {
             self.interrupted = Some(self.now());
-            self.closed = self.interrupted;
             self.shutdown.give_up(Reason::Signal(2));
         }
         if self.crash == Some(CrashAt { call: self.calls, after: false }) {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use drctl_core::engine::run::{self, End, Goal, RunError};
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::engine::shutdown::Shutdown;
 use drctl_core::error::Failure;
-use drctl_core::kind::{Provider, Surroundings};
+use drctl_core::kind::Surroundings;
 use drctl_core::reference::resolve;
 use drctl_core::state::memory::Memory;
 use drctl_core::state::{self, Deployment, Entry, Hold, Holder, Medium, Record, Records, StateError, Status, Store};
@@ -187,11 +188,17 @@ impl World {
         let (mut cloud, disk) = (std::mem::replace(&mut self.cloud, Cloud::new(0, Memory::new())), self.disk.clone());
         let ended = runtime.block_on(async {
             cloud.restart(disk.clone());
-            let dead = cloud.dead.clone();
+            let (dead, shutdown) = (cloud.dead.clone(), cloud.shutdown.clone());
             cloud::install(cloud);
+            let stop = async {
+                shutdown.first().await;
+                cloud::cloud(|cloud| cloud.stopped = Some(cloud.now()));
+                pending().await
+            };
             tokio::select! {
                 biased;
                 () = dead.notified() => Ended::Crashed,
+                ended = stop => ended,
                 ended = process(command, &disk, limits, permit) => ended,
             }
         });
@@ -384,7 +391,8 @@ async fn process(
     let holder = HOLDER.clone();
     let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
     let surroundings = Surroundings {
-        provider: Arc::new(ThreadsCloud),
+        // The cloud is that of the thread.
+        provider: Arc::new(()),
         suffix: SUFFIX.to_owned(),
         account: "123456789012".to_owned(),
         stop: shutdown.token(),
@@ -474,16 +482,6 @@ async fn down(
         permit(&set).map_err(|_| RunError::Interrupted)?;
     }
     run::carry_out_down(execution, set).await
-}
-
-/// What the kinds of the simulation are given; their cloud is that of the thread.
-#[derive(Debug)]
-struct ThreadsCloud;
-
-impl Provider for ThreadsCloud {
-    fn stop_changes(&self) {
-        cloud::cloud(|cloud| cloud.closed = Some(cloud.now()));
-    }
 }
 
 /// Lets the cloud know of a write that failed, after which nothing may begin.

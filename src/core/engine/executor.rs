@@ -238,7 +238,6 @@ impl Run {
             return Err(Error::Interrupted);
         }
         if is_gone {
-            self.execution.surroundings.provider.stop_changes();
             self.execution.shutdown.give_up(Reason::CredentialsGone);
         }
         ending

@@ -1,5 +1,6 @@
 //! What stops a run before its end: the first signal asks it to stop in good order, the second ends it at once. Credentials or a
-//! lease that are gone, and a fault in drctl, stop it as the first signal does.
+//! lease that are gone, and a fault in drctl, stop it as the first signal does. No changing request leaves after it: who sends them asks
+//! [`Shutdown::is_requested`] at each.
 //!
 //! Either way the state stays valid: it is written by append and rename only, and what was not recorded is found again by
 //! the intent that was.
@@ -44,14 +45,11 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Listens for SIGINT and SIGTERM: the first calls `stop_changes` and cancels waits, the second calls `now`.
+    /// Listens for SIGINT and SIGTERM: the first asks the run to stop, the second calls `now`.
     ///
     /// # Errors
     /// When the operating system refuses signal handlers.
-    pub fn listen(
-        stop_changes: impl Fn() + Send + 'static,
-        now: impl FnOnce(i32) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn listen(now: impl FnOnce(i32) + Send + 'static) -> std::io::Result<Self> {
         let shutdown = Self::default();
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let handle = shutdown.clone();
@@ -69,7 +67,6 @@ impl Shutdown {
                     }
                     return;
                 }
-                stop_changes();
                 handle.give_up(Reason::Signal(number));
             }
         });

@@ -31,10 +31,9 @@ const LOOKS_AT_ONCE: usize = 8;
 pub type Assets = HashMap<String, Vec<u8>>;
 
 /// Where the kinds of a run have their objects: AWS, or the cloud of the simulation. Only the kinds know which.
-pub trait Provider: Any + fmt::Debug + Send + Sync {
-    /// Lets no changing request leave any more.
-    fn stop_changes(&self);
-}
+pub trait Provider: Any + fmt::Debug + Send + Sync {}
+
+impl<T: Any + fmt::Debug + Send + Sync> Provider for T {}
 
 /// What is the same for all work of a run.
 #[derive(Clone, Debug)]
@@ -320,13 +319,6 @@ mod tests {
     use crate::aws::Refusal;
     use crate::kind::{Adoption, Expected, Permissions};
 
-    #[derive(Debug)]
-    struct Nowhere;
-
-    impl Provider for Nowhere {
-        fn stop_changes(&self) {}
-    }
-
     const CREATE: &str = "ec2:CreateFlowLogs";
 
     static FLOW_LOG: Traits = Traits {
@@ -348,7 +340,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_passing_failure_inside_of_a_success_is_tried_again() {
         let surroundings = Surroundings {
-            provider: Arc::new(Nowhere),
+            provider: Arc::new(()),
             suffix: "dev".to_owned(),
             account: "123456789012".to_owned(),
             stop: CancellationToken::new(),
