@@ -220,7 +220,10 @@ impl World {
         let Ended::Run { result, unrecorded, .. } = ended else { return };
         if let Some(at) = self.cloud.interrupted {
             let late = self.cloud.begin.saturating_sub(at);
-            assert!(late <= Duration::from_secs(6), "invariant 9: out {late:?} after the signal");
+            assert!(
+                late <= Duration::from_secs(5),
+                "invariant 9: out {late:?} after the signal or the end of the credentials"
+            );
         }
         let Ok(end) = result.as_ref() else { return };
         let report = &end.report;
