@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::Flags;
-use super::session::{Cloud, Session, aws_failure, state_failure};
+use super::session::{Cloud, Session, state_failure};
 use crate::address::{Address, Scope};
 use crate::aws::tags;
 use crate::engine::observe::Objects;
@@ -14,7 +14,7 @@ use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
-use crate::resources::tagged;
+use crate::resources::{Index, tagged};
 use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
 use crate::topology::Topology;
 use crate::ui::Screen;
@@ -134,7 +134,7 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let looked = session.screen.watch(async |events| session.observe(&cloud, &unknown, Some(&topology), &events).await);
     let objects = looked.await?;
     let set = session.changes(&suffix, &topology, &unknown, &objects)?;
-    let left_out = left_out(&cloud, &suffix, &topology, &objects).await?;
+    let left_out = left_out(session, &cloud, &suffix, &topology, &objects).await;
 
     let regions = &plan.plan.regions;
     let deployment = Deployment {
@@ -167,18 +167,22 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     Ok(())
 }
 
-/// The objects that carry the deployment's tags and to which the plan does not lead: their addresses and ARNs.
+/// The objects that carry the deployment's tags and to which the plan does not lead: their addresses and ARNs. Where they cannot be seen,
+/// which may be a region that the account forbids, that is told, and no reason to do without a state.
 async fn left_out(
+    session: &Session<'_>,
     cloud: &Cloud,
     suffix: &Suffix,
     topology: &Topology,
     objects: &Objects,
-) -> Outcome<BTreeMap<Address, String>> {
+) -> BTreeMap<Address, String> {
     let regions = topology.resources.keys().map(Address::scope).filter(|scope| !scope.is_global()).map(Scope::as_str);
     let mut left = BTreeMap::new();
     for region in regions.chain(GLOBAL_INDEXES).collect::<BTreeSet<_>>() {
-        let index = tagged(&cloud.aws.region(region), suffix.as_str()).await;
-        let index = index.map_err(|error| aws_failure(&format!("cannot see what is tagged in {region}"), &error))?;
+        let index = tagged(&cloud.aws.region(region), suffix.as_str()).await.unwrap_or_else(|error| {
+            session.screen.note(&format!("cannot see what else is tagged in {region}: {error}"));
+            Index::default()
+        });
         for (arn, tags) in index {
             if let Some(Ok(address)) = tags.get(tags::ADDRESS).map(|address| address.parse())
                 && !objects.contains_key(&address)
@@ -187,7 +191,7 @@ async fn left_out(
             }
         }
     }
-    Ok(left)
+    left
 }
 
 #[derive(Clone, Copy)]
