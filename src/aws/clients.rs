@@ -2,6 +2,9 @@
 //!
 //! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from the
 //! SDK's default chain and nowhere else; endpoints from `--endpoint-url` or the SDK's own variables, service-specific ones included.
+//!
+//! The three attempts that the SDK makes by default are too few for Route 53, Global Accelerator, alarms and databases
+//! (`x.retries`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,6 +19,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use super::merge::Merger;
 use super::retry::Forbid;
 use super::transport::{NameOperation, Transport};
+
+/// How often a request is sent before its failure counts.
+const ATTEMPTS: u32 = 10;
 
 /// How to reach AWS: what the command line says beside the SDK's own environment.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +53,7 @@ impl Aws {
             .region(Region::new("us-east-1"))
             .retry_config(
                 RetryConfig::standard()
-                    .with_max_attempts(8)
+                    .with_max_attempts(ATTEMPTS)
                     .with_initial_backoff(Duration::from_millis(200))
                     .with_max_backoff(Duration::from_secs(20)),
             )
@@ -150,4 +156,19 @@ clients! {
     sqs: aws_sdk_sqs,
     sts: aws_sdk_sts,
     tagging: aws_sdk_resourcegroupstagging,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `x.retries`
+    #[tokio::test]
+    async fn a_request_is_tried_at_least_ten_times_in_every_region() {
+        let aws = Aws::connect(&Connection::default(), Transport::new()).await;
+        for region in ["us-east-1", "us-east-2"] {
+            let attempts = aws.region(region).config.retry_config().map(RetryConfig::max_attempts);
+            assert!(attempts.is_some_and(|attempts| attempts >= 10), "{region}: {attempts:?}");
+        }
+    }
 }

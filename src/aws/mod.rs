@@ -11,6 +11,7 @@
 pub mod clients;
 pub mod merge;
 pub mod policy;
+pub mod regions;
 mod retry;
 mod sdk_tags;
 pub mod throttle;

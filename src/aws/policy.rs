@@ -114,6 +114,14 @@ mod tests {
         assert_ne!(policy(json!([one, role])), policy(json!([role])));
     }
 
+    /// AWS may put a role's unique id in place of a role that is gone: that is another policy, to be put again.
+    #[test]
+    fn a_principal_that_decayed_is_different() {
+        let policy =
+            |principal: &str| Policy::new(vec![json!({ "Effect": "Allow", "Principal": { "AWS": principal } })]);
+        assert_ne!(policy("arn:aws:iam::1:role/r"), policy("AROAEXAMPLE"));
+    }
+
     #[test]
     fn a_different_resource_is_different() {
         let one = Policy::new(vec![json!({ "Effect": "Allow", "Action": "a:b", "Resource": "x" })]);

@@ -6,7 +6,8 @@
 //! Invariants:
 //! 1. A changing request that may have taken effect is not sent again from here: only its kind knows how to find out what
 //!    happened (`x.idem.token-absent`). A throttled one took none, and is repeated.
-//! 2. A full quota is no throttling, whatever its HTTP status: no wait of ours makes room (`x.throttle.false-429`).
+//! 2. A full quota is no throttling, whatever its HTTP status: no wait of ours makes room (`x.throttle.false-429`). What is left of a quota
+//!    is not counted beforehand: the first refusal names it, and the next run goes on (`preflight.quotas`).
 
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

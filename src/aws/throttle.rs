@@ -1,10 +1,11 @@
-//! AWS's published request rates, kept on our side, so that a run is not throttled on theirs.
+//! AWS's published request rates, kept on our side for all tasks of a run together, so that it is not throttled on theirs: tries alone
+//! do not help where AWS takes one request in half a minute (`x.throttle.sdk-default`).
 //!
 //! A bucket of tokens per account, region and limit, filled at the published rate. One drctl process works in one account, so
 //! the account is not part of the key, and the global services are spoken to in one region. Repeated requests take tokens as
 //! first ones do. Sources: `x.throttle.ec2-buckets`, `x.throttle.elb-buckets`, `x.throttle.others`, `kms.mrk.rate`,
-//! `apigw.rates`, `cw.alarm.put`, `logs.limits.tps` and `r53.rate` of the facts restated in `docs/aws-facts.md`. IAM, RDS and
-//! others publish no rates; what they refuse is repeated.
+//! `apigw.rates`, `apigw.rate.plan`, `cw.alarm.put`, `logs.limits.tps` and `r53.rate` of the facts restated in
+//! `docs/aws-facts.md`. IAM, RDS and others publish no rates; what they refuse is repeated.
 //!
 //! Invariants:
 //! 1. A request is counted when it is let go, not when it begins to wait, and by every limit that it falls under at the same moment.

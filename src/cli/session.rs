@@ -176,6 +176,7 @@ impl<'a> Session<'a> {
         let identity = account::identity(&aws).await.map_err(|error| {
             let failure = aws_failure("cannot find out which account this is", &error);
             match (error.is_denied(), &self.flags.profile) {
+                _ if error.blames_the_clock() => failure.hint("check this machine's clock and set it"),
                 (true, Some(profile)) => failure
                     .hint(format!("check the profile `{profile}`: aws sts get-caller-identity --profile {profile}")),
                 (true, None) => failure.hint("check the credentials: aws sts get-caller-identity"),
@@ -275,7 +276,8 @@ impl<'a> Session<'a> {
         code: &BTreeMap<String, String>,
         known: &BTreeMap<String, Value>,
     ) -> Outcome<(Topology, BTreeMap<String, Value>)> {
-        let facts = account::facts(&cloud.aws, plan, known).await?;
+        let names = Names::new(suffix.as_str(), &cloud.identity.account, plan.domain.as_str());
+        let facts = account::facts(&cloud.aws, plan, &names.shared(), known).await?;
         let topology = topology::expand(Inputs {
             plan,
             suffix,

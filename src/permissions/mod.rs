@@ -7,7 +7,7 @@
 //! Invariants:
 //! 1. Every action that a kind declares is in some statement.
 //! 2. The same kinds and suffix always give the same text.
-//! 3. No document is larger than AWS takes as one managed policy.
+//! 3. No document is larger than AWS takes as one managed policy (`iam.limits`).
 
 pub mod reach;
 

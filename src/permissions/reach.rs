@@ -3,6 +3,9 @@
 //! What is not named here is allowed on everything, because AWS allows nothing narrower for it or drctl has to look at objects
 //! before it knows whose they are. `{suffix}` stands for the suffix of the deployment. Names of objects are those of
 //! `topology::names`, and a test compares the two.
+//!
+//! Roles linked to a service are made by AWS on first use, which takes a right of the caller (`slr.implicit`). They belong to the
+//! whole account, so there is no right here to delete one (`slr.delete`).
 
 /// The objects and conditions that some actions need.
 #[derive(Clone, Copy, Debug)]

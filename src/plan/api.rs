@@ -1,4 +1,6 @@
 //! `[api]`: the REST API of each region and its custom domain.
+//!
+//! No limit of requests is so low that it would refuse Route 53's health checkers (`r53.hc.traffic`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,11 +42,12 @@ impl Default for Api {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Throttling {
-    /// Requests per second, on average. Route 53's health checkers alone make a few per second.
-    #[schemars(range(min = 1, max = 10000))]
+    /// Requests per second, on average. Route 53's health checkers alone make several per second, and a region that refuses them
+    /// counts as lost.
+    #[schemars(range(min = 10, max = 10000))]
     pub rate_per_second: u32,
     /// Requests at one moment, above the average.
-    #[schemars(range(min = 1, max = 5000))]
+    #[schemars(range(min = 10, max = 5000))]
     pub burst: u32,
 }
 

@@ -1,4 +1,7 @@
 //! `[database]`: the DynamoDB Global Table and the Aurora Global Database.
+//!
+//! Neither region is without an instance (`rds.secondary.headless`), and neither has more than Aurora takes beside a secondary region
+//! (`rds.global.limits`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +25,8 @@ pub struct Database {
 pub struct Dynamodb {
     /// The attribute that holds the second (Unix time) after which DynamoDB may remove an item.
     pub ttl_attribute: AttributeName,
-    /// Whether both replicas can be restored to any second of the recovery period.
+    /// Whether both replicas can be restored to any second of the recovery period. AWS then also keeps a backup of a
+    /// deleted table for 35 days, which is of use only as long as the key is there.
     pub point_in_time_recovery: bool,
     /// Days back that the table can be restored to, 1 to 35.
     #[schemars(range(min = 1, max = 35))]
@@ -46,7 +50,8 @@ pub struct Aurora {
     /// Whether there is an Aurora database at all.
     pub enabled: bool,
     /// The PostgreSQL version: major (`14`) or exact (`14.15`). The newest minor version that both regions offer for
-    /// global databases is chosen once, when the deployment is made.
+    /// global databases is chosen once, when the deployment is made. A major version past its standard support costs
+    /// more (Extended Support).
     pub engine_version: EngineVersion,
     /// The class of every instance; memory optimised, as global databases demand. A `db.r6g.large` costs about 0.26 USD
     /// an hour.
@@ -74,7 +79,8 @@ pub struct Aurora {
     pub log_retention_days: RetentionDays,
     /// Whether AWS refuses to delete the clusters; `drctl down` then stops with an error.
     pub deletion_protection: bool,
-    /// Whether `drctl down` deletes the clusters without a last snapshot.
+    /// Whether `drctl down` deletes the clusters without a last snapshot. One that is made ends with the key that the
+    /// same `drctl down` gives up, after `key_deletion_days`: copy it under another key before.
     pub skip_final_snapshot: bool,
 }
 

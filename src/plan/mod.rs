@@ -145,7 +145,7 @@ impl Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Regions {
-    /// The region that writes when the deployment is made.
+    /// The region where Aurora writes when the deployment is made; the table of payments is written in both.
     pub primary: Region,
     /// The region that stands by.
     pub secondary: Region,

@@ -1,4 +1,11 @@
 //! `[routing]`: DNS, health checks, load balancers and the accelerator.
+//!
+//! A traffic percentage of 0 fences no region off: callers are sent there whenever the other one has nothing healthy
+//! (`ga.failover-ignores-dial`).
+//!
+//! DNS leaves a region after the interval times the threshold of its checks, and callers follow when resolvers have forgotten the old
+//! answer, a minute later (`dr.r53.formula`). Behind the accelerator the load balancers' checks decide, and it takes half a minute itself
+//! (`dr.ga.alb`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,8 +29,8 @@ pub struct Routing {
     /// An internal load balancer per region in front of the functions; the accelerator needs them. About 17 USD a month
     /// each.
     pub load_balancers: LoadBalancers,
-    /// AWS Global Accelerator, which moves callers to the other region within about 30 seconds. About 18 USD a month
-    /// plus traffic.
+    /// AWS Global Accelerator, which moves callers to the other region when a load balancer's health checks fail:
+    /// within about 100 seconds, or later with a longer `health_interval_seconds`. About 18 USD a month plus traffic.
     pub accelerator: Accelerator,
 }
 
@@ -34,7 +41,8 @@ pub struct HealthCheck {
     /// Seconds between two requests of one checker: 10 (costs extra) or 30. Changing it replaces the health check.
     #[schemars(extend("enum" = [10, 30]))]
     pub interval_seconds: u32,
-    /// Failures in a row, 1 to 10, until a region counts as unhealthy.
+    /// Failures in a row, 1 to 10, until a region counts as unhealthy. Callers follow when the old answer of DNS has
+    /// ended, a minute later.
     #[schemars(range(min = 1, max = 10))]
     pub failure_threshold: u32,
 }
@@ -53,7 +61,8 @@ pub struct LoadBalancers {
     pub enabled: bool,
     /// The TLS policy of their HTTPS listeners.
     pub tls_policy: SslPolicy,
-    /// Seconds between two health checks of a function; each is a call that Lambda bills.
+    /// Seconds between two health checks of a function; each is a call that Lambda bills. Two that fail in a row, and
+    /// half a minute, pass before the accelerator moves callers.
     #[schemars(range(min = 35, max = 300))]
     pub health_interval_seconds: u32,
 }
@@ -80,7 +89,8 @@ pub struct Accelerator {
     #[schemars(range(min = 0, max = 100))]
     pub primary_traffic_percent: u32,
     /// Percent of the traffic near the secondary region that goes there. A region without a healthy endpoint hands all
-    /// of its traffic to the other, whatever this number.
+    /// of its traffic to the other, whatever this number. With 0 one region alone takes payments while it is well; else
+    /// both do, and of two writes of one payment at about the same time the last one wins.
     #[schemars(range(min = 0, max = 100))]
     pub secondary_traffic_percent: u32,
 }

@@ -2,7 +2,7 @@
 //!
 //! The limits are those of AWS; where a name is limited, the rule reckons with the longest suffix, so that no plan that
 //! loads is refused for its suffix later (`acm.create`, `alb.create`, `lambda.create.call`, `lambda.limits`,
-//! `rds.subnetgroup.create`, `rule.limits`, `sqs.dlq`, `bk.plan.create`, `x.tags.rules`).
+//! `rds.subnetgroup.create`, `rule.limits`, `sqs.dlq`, `bk.plan.create`, `iam.limits`, `x.tags.rules`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `[storage]`: the bucket of each region and the replication between them.
+//! `[storage]`: the bucket of each region and the replication between them, with the times that S3 promises (`dr.s3.rtc`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

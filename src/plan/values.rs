@@ -201,18 +201,6 @@ text_value! {
     }
 }
 
-impl EngineVersion {
-    /// The major version, which names the parameter group family `aurora-postgresql{major}`.
-    pub fn major(&self) -> &str {
-        self.0.split('.').next().unwrap_or_default()
-    }
-
-    /// Tells whether the text names one version, not a family of them.
-    pub fn is_exact(&self) -> bool {
-        self.0.contains('.')
-    }
-}
-
 text_value! {
     /// A name within PostgreSQL: letters, digits and underscores, beginning with a letter, at most 63 characters.
     DatabaseName, example = "payments", check = |text| {

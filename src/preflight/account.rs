@@ -1,4 +1,10 @@
 //! Who we are, and facts of AWS that hold for the whole deployment.
+//!
+//! Every account has its own zones under the names of the zones, and may lack one that another account has. So the plan names them
+//! by their letters alone, and whether this account has them is looked up in it (`subnet.az-names`). That look
+//! also tells, before anything is made, whether the account may use the regions at all (`preflight.region`).
+//!
+//! Who we are is asked wherever somebody answers, so that it can be told while a region is lost (`dr.state`).
 
 use std::collections::BTreeMap;
 
@@ -6,15 +12,16 @@ use aws_config::retry::RetryConfig;
 use serde_json::Value;
 
 use super::domain;
+use crate::aws::regions::first_that_answers;
 use crate::aws::{Aws, Error};
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::{Plan, Side};
-use crate::resources::rds_global_cluster;
+use crate::resources::rds_global_cluster::{self, is_wanted};
 
 /// The fact that holds the exact version of Aurora.
 pub const ENGINE_VERSION: &str = "aurora_engine_version";
 
-/// How often AWS is asked who we are before giving up; the pauses between stay below two seconds in all.
+/// How often a region is asked who we are before giving it up; the pauses between stay below two seconds in all.
 const TRIES: u32 = 3;
 
 /// The fact that holds the zones that were found to exist.
@@ -36,8 +43,13 @@ pub struct Identity {
 /// # Errors
 /// When there are no credentials, they are refused, or AWS cannot be reached.
 pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
+    first_that_answers(|region| identity_from(aws, region)).await
+}
+
+/// Asks one region who we are.
+async fn identity_from(aws: &Aws, region: &str) -> Result<Identity, Error> {
     let operation = "sts:GetCallerIdentity";
-    let clients = aws.region("us-east-1");
+    let clients = aws.region(region);
     // This is the first call of all: when nobody answers, somebody is waiting for us to say so.
     let impatient =
         aws_sdk_sts::config::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(TRIES));
@@ -50,11 +62,16 @@ pub async fn identity(aws: &Aws) -> Result<Identity, Error> {
 }
 
 /// Resolves the facts that are not known yet. What is known stays, so that a deployment does not move with AWS's defaults; but for
-/// the zone above, which is somebody's to change.
+/// the zone above, which is somebody's to change, and a version that the plan no longer allows.
 ///
 /// # Errors
 /// When AWS offers nothing that fits the plan; nothing was changed.
-pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> Outcome<BTreeMap<String, Value>> {
+pub async fn facts(
+    aws: &Aws,
+    plan: &Plan,
+    global_cluster: &str,
+    known: &BTreeMap<String, Value>,
+) -> Outcome<BTreeMap<String, Value>> {
     let mut facts = known.clone();
     let zones = serde_json::Value::from(zone_names(plan));
     if facts.get(ZONES) != Some(&zones) {
@@ -66,15 +83,32 @@ pub async fn facts(aws: &Aws, plan: &Plan, known: &BTreeMap<String, Value>) -> O
         Some(id) => facts.insert(domain::PARENT_ZONE.to_owned(), id.into()),
         None => facts.remove(domain::PARENT_ZONE),
     };
-    if plan.database.aurora.enabled && !facts.contains_key(ENGINE_VERSION) {
-        let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
-        let family = plan.database.aurora.engine_version.as_str();
-        let version = rds_global_cluster::newest_version(aws, regions, family).await.map_err(|error| {
-            Failure::new(Kind::of(&error), "cannot find a version of Aurora for both regions").because(error)
-        })?;
+    let wanted = plan.database.aurora.engine_version.as_str();
+    let resolved = facts.get(ENGINE_VERSION).and_then(Value::as_str);
+    if plan.database.aurora.enabled && !resolved.is_some_and(|resolved| is_wanted(resolved, wanted)) {
+        let version = engine_version(aws, plan, global_cluster).await?;
         facts.insert(ENGINE_VERSION.to_owned(), version.into());
     }
     Ok(facts)
+}
+
+/// The version that Aurora is to have, the first time or because the plan wants another one than so far. A new minor version becomes an
+/// upgrade of all members.
+async fn engine_version(aws: &Aws, plan: &Plan, global_cluster: &str) -> Outcome<String> {
+    let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
+    let wanted = plan.database.aurora.engine_version.as_str();
+    if let Err(error) = rds_global_cluster::check_major(aws, regions[0], global_cluster, wanted).await {
+        let failure = match error {
+            Error::Failed(_) => {
+                Failure::new(Kind::Preflight, "the plan wants another major version of Aurora; nothing was changed")
+            }
+            _ => Failure::new(Kind::of(&error), "cannot find out which version of Aurora runs"),
+        };
+        return Err(failure.because(error));
+    }
+    rds_global_cluster::newest_version(aws, regions, wanted).await.map_err(|error| {
+        Failure::new(Kind::of(&error), "cannot find a version of Aurora for both regions").because(error)
+    })
 }
 
 /// The zones the plan names.
@@ -97,9 +131,7 @@ async fn check_zones(aws: &Aws, plan: &Plan) -> Outcome {
         let operation = "ec2:DescribeAvailabilityZones";
         let clients = aws.region(region);
         let answer = clients.ec2().describe_availability_zones().send().await;
-        let answer = answer.map_err(|error| Error::from_sdk(operation, error)).map_err(|error| {
-            Failure::new(Kind::of(&error), format!("cannot list the zones of {region}")).because(error)
-        })?;
+        let answer = answer.map_err(|error| without_zones(region, &Error::from_sdk(operation, error)))?;
         let offered: Vec<&str> = answer.availability_zones().iter().filter_map(|zone| zone.zone_name()).collect();
         for zone in &plan.network.side(side).zones {
             let name = format!("{region}{}", zone.as_str());
@@ -116,4 +148,39 @@ async fn check_zones(aws: &Aws, plan: &Plan) -> Outcome {
         .into_iter()
         .fold(failure, Failure::because)
         .hint("change `zones` under [network.primary] and [network.secondary]"))
+}
+
+/// Why the zones of a region are not to be had. A region that is not enabled for the account refuses in words that say nothing of it.
+fn without_zones(region: &str, error: &Error) -> Failure {
+    let failure = Failure::new(Kind::of(error), format!("cannot list the zones of {region}")).because(error);
+    match error.is(&["AuthFailure", "OptInRequired"]) {
+        true => failure.hint(format!(
+            "enable the Region for this account, if it is not: aws account enable-region --region-name {region}"
+        )),
+        false => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::Refusal;
+
+    /// `preflight.region`
+    #[test]
+    fn a_region_that_the_account_cannot_use_is_to_be_enabled() {
+        let hints = |code: &str| {
+            let refusal = Refusal { code: code.to_owned(), status: 401, ..Refusal::default() };
+            let failure = without_zones("eu-south-1", &refusal.into());
+            assert_eq!(failure.message, "cannot list the zones of eu-south-1");
+            assert!(failure.causes[0].contains(code), "{:?}", failure.causes);
+            failure.hints
+        };
+        for code in ["AuthFailure", "OptInRequired"] {
+            let hints = hints(code);
+            assert!(hints[0].starts_with("enable the Region for this account"), "{hints:?}");
+            assert!(hints[0].ends_with("--region-name eu-south-1"), "{hints:?}");
+        }
+        assert_eq!(hints("UnauthorizedOperation"), Vec::<String>::new());
+    }
 }

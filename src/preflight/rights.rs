@@ -1,4 +1,5 @@
-//! Whether the credentials may do what a run is about to do: every missing right is named before the first change.
+//! Whether the credentials may do what a run is about to do: every missing right is named before the first change
+//! (`preflight.iam`).
 //!
 //! IAM evaluates the policies of a user or role without anything being called (`iam:SimulatePrincipalPolicy`). What is asked
 //! are the statements of `permissions`: [`questions`] makes few questions of them, [`Answers`] judges. The simulation knows no

@@ -1,4 +1,5 @@
 //! What all kinds of API Gateway share: tags in and out, patches, one read of all paths of an API, and what "already exists" means.
+//! Nearly every refusal has the code `BadRequestException`, so that its message decides what it means (`apigw.badrequest`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -6,7 +6,8 @@
 //! just the same, but without anybody seeing why. Two deployments in one account take turns: when the one whose role is
 //! set goes away, the other sees the empty setting as drift, and its next `up` fills it.
 //!
-//! Facts: `apigw.account.role` (a new role is refused for up to two minutes), `apigw.account.shared`, `apigw.stage.logs`, `apigw.rates`.
+//! Facts: `apigw.account.role` (a new role is refused for up to two minutes), `apigw.account.shared`, `apigw.stage.logs`, `apigw.rates`,
+//! `preflight.apigw` (what is set is read with everything else, before the first change).
 //! Replacement: nothing. Slow: a change, one every 20 s per account and region.
 
 use serde::{Deserialize, Serialize};

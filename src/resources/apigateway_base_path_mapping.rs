@@ -3,7 +3,7 @@
 //! AWS writes the mapping of the whole domain as the path `(none)`, which every call takes; the spec writes it as an empty path.
 //!
 //! Facts: `apigw.map.create` (refused for a while after the domain or the stage), `apigw.map.root`, `apigw.map.update` (moves callers in
-//! place), `apigw.api.delete` (blocked by mappings). Replacement: `domain`, `path`. Slow: nothing.
+//! place), `apigw.api.delete` and `order.mapping-before-api` (blocked by mappings). Replacement: `domain`, `path`. Slow: nothing.
 
 use std::collections::{BTreeSet, HashMap};
 

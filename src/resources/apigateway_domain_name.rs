@@ -3,7 +3,9 @@
 //! The same name may be a custom domain in several regions; DNS decides which of them answers.
 //!
 //! Facts: `apigw.domain.create` (the certificate must be issued and of the same region), `apigw.domain.exists`, `apigw.domain.cert-lag`,
-//! `apigw.domain.wait`, `apigw.domain.outputs`, `apigw.domain.delete` (ACM sees the certificate in use for a while afterwards), `apigw.rates`.
+//! `apigw.domain.wait`, `apigw.domain.outputs`, `apigw.domain.delete` (ACM sees the certificate in use for a while afterwards),
+//! `apigw.rates`, `apigw.domain.limits` (a full quota is told at once), `preflight.apigw` (a name that somebody else has is seen before
+//! the first change).
 //! Replacement: `domain`. Slow: each change, one every 30 s per account and region.
 
 use aws_sdk_apigateway::types::{

@@ -1,5 +1,5 @@
 //! What a table and its replica share: each has its own tags, point-in-time recovery and deletion protection, set through its
-//! own region (`ddb.replica.not-propagated`).
+//! own region (`ddb.replica.not-propagated`). What is not there is told by two codes (`ddb.table.read`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -4,10 +4,10 @@
 //! set through its own, since none of them follow the table (`ddb.replica.not-propagated`).
 //! Facts: `ddb.replica.create`, `ddb.replica.kms`, `ddb.replica.retry`, `ddb.replica.wait`, `ddb.replica.iam`,
 //! `ddb.replica.rekey` (another key is another copy), `ddb.delete.order`, `ddb.delete.24h` (deferred, R6),
-//! `ddb.delete.in-use`. No tags in the create call: between it and the tags the copy is known by its table alone.
+//! `ddb.delete.in-use`, `ddb.table.name`. No tags in the create call: between it and the tags the copy is known by its table alone.
 //! Replacement: `table`, `key`. Slow: everything (1 to 10 minutes when empty).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::types::{
     CreateReplicationGroupMemberAction, DeleteReplicationGroupMemberAction, ReplicaDescription, ReplicaStatus,
@@ -26,6 +26,9 @@ use crate::reference::{KeyArn, Ref, TableArn};
 
 /// How long a copy may take to come and go, from the wait table of the facts.
 const PATIENCE: Patience = Patience::minutes(30);
+
+/// In how many looks a table may look like somebody else's before it counts as that. One that was a replica may for a moment.
+const OTHERS: u32 = 4;
 
 /// The kind.
 #[derive(Debug)]
@@ -165,12 +168,20 @@ async fn create(task: &Task<'_>, spec: &ReplicaSpec) -> Result<Object<Replica>> 
     let create = CreateReplicationGroupMemberAction::builder().region_name(task.scope().as_str());
     let create = create.kms_master_key_id(spec.key.known()).build().expect("the one needed field is set");
     let create = ReplicationGroupUpdate::builder().create(create).build();
-    let home = task.clients_in(region_of(table));
-    // What exists already is the replica of an earlier try, or the table of a former one on its way out.
+    let (home, here) = (task.clients_in(region_of(table)), task.clients());
+    let looks_like_others = AtomicU32::new(0);
+    // What exists already is the replica of an earlier try, the table of a former one on its way out, or somebody's table of that name.
     task.wait("the former replica to be gone", PATIENCE, || async {
         match update(task, table, &create).await {
             Err(error) if error.says("ValidationException", "already exist") => {
-                began(dynamodb::describe(task, &home, name_of(table)).await?.as_ref(), task.scope().as_str())
+                let name = name_of(table);
+                let (at_home, found) =
+                    tokio::try_join!(dynamodb::describe(task, &home, name), dynamodb::describe(task, &here, name))?;
+                if is_another_table(found.as_ref()) && looks_like_others.fetch_add(1, Ordering::Relaxed) >= OTHERS {
+                    let text = format!("a table named {name} exists already in {} and is no replica", task.scope());
+                    return Err(Error::Taken(text));
+                }
+                began(at_home.as_ref(), task.scope().as_str())
             }
             created => created.map(Look::Ready),
         }
@@ -234,6 +245,11 @@ fn began(table: Option<&TableDescription>, region: &str) -> Result<Look<()>> {
         Some(ReplicaStatus::Creating | ReplicaStatus::Updating) => Ok(Look::Ready(())),
         _ => look(table, region),
     }
+}
+
+/// Whether a table in the replica's region is one of its own (`ddb.table.name`).
+fn is_another_table(table: Option<&TableDescription>) -> bool {
+    table.is_some_and(|table| table.table_status() == Some(&TableStatus::Active) && table.replicas().is_empty())
 }
 
 fn replica_in<'t>(table: &'t TableDescription, region: &str) -> Option<&'t ReplicaDescription> {
@@ -329,6 +345,16 @@ mod tests {
             assert!(matches!(began(Some(&table(former)), "us-east-2"), Ok(Look::Pending(_))), "{former:?}");
         }
         assert!(matches!(began(None, "us-east-2"), Ok(Look::Pending(_))));
+    }
+
+    /// `ddb.table.name`
+    #[test]
+    fn a_table_without_replicas_in_the_other_region_is_another_one() {
+        assert!(is_another_table(Some(&table(None))));
+        assert!(!is_another_table(Some(&table(Some("ACTIVE")))), "a replica lists the others");
+        assert!(!is_another_table(None));
+        let going = TableDescription::builder().table_status(TableStatus::Deleting).build();
+        assert!(!is_another_table(Some(&going)), "a former replica on its way out");
     }
 
     /// `ddb.delete.in-use`.

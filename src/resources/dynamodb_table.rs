@@ -2,8 +2,9 @@
 //!
 //! Facts: `ddb.table.create`, `ddb.table.create-errors`, `ddb.table.wait`, `ddb.table.one-change` (each setting has its call,
 //! and the table has to be active between them), `ddb.table.sse-wait`, `ddb.table.stream-change`, `ddb.table.replace`,
-//! `ddb.pitr.enable`, `ddb.ttl`, `ddb.delete.24h` (the refusal becomes a deferred deletion, R6), `ddb.delete.wait`. Found by
-//! its name. The copies in other regions are `dynamodb_replica`s; drctl never removes one that it did not make.
+//! `ddb.table.read`, `ddb.pitr.enable`, `ddb.ttl`, `ddb.delete.24h` (the refusal becomes a deferred deletion, R6), `ddb.delete.wait`, `ddb.list`
+//! (few changes of tables at a time). Found by its name, since lists have nothing but names. The copies in other regions are
+//! `dynamodb_replica`s; drctl never removes one that it did not make.
 //! Replacement: `name`, `hash_key`, `range_key`. Slow: a change of the key (1 to 10 minutes).
 
 use aws_sdk_dynamodb::operation::update_table::builders::UpdateTableFluentBuilder;

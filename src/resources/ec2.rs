@@ -1,10 +1,13 @@
-//! What all kinds of EC2 share: finding objects by id or tags, tags in and out, and who is in the way of a deletion.
+//! What all kinds of EC2 share: finding objects by id or tags, tags in and out, and who is in the way of a deletion. The interfaces
+//! of AWS's own services are waited for and never touched: AWS refuses to have them detached or deleted (`eni.forbidden`). Those of
+//! somebody else's interface endpoints are not waited for: they stay for as long as their endpoint does (`vpc.delete.guardduty`).
 
 use std::future::Future;
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{
     Filter, NetworkInterface, NetworkInterfaceType, ResourceType, RouteTable, Tag, TagSpecification, UnsuccessfulItem,
+    VpcEndpoint,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -146,7 +149,7 @@ pub(super) fn accepted(operation: &str, unsuccessful: &[UnsuccessfulItem]) -> Re
 /// Deletes what network interfaces may still use, telling which ones are in the way while it waits for them.
 ///
 /// AWS takes away its own interfaces some time after their function, load balancer or database is gone. Interfaces that
-/// belong to nothing of AWS stay for good: they end the wait at once.
+/// belong to nothing of AWS, and those of endpoints that are not ours, stay for good: they end the wait at once.
 pub(super) async fn delete_when_free<F, Fut>(
     task: &Task<'_>,
     what: &str,
@@ -166,16 +169,17 @@ where
             Err(error) if error.is_gone() => Ok(Look::Ready(Deletion::Gone)),
             Err(error) if error.is(&["DependencyViolation", "InvalidGroup.InUse"]) => {
                 let users = interfaces(task, &[filter(filter_name, id)]).await?;
-                let foreign: Vec<&NetworkInterface> = users.iter().filter(|user| is_foreign(user)).collect();
-                if foreign.is_empty() {
+                let endpoints = endpoints(task, &users).await?;
+                let lasting = lasting(&users, &endpoints, |tags| task.owns(tags));
+                if lasting.is_empty() {
                     return Ok(Look::Pending(match users.is_empty() {
                         true => format!("in use, although no interface is left in it: {error}"),
-                        false => format!("used by {}", names(users.iter())),
+                        false => format!("used by {}", names(&users)),
                     }));
                 }
                 Err(Error::Blocked(format!(
                     "{what} {id} is used by {}, which drctl did not make; delete it, then run this again",
-                    names(foreign.into_iter())
+                    lasting.join(", ")
                 )))
             }
             Err(error) => Err(error),
@@ -200,7 +204,7 @@ pub(super) async fn name_dependents(task: &Task<'_>, filters: &[Filter], error: 
         return error;
     }
     match interfaces(task, filters).await {
-        Ok(users) if !users.is_empty() => Error::Blocked(format!("{error}; in the way: {}", names(users.iter()))),
+        Ok(users) if !users.is_empty() => Error::Blocked(format!("{error}; in the way: {}", names(&users))),
         _ => error,
     }
 }
@@ -216,6 +220,53 @@ async fn interfaces(task: &Task<'_>, filters: &[Filter]) -> Result<Vec<NetworkIn
     Ok(found.network_interfaces.unwrap_or_default())
 }
 
+/// The endpoints of the networks in which some of the interfaces are those of endpoints.
+async fn endpoints(task: &Task<'_>, users: &[NetworkInterface]) -> Result<Vec<VpcEndpoint>> {
+    let of_endpoints = users.iter().filter(|user| {
+        let of = user.interface_type();
+        matches!(of, Some(NetworkInterfaceType::VpcEndpoint | NetworkInterfaceType::GatewayLoadBalancerEndpoint))
+    });
+    let vpcs: Vec<String> = of_endpoints.filter_map(|user| user.vpc_id()).map(str::to_owned).collect();
+    if vpcs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let clients = task.clients();
+    let filter = one_of("vpc-id", vpcs);
+    task.call("ec2:DescribeVpcEndpoints", || {
+        let endpoints = clients.ec2().describe_vpc_endpoints().filters(filter.clone());
+        endpoints.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
+    })
+    .await
+}
+
+/// Who does not go by itself: interfaces that are somebody's own, and the endpoints of others, such as the one that GuardDuty puts
+/// into networks (`vpc.delete.guardduty`). An interface whose endpoint is ours, going or gone goes too.
+fn lasting(users: &[NetworkInterface], endpoints: &[VpcEndpoint], owns: impl Fn(&Tags) -> bool) -> Vec<String> {
+    let interfaces = users.iter().filter(|user| is_foreign(user)).map(name);
+    let endpoints = endpoints
+        .iter()
+        .filter(|endpoint| users.iter().any(|user| is_of(user, endpoint)))
+        .filter(|endpoint| !matches!(endpoint_state(endpoint).as_str(), "deleting" | "deleted"))
+        .filter(|endpoint| !owns(&tags(endpoint.tags())))
+        .map(|endpoint| {
+            let service = endpoint.service_name().unwrap_or("of an unknown service");
+            format!("the endpoint {} ({service})", endpoint.vpc_endpoint_id().unwrap_or_default())
+        });
+    interfaces.chain(endpoints).collect()
+}
+
+/// Tells whether an interface is one of an endpoint's: the endpoint lists it, or the interface's description ends with its id.
+fn is_of(interface: &NetworkInterface, endpoint: &VpcEndpoint) -> bool {
+    let (id, description) = (interface.network_interface_id(), interface.description().unwrap_or_default());
+    endpoint.network_interface_ids().iter().any(|listed| id == Some(listed.as_str()))
+        || endpoint.vpc_endpoint_id().is_some_and(|id| description.ends_with(id))
+}
+
+/// The state of an endpoint in lower case: AWS writes it in either (`vpce.wait.state-case`).
+pub(super) fn endpoint_state(endpoint: &VpcEndpoint) -> String {
+    endpoint.state().map_or(String::new(), |state| state.as_str().to_lowercase())
+}
+
 /// Tells whether an interface is somebody's own: AWS services mark theirs, or begin their descriptions with `AWS`.
 fn is_foreign(interface: &NetworkInterface) -> bool {
     !interface.requester_managed().unwrap_or_default()
@@ -223,12 +274,13 @@ fn is_foreign(interface: &NetworkInterface) -> bool {
         && !interface.description().unwrap_or_default().starts_with("AWS ")
 }
 
-fn names<'a>(interfaces: impl Iterator<Item = &'a NetworkInterface>) -> String {
-    let name = |interface: &NetworkInterface| {
-        let what = interface.description().filter(|text| !text.is_empty()).unwrap_or("no description");
-        format!("{} ({what})", interface.network_interface_id().unwrap_or_default())
-    };
-    interfaces.map(name).collect::<Vec<_>>().join(", ")
+fn names(interfaces: &[NetworkInterface]) -> String {
+    interfaces.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn name(interface: &NetworkInterface) -> String {
+    let what = interface.description().filter(|text| !text.is_empty()).unwrap_or("no description");
+    format!("{} ({what})", interface.network_interface_id().unwrap_or_default())
 }
 
 /// What a state says to one who waits for a network or a subnet (`vpc.wait`, `subnet.wait`).
@@ -263,6 +315,35 @@ mod tests {
         assert!(!is_foreign(&plain().interface_type(NetworkInterfaceType::Lambda).build()));
         assert!(!is_foreign(&plain().description("RDSNetworkInterface").requester_managed(true).build()));
         assert!(!is_foreign(&plain().description("AWS Lambda VPC ENI-pay").build()));
+    }
+
+    /// `vpc.delete.guardduty`: an interface of an endpoint goes only with its endpoint, and nobody is going to delete somebody else's.
+    #[test]
+    fn an_endpoint_of_somebody_else_does_not_go_by_itself() {
+        let user = NetworkInterface::builder().network_interface_id("eni-1").requester_managed(true);
+        let user = user.interface_type(NetworkInterfaceType::VpcEndpoint);
+        let users = [user.clone().build()];
+        let endpoint = |id: &str, state: &str| {
+            let endpoint = VpcEndpoint::builder().vpc_endpoint_id(id).state(state.into());
+            endpoint.service_name("com.amazonaws.us-east-1.guardduty-data")
+        };
+        let seen = |state: &str, ours: bool| {
+            lasting(&users, &[endpoint("vpce-1", state).network_interface_ids("eni-1").build()], |_| ours)
+        };
+        for staying in ["available", "Pending", "failed"] {
+            let expected = ["the endpoint vpce-1 (com.amazonaws.us-east-1.guardduty-data)"];
+            assert_eq!(seen(staying, false), expected, "{staying}");
+            assert!(seen(staying, true).is_empty(), "{staying}");
+        }
+        for going in ["Deleting", "deleting", "deleted"] {
+            assert!(seen(going, false).is_empty(), "{going}");
+        }
+        // One that is not in the way is not blamed, and what is left of an endpoint that is gone goes as well.
+        let others = [endpoint("vpce-2", "available").network_interface_ids("eni-2").build()];
+        assert!(lasting(&users, &others, |_| false).is_empty());
+        assert!(lasting(&users, &[], |_| false).is_empty());
+        let described = [user.description("VPC Endpoint Interface vpce-2").build()];
+        assert_eq!(lasting(&described, &others, |_| false).len(), 1);
     }
 
     /// `eni.lambda.duration`: giving up at 45 minutes would leave a VPC that the next `down` deletes without trouble.

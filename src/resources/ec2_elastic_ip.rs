@@ -1,7 +1,8 @@
 //! `ec2_elastic_ip`: a public address that stays ours until it is released.
 //!
-//! Facts: `eip.create` (no token: found by its tags), `eip.limit` (5 per region), `eip.read.gone`, `eip.delete.in-use` (until the NAT
-//! gateway that has it is really deleted), `eip.delete.twice`. Replacement: nothing. Slow: nothing.
+//! Facts: `eip.create` (no token: found by its tags), `eip.consistency` (nothing is read after the creation; the NAT gateway waits until
+//! the address is known), `eip.limit` (5 per region), `eip.read.gone`, `eip.delete.in-use` (until the NAT gateway that has it is really
+//! deleted), `eip.delete.locked` (told at once), `eip.delete.twice`. Replacement: nothing. Slow: nothing.
 
 use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ impl Kind for ElasticIp {
                 Err(error) if error.is(&["AuthFailure"]) => {
                     released(error, describe(task, &outputs.id).await?.as_ref())
                 }
-                Err(error) if !error.is_gone() => Err(error),
+                Err(error) if !error.is_gone() => Err(explained(error, outputs)),
                 _ => Ok(Look::Ready(Deletion::Gone)),
             }
         })
@@ -133,6 +134,17 @@ fn released(error: Error, address: Option<&Address>) -> Result<Look<Deletion>> {
     }
 }
 
+/// Says of a locked address, which no further try releases, who can help (`eip.delete.locked`).
+fn explained(error: Error, outputs: &ElasticIpOutputs) -> Error {
+    if !error.is(&["InvalidAddress.Locked"]) {
+        return error;
+    }
+    Error::Blocked(format!(
+        "{error}; somebody set reverse DNS for {} ({}), which only AWS support can lift: ask it to, then run this again",
+        outputs.public_ip, outputs.id
+    ))
+}
+
 async fn describe(task: &Task<'_>, id: &AllocationId) -> Result<Option<Address>> {
     let clients = task.clients();
     let filter = ec2::filter("allocation-id", id.as_str());
@@ -157,5 +169,17 @@ mod tests {
         let associated = address().association_id("eipassoc-1").build();
         assert!(matches!(released(Some(&associated)), Ok(Look::Pending(told)) if told.contains("eipassoc-1")));
         assert!(released(Some(&address().build())).is_err_and(|error| error.is(&["AuthFailure"])));
+    }
+
+    /// `eip.delete.locked`
+    #[test]
+    fn a_locked_address_is_blocked_and_told_who_can_help() {
+        let outputs = ElasticIpOutputs { id: "eipalloc-1".into(), public_ip: "192.0.2.1".to_owned() };
+        let explained = |code: &str| explained(refused(code), &outputs);
+        let Error::Blocked(told) = explained("InvalidAddress.Locked") else { panic!("nothing but AWS support helps") };
+        for word in ["192.0.2.1", "eipalloc-1", "AWS support", "InvalidAddress.Locked"] {
+            assert!(told.contains(word), "{told}");
+        }
+        assert!(explained("InvalidIPAddress.InUse").is(&["InvalidIPAddress.InUse"]), "it is met again");
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Facts: `nat.create.call`, `nat.create.igw-first` (the create call succeeds without an internet gateway; the NAT gateway fails later),
 //! `nat.create.failure-codes`, `nat.wait`, `nat.read.gone` (deleted ones stay visible for an hour and are absent), `nat.update`,
-//! `nat.delete` (subnet, internet gateway and address are blocked until it is really deleted), `x.idem.token-supported`.
+//! `nat.delete` and `order.nat-before-igw` (subnet, internet gateway and address are blocked until it is really deleted),
+//! `nat.limit` (a full quota is final; what is still being deleted counts, so a deletion waits for its end), `eip.consistency` (the
+//! creation is tried again while the address is not known), `x.idem.token-supported`.
 //! Replacement: everything. Slow: creation and deletion, two minutes each.
 
 use aws_sdk_ec2::operation::create_nat_gateway::CreateNatGatewayInput;

@@ -3,6 +3,10 @@
 //! Facts: `route.create` (no token and no tags: a table has one route per destination, and the table is ours),
 //! `route.update` (the target changes in one step), `route.ignore` (routes that AWS makes are never touched), `route.gone`.
 //! Replacement: `table`, `destination`. Slow: nothing.
+//!
+//! A new route is not read again until reads agree on it (`route.wait`): nothing refers to a route, and a run that misses one meets
+//! `RouteAlreadyExists` and replaces it by the same. Nor is its state read. A blackhole is a route whose gateway is gone; the
+//! gateway is made anew, and the route differs from then on by the gateway it leads to.
 
 use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin, RouteTable};
 use serde::{Deserialize, Serialize};
@@ -198,6 +202,7 @@ async fn replace(task: &Task<'_>, spec: &RouteSpec) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_ec2::types::RouteState;
 
     #[test]
     fn targets_are_read_back_as_they_were_set() {
@@ -232,6 +237,20 @@ mod tests {
         }
         let endpoint = AwsRoute::builder().destination_prefix_list_id("pl-1").origin(RouteOrigin::CreateRoute).build();
         assert_eq!(own(&table(vec![endpoint]), "0.0.0.0/0"), None);
+    }
+
+    /// `route.wait`: it is there, so that it is not made a second time, and leads elsewhere than to the gateway made anew.
+    #[test]
+    fn a_blackhole_is_a_difference_only_by_its_target() {
+        let route = AwsRoute::builder().destination_cidr_block("0.0.0.0/0").nat_gateway_id("nat-1");
+        let route = route.origin(RouteOrigin::CreateRoute);
+        let read = |state: RouteState| {
+            let table = RouteTable::builder().routes(route.clone().state(state).build()).build();
+            own(&table, "0.0.0.0/0").map(target)
+        };
+        let to = |id: &str| Some(RouteTarget::NatGateway(Ref::Known(id.into())));
+        assert_eq!((read(RouteState::Active), read(RouteState::Blackhole)), (to("nat-1"), to("nat-1")));
+        assert_ne!(read(RouteState::Blackhole), to("nat-2"));
     }
 
     /// A route whose destination the plan changed is still found by its record, so that it is replaced and not forgotten.

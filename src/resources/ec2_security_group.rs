@@ -1,7 +1,8 @@
 //! `ec2_security_group`: a group of network interfaces that rules are about; its rules are resources of their own.
 //!
 //! Facts: `sg.create` (names are unique in the VPC; no token), `sg.create.default-egress` (a new group lets everything out),
-//! `sg.consistency`, `sg.update`, `sg.delete.retry`, `sgr.delete.references`, `eni.lambda.duration` (functions' interfaces hold a group for up to 45 minutes).
+//! `sg.consistency`, `sg.read.gone`, `sg.update`, `sg.delete.retry`, `sg.limits` (a full quota is final), `sgr.delete.references`,
+//! `eni.lambda.duration` (functions' interfaces hold a group for up to 45 minutes).
 //! Replacement: `vpc`, `name`, `description`. Slow: deletion, while interfaces linger.
 
 use std::collections::BTreeSet;
@@ -63,6 +64,7 @@ impl Kind for SecurityGroup {
                 "ec2:CreateTags",
                 "ec2:DeleteTags",
                 "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeVpcEndpoints",
             ],
         },
         retries: &[

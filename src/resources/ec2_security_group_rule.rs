@@ -1,7 +1,9 @@
 //! `ec2_security_group_rule`: one rule of a security group, with one peer.
 //!
 //! Facts: `sgr.create` (a repeat is refused, whatever its description), `sgr.create.protocol-all` (no ports for all protocols),
-//! `sgr.serialize` (rules of one group one after the other), `sgr.identity`, `sgr.update` (only the description in place), `sgr.delete`.
+//! `sgr.serialize` (rules of one group one after the other), `sgr.identity`, `sgr.update` (only the description in place), `sgr.delete`,
+//! `order.sg-rules` (it refers to its group and to the one it names, so it goes before both), `sgr.create.cycles` and
+//! `vpc.delete.empty-sg-refs` (groups may name each other: they are made before all rules and deleted after them).
 //! Replacement: everything but `description`. Slow: nothing.
 
 use aws_sdk_ec2::types::{

@@ -1,7 +1,7 @@
 //! `ec2_subnet`: one subnet of a VPC in one availability zone.
 //!
 //! Facts: `subnet.create.call` (a repeat answers `InvalidSubnet.Conflict`; VPC and block find the first), `subnet.create.vpc-lag`,
-//! `subnet.wait`, `subnet.update.one-attr`, `subnet.delete` (blocked by every interface in it), `x.idem.token-absent`.
+//! `subnet.wait`, `subnet.read.gone`, `subnet.update.one-attr`, `subnet.delete` (blocked by every interface in it), `x.idem.token-absent`.
 //! Replacement: `vpc`, `cidr`, `zone`. Slow: deletion, while functions' or load balancers' interfaces linger in it.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as AwsSubnet, SubnetState};
@@ -62,6 +62,7 @@ impl Kind for Subnet {
                 "ec2:DeleteTags",
                 "ec2:DeleteSubnet",
                 "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeVpcEndpoints",
             ],
         },
         retries: &[

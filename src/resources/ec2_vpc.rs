@@ -1,8 +1,9 @@
 //! `ec2_vpc`: a virtual private cloud.
 //!
 //! Facts: `vpc.create.call`, `vpc.create.dns-attrs` (two attributes that only calls of their own set and read), `vpc.wait`,
-//! `vpc.update`, `vpc.delete.order` (everything in it first; AWS removes the main route table, the default ACL and the default
-//! group with it), `ga.eni-sg` (the accelerator's group stays and keeps the VPC), `vpc.limits`, `x.idem.token-absent` (no token: found by its tags).
+//! `vpc.read.gone`, `vpc.update`, `vpc.delete.order` (everything in it first; AWS removes the main route table, the default ACL and
+//! the default group with it), `ga.eni-sg` (the accelerator's group stays and keeps the VPC), `vpc.delete.guardduty` (its endpoint and
+//! its group keep the VPC: they are named and left alone), `vpc.limits`, `x.idem.token-absent` (no token: found by its tags).
 //! Replacement: `cidr`. Slow: nothing.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName, VpcState};
@@ -62,6 +63,7 @@ impl Kind for Vpc {
                 "ec2:DescribeSecurityGroups",
                 "ec2:DeleteSecurityGroup",
                 "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeVpcEndpoints",
             ],
         },
         retries: &[Retry::seconds("ec2:ModifyVpcAttribute", "InvalidVpcID.NotFound", "", 120)],

@@ -1,8 +1,9 @@
 //! `ec2_vpc_endpoint`: a private way from a VPC to a service of AWS.
 //!
 //! Gateway endpoints (S3, DynamoDB) put a route into route tables and cost nothing; interface endpoints put an interface into
-//! each subnet. Facts: `vpce.create.call`, `vpce.create.private-dns`, `vpce.wait`, `vpce.wait.state-case`, `vpce.read.gone`,
-//! `vpce.update`, `vpce.delete`, `x.partial-200`. Replacement: `vpc`, `service`, `type`. Slow: interface endpoints, minutes both ways.
+//! each subnet. Facts: `vpce.create.call`, `vpce.create.private-dns`, `vpce.create.gateway-conflict` (tried again while an earlier
+//! endpoint goes), `vpce.wait`, `vpce.wait.state-case`, `vpce.read.gone`, `vpce.update`, `vpce.delete`, `vpce.limits` (a full quota is
+//! final), `x.partial-200`. Replacement: `vpc`, `service`, `type`. Slow: interface endpoints, minutes both ways.
 
 use std::collections::BTreeSet;
 
@@ -184,14 +185,9 @@ impl Kind for VpcEndpoint {
     }
 }
 
-/// The state in lower case: AWS writes it in either (`vpce.wait.state-case`).
-fn state_of(endpoint: &Endpoint) -> String {
-    endpoint.state().map_or(String::new(), |state| state.as_str().to_lowercase())
-}
-
 /// What AWS still shows of endpoints that are going or gone is absent.
 fn is_present(endpoint: &Endpoint) -> bool {
-    !matches!(state_of(endpoint).as_str(), "deleting" | "deleted" | "failed" | "rejected" | "expired")
+    !matches!(ec2::endpoint_state(endpoint).as_str(), "deleting" | "deleted" | "failed" | "rejected" | "expired")
 }
 
 fn spec(endpoint: &Endpoint) -> VpcEndpointSpec {
@@ -244,7 +240,7 @@ async fn create(task: &Task<'_>, spec: &VpcEndpointSpec) -> Result<VpcEndpointOu
         prefix_list: prefix_list.unwrap_or_default(),
     };
     task.identified(&outputs).await?;
-    if state_of(endpoint) != "available" {
+    if ec2::endpoint_state(endpoint) != "available" {
         task.wait("the endpoint to be available", AVAILABLE, || available(task, &outputs.id)).await?;
     }
     Ok(outputs)
@@ -330,7 +326,7 @@ async fn state(task: &Task<'_>, id: &VpcEndpointId) -> Result<Option<String>> {
         .call("ec2:DescribeVpcEndpoints", || clients.ec2().describe_vpc_endpoints().filters(filter.clone()).send())
         .await?;
     let endpoint = found.vpc_endpoints().iter().find(|endpoint| endpoint.vpc_endpoint_id() == Some(id.as_str()));
-    Ok(endpoint.map(state_of))
+    Ok(endpoint.map(ec2::endpoint_state))
 }
 
 #[cfg(test)]
@@ -350,7 +346,7 @@ mod tests {
     #[test]
     fn states_are_read_in_either_case() {
         let endpoint = |state: &str| Endpoint::builder().state(state.into()).build();
-        assert_eq!(state_of(&endpoint("available")), state_of(&endpoint("Available")));
+        assert_eq!(ec2::endpoint_state(&endpoint("available")), ec2::endpoint_state(&endpoint("Available")));
         assert!(is_present(&endpoint("pending")) && is_present(&endpoint("Available")));
         for gone in ["Deleting", "deleting", "Deleted", "deleted", "failed", "rejected", "expired"] {
             assert!(!is_present(&endpoint(gone)), "{gone}");

@@ -2,8 +2,8 @@
 //!
 //! Facts: `alb.create` (internal must be said, two zones at least), `alb.create.idempotent` (success does not prove that it is
 //! new: the name and the tags do), `alb.create.sg-lag`, `alb.wait`, `alb.update` (groups, subnets and attributes by calls of
-//! their own), `alb.delete` (protection off first; deleting what is missing succeeds), `alb.delete.enis` and `eni.elb` (its
-//! interfaces outlive the call and block groups and subnets), `elb.tags`.
+//! their own), `alb.read.gone`, `alb.delete` (protection off first; deleting what is missing succeeds), `alb.delete.enis`, `eni.elb` and
+//! `order.alb-eni` (its interfaces outlive the call and block groups and subnets), `elb.tags`.
 //! Replacement: `name`. Slow: creation (2 to 4 minutes) and deletion (2 to 10 minutes, for the interfaces).
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@
 //! Facts: `iam.role.create`, `iam.role.create.principal-lag`, `iam.role.arn-quirk`, `iam.policy.inline` (put overwrites),
 //! `iam.read.encoding` (documents come URL-encoded), `iam.role.update`, `iam.role.delete` (everything attached goes first, also
 //! what others attached), `iam.list` (two account-wide lists read all roles: one has policies and tags, the other has
-//! description and session length), `iam.propagation` (consumers retry, not this kind), `x.global.iam-names`.
+//! description and session length), `iam.propagation`, `iam.propagation.consumers` and `x.iam-propagation` (consumers retry, each at
+//! the words of its own service, not this kind), `x.global.iam-names`.
 //! Replacement: `name`. Slow: nothing.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,7 +1,8 @@
 //! `kms_alias`: a name for a key in one region.
 //!
 //! Facts: `kms.alias.create`, `kms.alias.regional`, `kms.alias.update`, `kms.alias.delete` (it would outlive its key for the days of the
-//! key's deletion, and there is no call to get one: the list is read), `kms.list` (pages of 100).
+//! key's deletion, and there is no call to get one: the list is read), `kms.list` (pages of 100), `preflight.kms`
+//! (an alias on any other key, one that waits for its deletion included, is a change of the plan).
 //! Replacement: `name`. Slow: nothing.
 
 use std::collections::HashMap;

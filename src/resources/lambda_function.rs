@@ -1,8 +1,9 @@
 //! `lambda_function`: a Lambda function from a zip file, in a VPC or not.
 //!
 //! Facts: `lambda.create.call`, `lambda.create.exists` and `lambda.update.busy` (one code for "taken" and "busy": the message tells),
-//! `lambda.create.role-propagation`, `lambda.create.ec2-throttle`, `lambda.wait.create`, `lambda.pending.blocks`, `lambda.update.in-place` (configuration and
-//! code are two calls with a wait each), `lambda.read` (the list has no tags, so each is read alone), `lambda.delete`, `x.throttle.others`.
+//! `lambda.create.role-propagation`, `lambda.create.ec2-throttle`, `lambda.create.consistency` (missed at first), `lambda.wait.create`,
+//! `lambda.pending.blocks`, `lambda.update.in-place` (configuration and code are two calls with a wait each), `lambda.read` (the list
+//! has no tags, so each is read alone), `lambda.delete`, `lambda.delete.leftovers`, `x.throttle.others`.
 //! Replacement: `name`. Slow: the first function on a subnet and group, and what comes after the deletion: the network interfaces
 //! stay in the subnets for up to 45 minutes (`eni.lambda.duration`). Nothing waits for that here, because only subnets, groups and the role need
 //! it, and the deletion waits for nobody who calls the function, so that it is the first of a `down`. Moving the function to other groups or out of the VPC first (`eni.lambda.shortcut`) is not done: it frees a group, but the subnets, which go

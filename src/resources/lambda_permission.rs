@@ -1,7 +1,8 @@
 //! `lambda_permission`: one statement of a function's policy: who may call it, and for what.
 //!
-//! Facts: `lambda.perm.serialize` (two changes to one function at once lose statements), `lambda.perm.create`, `lambda.perm.read` (the policy of a
-//! function is one document; it is read once for all its statements), `lambda.perm.update` (there is none), `lambda.perm.sources`.
+//! Facts: `lambda.perm.serialize` (two changes to one function at once lose statements), `lambda.perm.create`,
+//! `lambda.create.consistency` (a new function is not found for minutes), `lambda.perm.read` (the policy of a function is one document;
+//! it is read once for all its statements), `lambda.perm.update` (there is none), `lambda.perm.sources`, `lambda.perm.limit`.
 //! Replacement: every field. Slow: nothing.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 //!
 //! Facts: `logs.create` (retention is a call of its own), `logs.create.exists` (Lambda makes its own group when it writes first: taken
 //! over), `logs.create.kms`, `logs.read` (a prefix search; ARNs may end in `:*`), `logs.update`, `logs.delete`,
-//! `logs.delete.resurrection` (late writers make it again), `logs.limits.tps`. Replacement: `name`. Slow: nothing.
+//! `logs.delete.resurrection` and `order.logs-last` (late writers make it again, so they go first, and its key after it),
+//! `logs.limits.tps`. Replacement: `name`. Slow: nothing.
 
 use std::collections::BTreeMap;
 

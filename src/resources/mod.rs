@@ -7,7 +7,7 @@
 //!
 //! Invariants every kind keeps:
 //! 1. Tags are in the create call, so that no object ever exists without its address on it.
-//! 2. The create call has an idempotency token or a fixed name, or `observe` finds the object by its tags.
+//! 2. The create call has an idempotency token or a fixed name, or `observe` finds the object by its tags (`x.idempotency`).
 //! 3. The id goes to [`Task::identified`] right after the create call, before any wait or read.
 //! 4. `ensure` changes only what differs from the observed object; `ensure` of an object that is as desired changes nothing.
 //! 5. `delete` of what is gone is success, and returns only when the object is gone for those that depend on its absence.
@@ -300,9 +300,11 @@ mod tests {
         let (set_topic, create_selection) = ("sns:SetTopicAttributes", "backup:CreateBackupSelection");
         let change_records = "route53:ChangeResourceRecordSets";
         let (subnet, endpoint, role) = ("ec2_subnet", "ec2_vpc_endpoint", "iam_role");
+        let (gateway, address) = ("ec2_nat_gateway", "ec2_elastic_ip");
         let (create_subnet, create_endpoint) = ("ec2:CreateSubnet", "ec2:CreateVpcEndpoint");
         let (target, put_targets) = ("eventbridge_target", "events:PutTargets");
         let absent = "The vpc ID 'vpc-1' does not exist";
+        let routed = "route table rtb-1 already has a route with destination-prefix-list-id pl-1";
         let conflicting = "private-dns-enabled cannot be set because there is already a conflicting DNS domain for x";
         let principal = r#"Invalid principal in policy: "AWS":"arn:aws:iam::1:role/r""#;
         let replicated = "A replication configuration is present on this bucket, so you cannot change the versioning state. \
@@ -326,8 +328,13 @@ mod tests {
             (replication, put_replication, "InvalidRequest", "Role ARN is malformed", 0),
             (subnet, create_subnet, "InvalidVpcID.NotFound", absent, 120),
             (subnet, create_subnet, "InvalidSubnet.Conflict", "The CIDR conflicts with another subnet", 0),
+            (endpoint, create_endpoint, "RouteAlreadyExists", routed, 300),
             (endpoint, create_endpoint, "InvalidParameter", conflicting, 600),
             (endpoint, create_endpoint, "InvalidParameter", "The VPC must have DNS support enabled", 0),
+            (gateway, "ec2:CreateNatGateway", "InvalidAllocationID.NotFound", "eipalloc-1 does not exist", 120),
+            (gateway, "ec2:CreateNatGateway", "InvalidAllocationID.Malformed", "eipalloc-1 is malformed", 0),
+            (address, "ec2:ReleaseAddress", "InvalidIPAddress.InUse", "Address 192.0.2.1 is in use.", 1800),
+            (address, "ec2:ReleaseAddress", "InvalidAddress.Locked", "Address 192.0.2.1 is locked.", 0),
             (role, "iam:CreateRole", "MalformedPolicyDocument", principal, 120),
             (role, "iam:CreateRole", "MalformedPolicyDocument", "Syntax errors in policy.", 0),
             (target, put_targets, "ConcurrentModificationException", "m", 120),
@@ -372,6 +379,7 @@ mod tests {
         let uncertain = "The certificate with identifier x could not be found or is not valid";
         let mute = "The role ARN does not have required permissions configured.";
         let many = "Too many tables are being created, updated or deleted simultaneously. The limit is 500.";
+        let unusable = "The specified KMS key k does not exist, is not enabled or you do not have permissions to it.";
         let busy = "DB cluster is not available for modification with status modifying";
         expect_patience(&[
             ("kms_alias", "kms:CreateAlias", "NotFoundException", "Key 'k' does not exist", 600),
@@ -408,6 +416,7 @@ mod tests {
                 "The certificate must have a fully-qualified name",
                 0,
             ),
+            (cluster, "rds:CreateDBCluster", "KMSKeyNotAccessibleFault", unusable, 120),
             (cluster, "rds:ModifyDBCluster", "InvalidDBClusterStateFault", busy, 300),
             (cluster, "rds:ModifyDBCluster", "InvalidParameterCombination", "x", 0),
             (table, "dynamodb:CreateTable", "LimitExceededException", many, 1800),
@@ -474,7 +483,7 @@ mod tests {
     }
 
     /// `nat.update`, `sg.update`, `sgr.update`, `flowlog.update`, `vpc.update`, `rds.global.replace`, `rds.cluster.replace`,
-    /// `ddb.table.replace`, `r53.hc.create`, `bk.plan.update`, `tg.register.retry`.
+    /// `rds.primary.join-only-at-create`, `ddb.table.replace`, `r53.hc.create`, `bk.plan.update`, `tg.register.retry`.
     #[test]
     fn what_aws_cannot_change_in_place_forces_a_replacement_and_nothing_else_does() {
         for (kind, fixed, changeable) in [
@@ -484,7 +493,11 @@ mod tests {
             ("ec2_security_group_rule", &["group", "direction", "protocol", "from_port", "peer"], &["description"]),
             ("ec2_flow_log", &["vpc", "log_group", "role", "aggregation_seconds"], &[]),
             ("rds_global_cluster", &["name", "encrypted"], &["engine_version", "deletion_protection"]),
-            ("rds_cluster", &["name", "database", "subnet_group", "key", "master_username"], &["security_groups"]),
+            (
+                "rds_cluster",
+                &["name", "global_cluster", "database", "subnet_group", "key", "master_username"],
+                &["security_groups"],
+            ),
             ("rds_instance", &["name", "cluster"], &["class"]),
             ("dynamodb_table", &["name", "hash_key", "range_key"], &["billing", "key", "ttl_attribute"]),
             ("route53_health_check", &["interval_seconds"], &["path", "failure_threshold"]),

@@ -1,7 +1,8 @@
 //! What all kinds of RDS share: tags, the meaning of a status, and how a cluster leaves its global cluster.
 //!
-//! Facts: `rds.global.detach`, `rds.global.detach-primary-early`, `rds.global.list` (found by member, on our side),
-//! `rds.failover.after` (either member may be the writer), `rds.cluster.wait-create`, `rds.cluster.wait-update`.
+//! Facts: `rds.global.detach`, `rds.global.detach-primary-early`, `rds.global.delete-order` (readers first, then the writer),
+//! `rds.global.list` (found by member, on our side), `rds.global.read` (who writes is told by the members), `rds.failover.after`
+//! (either member may be the writer), `rds.cluster.wait-create`, `rds.cluster.wait-update`, `rds.secondary.wait`.
 
 use std::future::Future;
 use std::time::Duration;

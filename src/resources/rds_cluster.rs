@@ -5,15 +5,18 @@
 //! up (`rds.secondary.order`, `rds.secondary.too-early-is-primary`), which its field `after` sees to.
 //!
 //! Who writes is runtime truth, which a failover moves, and never a difference (R21, `rds.failover.after`): nothing here is
-//! compared that depends on it. The version is the global cluster's business, which upgrades all members in AWS's order.
+//! compared that depends on it, nor what AWS fills in for a reader (`rds.secondary.read`). The version is the global cluster's
+//! business, which upgrades all members in AWS's order; a member that is made anew gets that of the others.
 //!
 //! The master password lies in Secrets Manager only (`rds.primary.no-managed-password`). It is read when the cluster is made
 //! and goes straight into the request, whose debug form hides it. AWS does not tell which secret a password came from; the
 //! tag `drctl:master-secret` does, so that a secret made anew is a difference that sets the password.
 //!
-//! Facts: `rds.primary.create`, `rds.secondary.must-send`, `rds.secondary.source-state`, `rds.cluster.wait-create`,
-//! `rds.cluster.wait-update`, `rds.cluster.modify-conflict`, `rds.cluster.replace`, `rds.cluster.read-quirks`,
-//! `rds.cluster.list`, `rds.cluster.delete`, `rds.cluster.delete-errors`, `rds.cluster.delete-wait`, `rds.global.detach`.
+//! Facts: `rds.primary.create`, `rds.secondary.must-send`, `rds.secondary.presigned-url` (none is sent), `rds.secondary.source-state`,
+//! `rds.secondary.wait`, `rds.cluster.wait-create`, `rds.cluster.wait-update`, `rds.cluster.modify-conflict`, `rds.cluster.replace`,
+//! `rds.cluster.read-quirks`, `rds.cluster.list`, `rds.cluster.delete`, `rds.cluster.delete-errors`, `rds.cluster.delete-wait`,
+//! `rds.global.detach`, `rds.primary.join-only-at-create`, `x.kms-propagation` (the creation is tried again while the key is not
+//! known everywhere), `rds.limits` (a full quota is final).
 //! Replacement: `name`, `global_cluster`, `database`, `master_username`, `subnet_group`, `key`. Slow: everything.
 
 use std::collections::BTreeSet;
@@ -24,6 +27,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
+use super::rds_global_cluster::member_version;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::Look;
@@ -206,9 +210,13 @@ async fn create(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>> 
         Some(secret) => Some(master_password(task, secret.known()).await?),
         None => None,
     };
+    let version = member_version(task, spec.global_cluster.known().as_str(), &spec.engine_version).await?;
     let tags = rds::sdk_tags(&all_tags(task, spec));
-    let created =
-        task.call("rds:CreateDBCluster", || creation(spec, password.as_ref(), &tags).send_with(clients.rds())).await?;
+    let created = task
+        .call("rds:CreateDBCluster", || {
+            creation(spec, password.as_ref(), &tags).engine_version(&version).send_with(clients.rds())
+        })
+        .await?;
     let cluster = created.db_cluster().ok_or_else(|| Error::incomplete("rds:CreateDBCluster", "DBCluster"))?;
     let outputs = outputs(cluster);
     task.identified(&outputs).await?;

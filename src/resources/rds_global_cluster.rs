@@ -1,13 +1,15 @@
 //! `rds_global_cluster`: the bond between the Aurora clusters of both regions.
 //!
 //! Facts: `rds.global.create`, `rds.global.encrypted-first`, `rds.global.version-pin`, `rds.global.wait`, `rds.global.list`,
-//! `rds.global.update`, `rds.global.minor-upgrade`, `rds.global.major-resets-pg`, `rds.global.delete-retry`,
-//! `rds.global.replace`, `rds.failover.after`. Which member writes is no property of it: a failover moves that (R21).
+//! `rds.global.read`, `rds.global.update`, `rds.global.minor-upgrade`, `rds.global.major-resets-pg`, `rds.global.delete-retry`,
+//! `rds.global.replace`, `rds.global.extended-support` (AWS's default stands: a stack that is to be made again in a disaster must not be
+//! refused for its age), `rds.failover`, `rds.failover.after`. Which member writes is no property of it: a failover moves that (R21).
 //!
 //! The version is pinned in full. A minor version newer than the pinned one is no difference: somebody at AWS or on call made
 //! the upgrade, and nothing leads back. A pinned version newer than the running one is an upgrade, which this kind makes for
-//! all members, readers first, because AWS takes it in that order only. A new major version is refused with an explanation:
-//! AWS resets parameter groups on the way, so a person has to lead it.
+//! all members, readers first, because AWS takes it in that order only; a member that is made anew gets the version of the others. A new
+//! major version is refused with an explanation, before anything is done ([`check_major`]): AWS resets parameter groups on the way, so
+//! a person has to lead it.
 //! Replacement: `name`, `engine`, `encrypted`. Slow: an upgrade (tens of minutes); creation takes up to five minutes.
 
 use std::cmp::Ordering;
@@ -267,7 +269,19 @@ fn told_version(running: &str, pinned: &str) -> String {
     if satisfied { pinned } else { running }.to_owned()
 }
 
-fn major(version: &str) -> &str {
+/// The version that a member has to be made with: that of the others, which somebody may have upgraded beyond the pinned one. AWS takes no
+/// other, and no failover between unequal ones (`rds.failover`).
+pub(super) async fn member_version(context: &Context, name: &str, pinned: &str) -> Result<String> {
+    let global = describe(context, name).await?;
+    Ok(version_of_members(global.as_ref().and_then(Found::engine_version), pinned).to_owned())
+}
+
+fn version_of_members<'v>(running: Option<&'v str>, pinned: &'v str) -> &'v str {
+    running.filter(|running| told_version(running, pinned) == pinned).unwrap_or(pinned)
+}
+
+/// The major version, which names the family of parameter groups `aurora-postgresql{major}`.
+pub fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or(version)
 }
 
@@ -288,6 +302,24 @@ fn arn(context: &Context, name: &str) -> String {
 async fn describe(context: &Context, name: &str) -> Result<Option<Found>> {
     let all = rds::global_clusters(context).await?;
     Ok(all.into_iter().find(|global| global.global_cluster_identifier() == Some(name)))
+}
+
+/// Refuses another major version than the one that runs. Nobody asks for it while the deployment is not there.
+///
+/// # Errors
+/// [`Error::Failed`] with what a person has to do; AWS's refusal.
+pub async fn check_major(aws: &Aws, region: &str, name: &str, wanted: &str) -> Result<()> {
+    let operation = "rds:DescribeGlobalClusters";
+    let clients = aws.region(region);
+    let found = clients.rds().describe_global_clusters().global_cluster_identifier(name).send().await;
+    let global = match found.map_err(|error| Error::from_sdk(operation, error)) {
+        Err(error) if error.is_gone() => None,
+        found => found?.global_clusters.unwrap_or_default().pop(),
+    };
+    match global.as_ref().and_then(Found::engine_version) {
+        Some(running) => check_is_minor(name, running, wanted),
+        None => Ok(()),
+    }
 }
 
 /// The newest version of Aurora PostgreSQL that both regions offer for global databases, among those the plan allows: one
@@ -327,7 +359,7 @@ async fn offered(aws: &Aws, region: &str, wanted: &str) -> Result<Vec<String>> {
 }
 
 /// Tells whether a version is the wanted one or one of the wanted major version. Special builds (`16.4-limitless`) are not.
-fn is_wanted(version: &str, wanted: &str) -> bool {
+pub fn is_wanted(version: &str, wanted: &str) -> bool {
     let is_plain = version.split('.').all(|part| part.parse::<u32>().is_ok());
     is_plain && (version == wanted || version.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')))
 }
@@ -342,7 +374,7 @@ mod tests {
         GlobalClusterSpec { name, engine_version, encrypted: true, deletion_protection }
     }
 
-    /// `rds.global.create`.
+    /// `rds.global.create`, `rds.global.extended-support`.
     #[test]
     fn a_global_cluster_begins_with_an_engine_and_without_a_source() {
         let creation = creation(&spec("14.15", false), &[]);
@@ -350,6 +382,7 @@ mod tests {
         assert_eq!(creation.get_engine_version().as_deref(), Some("14.15"));
         assert_eq!(creation.get_storage_encrypted(), &Some(true));
         assert_eq!((creation.get_source_db_cluster_identifier(), creation.get_database_name()), (&None, &None));
+        assert_eq!(creation.get_engine_lifecycle_support(), &None);
     }
 
     /// `rds.global.update`, `rds.global.minor-upgrade`: a minor version goes to the members, readers first, whoever writes now.
@@ -387,6 +420,15 @@ mod tests {
         assert_eq!(told_version("14.9", "14.15"), "14.9");
         assert_eq!(told_version("15.10", "14.15"), "15.10");
         assert_eq!(told_version("13.20", "14.15"), "13.20");
+    }
+
+    /// `rds.failover`: a member that is made anew joins those that somebody has upgraded since.
+    #[test]
+    fn a_new_member_is_made_with_the_version_of_the_others() {
+        assert_eq!(version_of_members(Some("14.17"), "14.15"), "14.17");
+        assert_eq!(version_of_members(Some("14.15"), "14.15"), "14.15");
+        assert_eq!(version_of_members(Some("14.9"), "14.15"), "14.15");
+        assert_eq!(version_of_members(None, "14.15"), "14.15");
     }
 
     #[test]

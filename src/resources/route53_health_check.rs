@@ -2,10 +2,11 @@
 //!
 //! Facts: `r53.hc.create` (a caller reference, no tags; interval is fixed for life), `r53.hc.https` (the name in the TLS handshake
 //! must be sent), `r53.hc.initial`, `r53.hc.update` (with the version, so that two writers do not overwrite each other),
-//! `r53.hc.delete` (allowed while records name it), `r53.hc.force`, `x.tags-on-create`.
+//! `r53.hc.delete` (allowed while records name it), `r53.hc.force`, `r53.fail-open` (one that is switched off counts as healthy: a
+//! difference), `x.tags-on-create`.
 //! Replacement: `interval_seconds`. Slow: nothing.
 //!
-//! Whether a check is inverted is no property here: a drill inverts it to move traffic, and that is nobody's drift.
+//! Whether a check is inverted is no property here: a drill inverts it to move traffic, and that is nobody's drift (`dr.drill`).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -275,6 +276,15 @@ mod tests {
         let mut inverted = config(&wanted());
         inverted.inverted = Some(true);
         assert_eq!(spec(&described(inverted)), Some(wanted()));
+    }
+
+    /// `r53.fail-open`: for as long as it is off its region counts as healthy, whatever becomes of it.
+    #[test]
+    fn a_check_that_was_switched_off_differs_from_its_spec() {
+        let off = described(config(&HealthCheckSpec { disabled: true, ..wanted() }));
+        assert_eq!(spec(&off), Some(HealthCheckSpec { disabled: true, ..wanted() }));
+        let input = changes(&wanted(), &"1".into(), Some(&off)).build().expect("the id is given");
+        assert_eq!(input.disabled(), Some(false));
     }
 
     /// `r53.hc.https`

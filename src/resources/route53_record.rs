@@ -1,9 +1,10 @@
 //! `route53_record`: one record set of a hosted zone: values, an alias, or one side of a failover pair.
 //!
 //! Facts: `r53.record.change` (upsert creates and changes; a deletion repeats every field exactly, so it is read first),
-//! `r53.record.read` (lower case, trailing dot, an escaped asterisk), `r53.record.delete`, `r53.record.failover` (set identifiers),
-//! `r53.record.apigw-alias`, `r53.change.wait`, `r53.prior-request` (one request of a zone at a time, so those that would wait go
-//! together: `aws::merge`), `r53.rate` (a zone is listed once for all its records).
+//! `r53.record.read` (lower case, trailing dot, an escaped asterisk), `r53.record.delete` and `r53.protection` (one code for many
+//! refusals: the message tells what is gone from what is protected), `r53.record.failover` (set identifiers), `r53.record.apigw-alias`,
+//! `r53.change.wait`, `r53.prior-request` (one request of a zone at a time, so those that would wait go together: `aws::merge`),
+//! `r53.rate` (a zone is listed once for all its records).
 //! Replacement: `zone`, `name`, `type`, `set_identifier`. Slow: an alias or a delegation, until all of Route 53's servers answer it.
 //!
 //! An alias is waited for because callers use it the moment the run is done; a delegation, because a name that is looked up too

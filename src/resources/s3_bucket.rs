@@ -6,7 +6,8 @@
 //! Facts: `s3.bucket.create` (no location for us-east-1), `s3.bucket.exists` (a success in us-east-1 does not prove that the bucket is
 //! new: its tags are read back), `s3.bucket.operation-aborted` (one setting at a time; a name can be blocked for an hour after its deletion),
 //! `s3.bucket.consistency`, `s3.bucket.subresource-codes`, `s3.bucket.tags`, `s3.versioning` (can only be suspended), `s3.encryption`,
-//! `s3.pab-then-policy`, `s3.policy`, `s3.lifecycle`, `s3.delete.*`.
+//! `s3.pab-then-policy`, `s3.policy`, `s3.lifecycle`, `s3.bucket.defaults` (set all the same, and no ACL is sent), `s3.delete.loop`
+//! (emptied again and again until it goes) and the other `s3.delete.*`.
 //! Replacement: `name`. Slow: deletion of a bucket with many objects.
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 //!
 //! All its calls go to the secret's own region, which its ARN names; the copy has the secret's name, tags and six characters.
 //! Facts: `sm.secret.replica-async` (the call succeeds even when copying fails; the status tells), `sm.secret.replica-readonly`,
-//! `sm.secret.delete` (a secret with copies cannot go), `sm.secret.promote` (a copy set free in a disaster is overwritten when
-//! it is ours).
+//! `sm.secret.delete` (a secret with copies cannot go), `sm.secret.promote` and `dr.sm` (a copy set free in a disaster is
+//! overwritten when it is ours).
 //! Replacement: `secret`, `key`. Slow: nothing (up to a minute).
 
 use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};

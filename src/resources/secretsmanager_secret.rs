@@ -4,8 +4,9 @@
 //! request, whose debug form hides it, and is dropped; nothing reads it back here. A secret that exists keeps its value.
 //!
 //! Facts: `sm.secret.create`, `sm.secret.name-reuse`, `sm.secret.read` (a deleted secret still answers, with the date of its
-//! deletion), `sm.secret.update`, `sm.secret.delete` (asynchronous; replicas first). A secret of ours that is scheduled for
-//! deletion is restored: its value is the one a database may still have.
+//! deletion), `sm.secret.update`, `sm.secret.content` (no host is in it: replicas hold the same text), `sm.secret.delete`
+//! (asynchronous; replicas first). A secret of ours that is scheduled for deletion is restored: its value is the one a database
+//! may still have.
 //! Replacement: `name`, `username`, `password_length`. Slow: nothing.
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
@@ -249,6 +250,8 @@ async fn describe(context: &Context, id: &str) -> Result<Option<DescribeSecretOu
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::aws::Refusal;
     use aws_sdk_secretsmanager::operation::describe_secret::builders::DescribeSecretOutputBuilder;
@@ -318,6 +321,14 @@ mod tests {
         let password = value["password"].as_str().unwrap();
         assert_eq!(password.len(), 40);
         assert!(password.chars().all(|c| c.is_ascii_graphic() && !"/@\"'\\".contains(c)), "{password}");
+    }
+
+    /// `sm.secret.content`
+    #[test]
+    fn a_secret_holds_a_login_and_no_host() {
+        let value: serde_json::Value = serde_json::from_str(login("payments_admin", 40).expose_secret()).unwrap();
+        let fields: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, BTreeSet::from(["password", "username"]));
     }
 
     /// R24: the value shows in no debug form.

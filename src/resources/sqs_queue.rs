@@ -1,9 +1,9 @@
 //! `sqs_queue`: a standard queue with its policy and its dead-letter queue.
 //!
 //! Facts: `sqs.create` (an exact repeat answers the URL of the first), `sqs.recreate-60s` (a name is free a minute after its
-//! queue was deleted), `sqs.read` (every attribute is a string), `sqs.attributes-lag` (policies come back normalised), `sqs.delete`
-//! (reads succeed for a while after it), `sqs.dlq` (the dead-letter queue exists first), `sqs.kms` (EventBridge needs the
-//! key's policy).
+//! queue was deleted), `x.error-code-sqs` (in two spellings), `sqs.read` (every attribute is a string), `sqs.attributes-lag`
+//! (policies come back normalised), `sqs.delete` (reads succeed for a while after it), `sqs.dlq` (the dead-letter queue exists
+//! first), `sqs.kms` (EventBridge needs the key's policy).
 //! Replacement: `name`. Slow: creation, when a queue of the same name was deleted less than a minute ago.
 //!
 //! A queue's policy is one of its attributes, so it is a field here and no resource of its own. It names the rules that may

@@ -1,7 +1,7 @@
 //! S3 as the object store of a bucket, and the only file of the state that talks to AWS.
 //!
-//! The bucket is in whatever region S3 says, and is reached over a transport of its own: what stops the changing requests
-//! of a run must not keep it from recording what it did.
+//! The bucket is in whatever region S3 says, wherever it can be asked (`dr.state`), and is reached over a transport of its own:
+//! what stops the changing requests of a run must not keep it from recording what it did.
 //!
 //! Invariants:
 //! 1. A write is sent once: the SDK does not repeat one whose answer was lost, so that the one who asked finds out.
@@ -26,13 +26,11 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 
 use super::{Object, ObjectError, Objects, Only, StateError};
+use crate::aws::regions::first_that_answers;
 use crate::aws::transport::Transport;
 use crate::aws::{Aws, Connection, Error};
 
 type Result<T> = std::result::Result<T, ObjectError>;
-
-/// Where S3 is asked first for the region of a bucket. It knows those of all regions.
-const ANY_REGION: &str = "us-east-1";
 
 /// How long one try of a request may take. State files are small; a lease must not end because one request hangs.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -94,7 +92,7 @@ impl S3 {
         let bucket = place.bucket.clone();
         let client = wait(&runtime, async move {
             let aws = Aws::connect(&connection, Transport::new()).await;
-            let region = region(aws.region(ANY_REGION).s3(), &bucket).await?;
+            let region = first_that_answers(|asked| region(&aws, asked, &bucket)).await?;
             Ok(region.map(|region| aws.region(&region).s3().clone()))
         });
         let found = match client {
@@ -141,25 +139,28 @@ fn wait<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Se
     result.recv().expect("requests do not panic")
 }
 
-/// The region of a bucket, or nothing if there is none of that name.
-async fn region(client: &Client, bucket: &str) -> std::result::Result<Option<String>, Error> {
-    match client.head_bucket().bucket(bucket).send().await {
-        Ok(found) => Ok(Some(found.bucket_region().unwrap_or(ANY_REGION).to_owned())),
+/// The region of a bucket, or nothing if there is none of that name. Each region knows the buckets of all.
+async fn region(aws: &Aws, asked: &str, bucket: &str) -> std::result::Result<Option<String>, Error> {
+    let clients = aws.region(asked);
+    let request = clients.s3().head_bucket().bucket(bucket);
+    match request.customize().config_override(settings()).send().await {
+        Ok(found) => Ok(Some(found.bucket_region().unwrap_or(asked).to_owned())),
         Err(error) => {
             let answer = error.raw_response();
             let told = answer.and_then(|answer| answer.headers().get("x-amz-bucket-region")).map(str::to_owned);
-            judge(Error::from_sdk("s3:HeadBucket", error), told)
+            judge(Error::from_sdk("s3:HeadBucket", error), asked, told)
         }
     }
 }
 
-/// What a refusal of HeadBucket tells, by its status and a header alone: it has no body, and so no code (`s3.bucket.read`).
-fn judge(error: Error, told: Option<String>) -> std::result::Result<Option<String>, Error> {
+/// What a refusal of HeadBucket in the region `asked` tells, by its status and a header alone: it has no body, and so no code
+/// (`s3.bucket.read`).
+fn judge(error: Error, asked: &str, told: Option<String>) -> std::result::Result<Option<String>, Error> {
     let Error::Refused(mut refusal) = error else { return Err(error) };
     match (refusal.status, told) {
         (404, _) => Ok(None),
         // The answer to a wrong region names the right one.
-        (_, Some(region)) if region != ANY_REGION => Ok(Some(region)),
+        (_, Some(region)) if region != asked => Ok(Some(region)),
         (403, _) => {
             refusal.code = "AccessDenied".to_owned();
             Err(refusal.into())
@@ -363,14 +364,16 @@ mod tests {
     /// `s3.bucket.read`
     #[test]
     fn the_answer_about_a_bucket_says_by_its_status_where_it_is() {
+        let asked = "us-west-2";
         let judge = |status, told: Option<&str>| {
-            judge(Refusal { code: "Unknown".into(), status, ..Refusal::default() }.into(), told.map(str::to_owned))
+            let refusal = Refusal { code: "Unknown".into(), status, ..Refusal::default() };
+            judge(refusal.into(), asked, told.map(str::to_owned))
         };
         assert_eq!(judge(404, None).unwrap(), None);
-        for status in [301, 400] {
-            assert_eq!(judge(status, Some("eu-west-1")).unwrap(), Some("eu-west-1".to_owned()), "{status}");
+        for (status, told) in [(301, "eu-west-1"), (400, "eu-west-1"), (301, "us-east-1")] {
+            assert_eq!(judge(status, Some(told)).unwrap(), Some(told.to_owned()), "{status}");
         }
         assert!(judge(403, None).unwrap_err().is_denied());
-        assert!(judge(400, Some(ANY_REGION)).is_err(), "it is not in another region");
+        assert!(judge(400, Some(asked)).is_err(), "it is not in another region");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The paths and methods follow from the routes of the plan's functions. Both regions serve the same custom domain; the routing
 //! stack decides by DNS which of them answers. One certificate per region covers every name below the deployment's zone, the
-//! accelerator's included. ACM asks for the same validation record in both regions, and for nothing else: so the routing stack makes
-//! one record, of the primary region's certificate, and both regions wait for it.
+//! accelerator's included; domains and listeners take no certificate of another region (`acm.region`). ACM asks for the same
+//! validation record in both regions, and for nothing else: so the routing stack makes one record, of the primary region's
+//! certificate, and both regions wait for it.
 //!
 //! The stack is therefore built in two parts: [`certificates`] before the record, [`build`] after it.
 //!

@@ -1,8 +1,10 @@
 //! Backups of Aurora by AWS Backup: made in the primary region, copied to the secondary.
 //!
 //! The selection names the primary region's cluster: AWS Backup works within one region, and the copies are what the other
-//! region has (`bk.aurora-global`). `down` removes the selection and the plan first, so that no backup begins any more; then
-//! the vaults with everything in them; the role that AWS Backup deletes recovery points with goes last.
+//! region has (`bk.aurora-global`). A copy is encrypted anew, with the key of the vault it goes to (`bk.vault.kms`).
+//!
+//! `down` removes the selection and the plan first, so that no backup begins any more; then the vaults with everything in them; the
+//! role that AWS Backup deletes recovery points with goes last.
 
 use crate::plan::Side;
 use crate::reference::{Handle, KeyArn, Ref};
@@ -88,6 +90,16 @@ mod tests {
         let fields: Vec<_> = selection.spec.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(fields, ["plan", "name", "role", "clusters"]);
         assert!(selection.spec["clusters"][0]["$ref"].as_str().unwrap().ends_with("#arn"));
+    }
+
+    /// `bk.vault.kms`: the copy of a snapshot is encrypted with the key of its vault, and its region has no other.
+    #[test]
+    fn each_vault_has_the_key_of_its_region() {
+        let topology = topology();
+        for (region, key) in [("us-east-1", "kms_key"), ("us-east-2", "kms_replica_key")] {
+            let vault = resource(&topology, &format!("{region}/backup_vault/backup"));
+            assert_eq!(vault.spec["key"]["$ref"], format!("{region}/{key}/main#arn"));
+        }
     }
 
     #[test]

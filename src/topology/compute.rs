@@ -1,10 +1,12 @@
 //! The functions of a region and their log groups.
 //!
 //! Functions stand in the private subnets. Their table and their bus are found by names, which are the same whether or not these exist yet,
-//! so that a function waits for its role, its network and its log group only.
+//! so that a function waits for its role, its network and its log group only. The bucket is that of the function's own region: S3 moves
+//! nobody to another one (`dr.s3.rto`).
 //!
 //! When a function is deleted, Lambda takes up to 45 minutes to release its network interfaces, and does that as the function's role
-//! (`eni.lambda.role-needed`). So the role goes after the functions' group and the subnets, whose deletion waits for the interfaces; everything else goes on.
+//! (`eni.lambda.role-needed`, `order.function-before-role`). So the role goes after the functions' group and the subnets, whose deletion
+//! waits for the interfaces; everything else goes on.
 
 use std::collections::BTreeMap;
 
@@ -96,28 +98,38 @@ fn signed(number: u32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{Address, Scope};
+    use crate::address::Address;
     use crate::plan;
     use crate::resources::Kind;
-    use crate::topology::{Inputs, security};
+    use crate::topology::{Inputs, Resource, Topology, security};
 
-    #[test]
-    fn functions_wait_for_their_role_network_and_log_group_only_and_the_role_outlives_the_network() {
+    /// The keys, the roles and the functions of one side.
+    fn topology(side: Side) -> Topology {
         let (plan, suffix) = (plan::Plan::default(), "dev".parse().unwrap());
         let code: BTreeMap<String, String> =
             plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
         let inputs = Inputs::plain(&plan, &suffix, &code);
         let mut builder = Builder::new(inputs);
         let security = security::build(&mut builder);
-        let scope = Scope::region("us-east-1");
+        let scope = builder.scope(side);
         let needs = Needs {
-            key: security.keys.primary.clone(),
-            roles: security.roles.primary.functions.clone(),
+            key: security.keys.side(side).clone(),
+            roles: security.roles.side(side).functions.clone(),
             private_subnets: vec![Handle::new(Address::new(scope.clone(), Subnet::TRAITS.name, "private-a"))],
             security_group: Handle::new(Address::new(scope, SecurityGroup::TRAITS.name, "functions")),
         };
-        let functions = build(&mut builder, Side::Primary, &needs);
-        let function = &builder.topology.resources[functions["payment_processor"].address()];
+        build(&mut builder, side, &needs);
+        builder.topology
+    }
+
+    fn resource<'t>(topology: &'t Topology, address: &str) -> &'t Resource {
+        &topology.resources[&address.parse().unwrap()]
+    }
+
+    #[test]
+    fn functions_wait_for_their_role_network_and_log_group_only_and_the_role_outlives_the_network() {
+        let topology = topology(Side::Primary);
+        let function = resource(&topology, "us-east-1/lambda_function/payment_processor");
         let needed: Vec<_> = function.references.iter().map(ToString::to_string).collect();
         assert_eq!(
             needed,
@@ -129,8 +141,21 @@ mod tests {
                 "us-east-1/logs_log_group/payment_processor",
             ]
         );
-        let role = &builder.topology.resources[needs.roles["payment_processor"].address()];
+        let role = resource(&topology, "global/iam_role/payment_processor-us-east-1");
         let gone: Vec<_> = role.delete_after.keys().map(ToString::to_string).collect();
         assert_eq!(gone, ["us-east-1/ec2_security_group/functions", "us-east-1/ec2_subnet/private-a"]);
+    }
+
+    /// `dr.s3.rto`: S3 moves nobody to another bucket when a region is lost.
+    #[test]
+    fn the_functions_of_a_region_work_with_the_bucket_of_their_region() {
+        for (side, region) in [(Side::Primary, "us-east-1"), (Side::Secondary, "us-east-2")] {
+            let topology = topology(side);
+            for name in ["payment_processor", "health_check"] {
+                let function = resource(&topology, &format!("{region}/lambda_function/{name}"));
+                let bucket = &function.spec["environment"]["BUCKET_NAME"];
+                assert_eq!(*bucket, format!("dr-payment-data-{region}-dev"), "{name}");
+            }
+        }
     }
 }

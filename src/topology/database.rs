@@ -4,9 +4,28 @@
 //! founds the global database; which of the two clusters writes later is runtime truth. The master password is generated into
 //! a secret that is copied to the secondary region, so that it can be read there while the primary is lost.
 //!
+//! Of the table each region writes its own replica, so that a failover has nothing to promote there (`dr.ddb.eventual`). Between regions
+//! the last writer of an item wins and no transaction holds (`ddb.semantics`): a payment is one item, made by one conditional put.
+//! Nobody hears of the write that lost (`dr.ddb.conflict`), and what a lost region had not sent yet arrives and competes when it returns
+//! (`dr.ddb.isolation`): the plan file and the README say so to those who operate it. Bad writes are copied as well, so each replica
+//! can be restored by itself (`dr.ddb.corruption`). AWS keeps a backup of its own of a deleted table (`ddb.delete.leftovers`), but no
+//! replica whose key is out of use for a day: table and replica refer to their keys, which so go after them (`ddb.replica.kms-20h`).
+//!
 //! Order comes from references: a replica needs its table, the secondary cluster needs the founder's first instance
 //! (`rds.secondary.order`), further instances need the first one of their cluster, so that it is known which one writes
-//! (`rds.instance.wait`). Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them.
+//! (`rds.instance.wait`). Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them
+//! (`rds.global.delete-order`).
+//!
+//! A cluster comes without instances (`rds.primary.no-instances`). Each region has as many of them as the other from the beginning,
+//! and both clusters have one version: a cluster without an instance, or of another version, cannot take over (`rds.switchover`,
+//! `rds.secondary.headless`, `dr.aurora.headless`). They are alike in all but what belongs to a region or to the founder: names differ
+//! (`rds.secondary.unique-name`), and settings, alarms and the export of the log are each cluster's own, so that a promoted one lacks
+//! nothing (`rds.failover.not-inherited`). A log outlives its cluster, so the log group is a resource, and goes after the cluster that
+//! would make it again (`rds.cluster.leftovers`).
+//!
+//! The endpoints among the outputs are those of a region, named by it: they do not move with a failover, and the writer's endpoint
+//! of a cluster answers only while that cluster writes (`rds.failover.endpoints`). Clients that shall follow the writer need the
+//! endpoint of the global database (`rds.global.endpoint`, `dr.aurora.clients`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +37,7 @@ use crate::resources::dynamodb_table::{Table, TableSpec};
 use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
 use crate::resources::rds_cluster::{Cluster, ClusterSpec};
 use crate::resources::rds_cluster_parameter_group::{ParameterGroup, ParameterGroupSpec};
-use crate::resources::rds_global_cluster::{GlobalCluster, GlobalClusterSpec};
+use crate::resources::rds_global_cluster::{GlobalCluster, GlobalClusterSpec, major};
 use crate::resources::rds_instance::{Instance, InstanceSpec};
 use crate::resources::rds_subnet_group::{SubnetGroup, SubnetGroupSpec};
 use crate::resources::secretsmanager_replica::{SecretReplica, SecretReplicaSpec};
@@ -146,7 +165,7 @@ impl Member<'_, '_> {
         let subnet_group = self.add::<SubnetGroup>("aurora", subnets);
         let parameters = ParameterGroupSpec {
             name: name.clone(),
-            family: format!("aurora-postgresql{}", plan.engine_version.major()),
+            family: format!("aurora-postgresql{}", major(version)),
             description: "TLS forced".to_owned(),
             parameters: BTreeMap::from([("rds.force_ssl".to_owned(), "1".to_owned())]),
         };
@@ -176,6 +195,7 @@ impl Member<'_, '_> {
             self.log_group(&name, &cluster);
         }
         let instances = self.instances(&cluster);
+        // Neither moves with a failover: the first answers only while this cluster is the one that writes.
         let endpoint = output(self.builder, "aurora_endpoint", self.side);
         self.builder.output(endpoint, cluster.endpoint());
         let reader_endpoint = output(self.builder, "aurora_reader_endpoint", self.side);
@@ -314,6 +334,78 @@ mod tests {
         let founder = resource("us-east-1/rds_cluster/aurora");
         assert!(founder.references.contains(&"us-east-1/secretsmanager_secret/aurora".parse().unwrap()));
         assert_eq!(founder.lock_group, reader.lock_group);
+    }
+
+    /// `rds.secondary.unique-name`, `rds.failover.not-inherited`: a cluster that is promoted has what the other one had.
+    #[test]
+    fn the_clusters_differ_only_in_what_belongs_to_a_region_and_in_the_founders_login() {
+        let topology = topology(&Plan::default());
+        let founder = spec(&topology, "us-east-1/rds_cluster/aurora");
+        let reader = spec(&topology, "us-east-2/rds_cluster/aurora");
+        let fields: Vec<&str> = founder.as_object().unwrap().keys().map(String::as_str).collect();
+        assert!(reader.as_object().unwrap().keys().eq(&fields));
+        let differing: Vec<&str> = fields.into_iter().filter(|field| founder[*field] != reader[*field]).collect();
+        assert_eq!(
+            differing,
+            [
+                "name",
+                "after",
+                "database",
+                "master_username",
+                "master_secret",
+                "subnet_group",
+                "parameter_group",
+                "key",
+                "tags"
+            ]
+        );
+    }
+
+    /// `rds.cluster.leftovers`: a log outlives its cluster, and a living cluster makes its log group again.
+    #[test]
+    fn the_group_of_a_log_goes_after_its_cluster_and_without_the_log_there_is_none() {
+        let mut plan = Plan::default();
+        let with = topology(&plan);
+        for region in ["us-east-1", "us-east-2"] {
+            let log_group = &with.resources[&format!("{region}/logs_log_group/aurora-postgresql").parse().unwrap()];
+            assert_eq!(log_group.spec["name"], format!("/aws/rds/cluster/dr-aurora-{region}-dev/postgresql"));
+            let cluster = format!("{region}/rds_cluster/aurora").parse().unwrap();
+            assert!(log_group.delete_after.contains_key(&cluster), "{region}");
+        }
+        plan.database.aurora.export_logs = false;
+        let without = topology(&plan);
+        assert!(without.resources.keys().all(|address| address.kind() != "logs_log_group"));
+    }
+
+    /// `dr.ddb.corruption`: what is wrong in one replica is soon wrong in both, so each has a way back.
+    #[test]
+    fn the_table_and_its_replica_can_both_be_restored_unless_the_plan_does_without() {
+        let mut plan = Plan::default();
+        for (recovery, days) in [(true, serde_json::Value::from(35)), (false, serde_json::Value::Null)] {
+            plan.database.dynamodb.point_in_time_recovery = recovery;
+            let topology = topology(&plan);
+            for address in ["us-east-1/dynamodb_table/payments", "us-east-2/dynamodb_replica/payments"] {
+                assert_eq!(spec(&topology, address)["recovery_days"], days, "{address}");
+            }
+        }
+    }
+
+    /// `rds.failover.endpoints`, `rds.global.endpoint`, `dr.aurora.clients`: they do not move, and their names say where they are.
+    #[test]
+    fn the_endpoints_among_the_outputs_are_named_by_their_region() {
+        let topology = topology(&Plan::default());
+        let names: Vec<&str> = topology.outputs.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "dynamodb_table_us_east_1",
+                "dynamodb_table_us_east_2",
+                "aurora_endpoint_us_east_1",
+                "aurora_reader_endpoint_us_east_1",
+                "aurora_endpoint_us_east_2",
+                "aurora_reader_endpoint_us_east_2",
+            ]
+        );
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! The events of a region: a bus, the queue that consumers read, an archive, and the way to the other region.
 //!
-//! Payments publish to the bus of their own region. A rule puts every payment event, whichever region it comes from, into the
-//! region's queue, so consumers of either region see all payments; a payment can arrive twice, and consumers must bear that
-//! (`eb.xregion.target`). What cannot be delivered, and what consumers fail on again and again, ends in the dead-letter queue.
+//! Payments publish to the bus of their own region. Queues are not copied to other regions (`dr.sqs.none`), events are: a rule puts every
+//! payment event, whichever region it comes from, into the region's queue, so consumers of either region see all payments; a payment
+//! can arrive twice, and consumers must bear that (`eb.xregion.target`). What cannot be delivered, and what consumers fail on again and
+//! again, ends in the dead-letter queue.
 //!
 //! The bus and the archive are encrypted with EventBridge's own key: with the deployment's key every event would be lost without a
 //! word whenever the key's policy and EventBridge disagree (`eb.bus.kms`). Queues keep messages for days and have the key.
 //! Within one account the role of the forwarding target is all that the other region's bus asks for, so it has no policy of its own.
+//!
+//! A bus is there before the other region's target that sends to it. The rule of that bus may come later than the target or go earlier, and
+//! what is forwarded meanwhile misses the other region's queue (`eb.xregion.order`). That costs little: when a deployment is made there
+//! are no payments yet, when it is destroyed none any more, and where a rule is made anew in between, the region that an event comes from
+//! has queued it all the same.
 //!
 //! Invariants:
 //! 1. An event is forwarded by the region it comes from and by no other, so it never returns, and a replay stays where it is made.

@@ -1,8 +1,12 @@
 //! From the plan to resources: what one deployment contains, one file per stack.
 //!
 //! A stack's `build` adds resources and returns the handles that other stacks need. References between resources are made
-//! from handles, and the edges of the graph are read from the references. Pure: it never awaits, never reads a file, and the
-//! same inputs always give the same topology.
+//! from handles, and the edges of the graph are read from the references: the order in which AWS takes things (`order.create`)
+//! and, the other way round, lets go of them (`order.destroy`). Pure: it never awaits, never reads a file, and the same inputs
+//! always give the same topology.
+//!
+//! Both sides are built in full, so that the first `up` meets the quotas on the number of objects in both regions, not a failover
+//! (`dr.quota`).
 //!
 //! Invariants:
 //! 1. Every name comes from [`Names`].
@@ -361,5 +365,60 @@ fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -
             })
         }),
         accelerator: routing.accelerator.as_ref().map(|accelerator| accelerator.id()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Everything that the default plan has.
+    fn topology() -> Topology {
+        let (plan, suffix) = (Plan::default(), "dev".parse().unwrap());
+        let code: BTreeMap<_, _> =
+            plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
+        expand(Inputs { engine_version: Some("14.15"), ..Inputs::plain(&plan, &suffix, &code) })
+    }
+
+    /// `iam.role.unique-id`, `x.policy-principal-decay`: a policy that names a role means another one when the role is made again.
+    #[test]
+    fn no_policy_of_an_object_and_no_trust_names_a_role() {
+        let topology = topology();
+        let mut seen = BTreeSet::new();
+        for resource in topology.resources.values() {
+            for field in ["policy", "trust", "principal"] {
+                let policy = &resource.spec[field];
+                if !policy.is_null() {
+                    let text = policy.to_string();
+                    assert!(!text.contains(":role/") && !text.contains("iam_role/"), "{}: {text}", resource.address);
+                    seen.insert((resource.address.kind(), field));
+                }
+            }
+        }
+        let expected = [
+            ("iam_role", "trust"),
+            ("kms_key", "policy"),
+            ("kms_replica_key", "policy"),
+            ("lambda_permission", "principal"),
+            ("s3_bucket", "policy"),
+            ("sns_topic", "policy"),
+            ("sqs_queue", "policy"),
+        ];
+        assert_eq!(Vec::from_iter(seen), expected);
+    }
+
+    /// `ddb.replica.kms-20h`: what refers to a key goes before it.
+    #[test]
+    fn the_table_and_its_replica_go_before_the_keys_of_their_regions() {
+        let topology = topology();
+        for (table, key) in [
+            ("us-east-1/dynamodb_table/payments", "us-east-1/kms_key/main"),
+            ("us-east-2/dynamodb_replica/payments", "us-east-2/kms_replica_key/main"),
+        ] {
+            let references = &topology.resources[&table.parse().unwrap()].references;
+            assert!(references.contains(&key.parse().unwrap()), "{table}");
+        }
     }
 }

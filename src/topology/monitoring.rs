@@ -6,11 +6,13 @@
 //!
 //! | metric | region |
 //! |---|---|
-//! | API, functions, Aurora, DynamoDB, queue, load balancer | the region they are in |
-//! | lag of Aurora | both, because after a failover the other cluster is the one behind (`cw.metric.aurora`) |
+//! | API, functions, Aurora, DynamoDB (`cw.metric.dynamodb`), queue, load balancer | the region they are in |
+//! | lag of Aurora | both, because after a failover the other cluster is the one behind (`cw.metric.aurora`, `dr.aurora.lag`) |
 //! | replication of S3 | the region of the destination bucket (`cw.metric.s3`) |
 //! | Route 53 health checks | us-east-1 |
 //! | Global Accelerator | us-west-2 |
+//!
+//! The clusters of Aurora have the same alarms in both regions: one that is promoted inherits none (`rds.failover.not-inherited`).
 //!
 //! Where the plan does not use one of the last two regions, there is a failover topic for these alarms alone. It has no key of
 //! ours, because the deployment has none there; its messages say which alarm fired and nothing about payments.
@@ -752,6 +754,23 @@ mod tests {
             assert_eq!(*cluster, format!("dr-aurora-{region}-dev"));
             assert_eq!(alarm["threshold"], f64::from(plan.monitoring.replication.aurora_lag_ms));
             assert_eq!(alarm["missing_data"], "not_breaching");
+        }
+    }
+
+    /// `rds.failover.not-inherited`: a cluster that is promoted has no alarms but its own.
+    #[test]
+    fn the_clusters_of_both_regions_have_the_same_alarms() {
+        let topology = topology(&Plan::default());
+        for region in ["us-east-1", "us-east-2"] {
+            let mut names = Vec::new();
+            for alarm in of(&topology, "cloudwatch_alarm") {
+                if alarm.address.scope().as_str() == region && alarm.address.name().starts_with("aurora-") {
+                    let cluster = &alarm.spec["metrics"][SINGLE]["dimensions"]["DBClusterIdentifier"];
+                    assert_eq!(*cluster, format!("dr-aurora-{region}-dev"), "{}", alarm.address);
+                    names.push(alarm.address.name());
+                }
+            }
+            assert_eq!(names, ["aurora-connections", "aurora-cpu", "aurora-lag"], "{region}");
         }
     }
 

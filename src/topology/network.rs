@@ -2,7 +2,9 @@
 //!
 //! Everything that works for payments stands in the private subnets; the public ones hold NAT gateways only. Traffic is let
 //! through where something needs it and nowhere else: each security group begins empty, and every rule is a resource that
-//! says what it is for. S3 and DynamoDB are reached by gateway endpoints, which cost nothing and never leave AWS's network.
+//! says what it is for. So two groups can name each other, as those of the functions and of Aurora do, and still be made and
+//! deleted (`sgr.create.cycles`, `vpc.delete.empty-sg-refs`). S3 and DynamoDB are reached by gateway endpoints, which cost nothing
+//! and never leave AWS's network.
 //!
 //! Invariants:
 //! 1. The n-th subnets of each kind lie in the n-th zone, and a private subnet's way out leads through its own zone unless the

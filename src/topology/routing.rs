@@ -4,9 +4,18 @@
 //! accelerator, which cannot end at API Gateway (`ga.endpoint-types`) and so ends at an internal load balancer per region with
 //! the same functions behind it. Only IPv4 addresses are published: neither the regional domains nor the accelerator have others.
 //!
+//! All that leads callers away from a region is made beforehand and moves by health alone: while a region is lost nothing that is run
+//! from it, as Route 53's changes are from us-east-1, has to be called (`dr.static`, `x.control-planes`). Route 53's checks and answers
+//! go on without that region (`dr.r53.dataplane`), and the accelerator has a group in both regions from the start (`dr.ga.control`).
+//!
 //! The stack is built in two parts, because the API's domains need issued certificates: [`zone`] before them, [`build`] after them.
 //! There are no delete edges: every object that AWS wants gone first refers to the one that goes after it. Endpoint groups refer to
 //! load balancers and internet gateways, records to health checks and zones, rules to target groups, targets to permissions.
+//!
+//! Callers meet aliases only, which resolvers keep no longer than their targets' own records (`r53.record.alias-ttl`). A load balancer
+//! has one listener, and a rule and a target group for each function with a route, of which a plan has twenty at most (`alb.limits`).
+//! How long callers go on to a region that failed, by DNS (`dr.r53.formula`) and by the accelerator (`dr.ga.alb`), is what the plan
+//! files say of it, and follows from the health checks here.
 //!
 //! Invariants:
 //! 1. Without a custom domain there is no zone, no record, no load balancer and no accelerator.
@@ -382,7 +391,7 @@ fn record(
 mod tests {
     use super::*;
     use crate::address::Address;
-    use crate::plan::Plan;
+    use crate::plan::{BUILTIN, Plan, load, schema};
     use crate::resources::Kind;
     use crate::topology::{Inputs, Stack, Topology};
 
@@ -558,6 +567,33 @@ mod tests {
         assert_eq!(health("POST /payment").codes, "200-499");
         assert_eq!(health("GET /payment/{id}").path, "/payment/id");
     }
+
+    /// `dr.r53.formula`, `dr.ga.alb`: what detects the failure, and then a minute of resolvers or half a one of the accelerator.
+    #[test]
+    fn the_plan_files_say_how_long_callers_go_on_to_a_region_that_failed() {
+        let minimal = include_str!("../../plans/minimal.toml");
+        let (cheap, described) = (load("plans/minimal.toml", minimal).unwrap(), schema().to_string());
+        let (whole, cheap) = (routing(|_| {}), routing(|plan| *plan = cheap));
+        let detection = |check: &serde_json::Value, threshold: &str| {
+            check["interval_seconds"].as_u64().unwrap() * check[threshold].as_u64().unwrap()
+        };
+        let by_dns = |topology: &Topology| {
+            let check = &topology.resources[&"global/route53_health_check/us-east-1".parse().unwrap()].spec;
+            detection(check, "failure_threshold") + 60
+        };
+        assert_eq!((by_dns(&whole), by_dns(&cheap)), (80, 120));
+        let group = &whole.resources[&"us-east-1/elb_target_group/health_check".parse().unwrap()].spec;
+        assert_eq!(detection(&group["health_check"], "unhealthy_threshold") + 30, 100);
+        for (text, words) in [
+            (minimal, "takes two minutes instead of 80 seconds"),
+            (BUILTIN, "80 seconds in all"),
+            (BUILTIN, "within about 100 seconds"),
+            (described.as_str(), "within about 100 seconds"),
+        ] {
+            assert!(text.contains(words), "{words}");
+        }
+    }
+
     /// A custom domain of each region answers under the one name that fails over.
     #[test]
     fn each_side_of_the_pair_leads_to_its_own_region_and_is_checked_there() {

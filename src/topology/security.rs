@@ -2,10 +2,13 @@
 //!
 //! One key encrypts everything: a multi-region key in the primary region and its replica in the secondary, each with an alias. Key
 //! policies are per region: the account's own policies decide who of it uses a key, and beyond that exactly those AWS services that write
-//! as themselves, each for this account's objects only.
+//! as themselves, each for this account's objects only (`kms.key.policy.services`).
 //!
 //! Roles are named by purpose and region, and each lets one service do one thing. Their policies name objects by ARN from their fixed
-//! names, so that a role needs nothing but the keys to exist first, and roles never stand in key policies: no circle.
+//! names, so that a role needs nothing but the keys to exist first, and roles never stand in key policies: no circle. Nor do they stand in
+//! any other policy of an object: a role that is made again is another one to a policy that names it (`iam.role.unique-id`), and one that
+//! is gone leaves an opaque id there (`x.policy-principal-decay`). The role of AWS Backup may use the keys of both regions, that of the
+//! cluster and that of the vault with the copies (`bk.vault.kms`).
 //!
 //! Invariants:
 //! 1. A policy says `*` only where AWS knows no ARN for the action, and says so in its statement's id.
@@ -567,6 +570,22 @@ mod tests {
             assert_eq!(statement(policy, "Configuration")["Resource"], bucket(here));
             assert_eq!(statement(policy, "Read")["Resource"], format!("{}/*", bucket(here)));
             assert_eq!(statement(policy, "Write")["Resource"], format!("{}/*", bucket(there)));
+        }
+    }
+
+    /// `bk.vault.kms`: AWS Backup reads a snapshot with the key of its cluster and writes the copy with that of the other vault.
+    #[test]
+    fn the_role_of_backups_may_use_the_keys_of_both_regions() {
+        let topology = topology(&Plan::default());
+        let policy = &resource(&topology, "global/iam_role/backup-us-east-1").spec["policies"]["main"];
+        let keys = json!([{ "$ref": "us-east-1/kms_key/main#arn" }, { "$ref": "us-east-2/kms_replica_key/main#arn" }]);
+        for (id, actions) in [
+            ("Keys", json!("kms:DescribeKey")),
+            ("Encrypt", json!(["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"])),
+            ("Grants", json!("kms:CreateGrant")),
+        ] {
+            let statement = statement(policy, id);
+            assert_eq!((&statement["Action"], &statement["Resource"]), (&actions, &keys), "{id}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! The buckets that receipts are written to, one in each region, and the copying between them.
 //!
 //! Both buckets are the same but for their region, so that after a failover nothing is missing: lifecycle rules are not replicated
-//! (`s3.repl.delete-markers`), and what is written in the secondary region is copied back by a replication of its own.
+//! (`s3.repl.delete-markers`), and what is written in the secondary region is copied back by a replication of its own, which has to be
+//! there before the failover (`dr.s3.failback`).
 
 use serde_json::json;
 

@@ -1,4 +1,7 @@
 //! The end of `up` and `down`: what was done, each root cause once, what it cost, what there is now, and what to do next. Pure.
+//!
+//! What to do about an error follows from AWS's code, and from its words where one code has several causes: a clock that is off
+//! (`x.clock`), a quota that is full, an instance that AWS has none of at the moment (`rds.instance.capacity`).
 
 use serde_json::{Value, json};
 
@@ -15,6 +18,12 @@ use crate::state::{Entry, Records, Status};
 
 /// How many skipped operations are named below one root cause.
 const MOST_SKIPPED: usize = 10;
+
+/// The code by which RDS says that a zone has no more instances of a class, in both spellings.
+const NO_INSTANCE: [&str; 2] = ["InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault"];
+
+/// What follows what has to be put right on this side first.
+const AGAIN: &str = "then run again; everything done is on record";
 
 /// Everything there is to say at the end of a run.
 #[derive(Clone, Copy, Debug)]
@@ -168,8 +177,12 @@ fn skipped_lines(skipped: &[&Operation], page: Page) -> Vec<String> {
 /// What the reader can do about an error of AWS.
 fn hints(error: &Error) -> Vec<String> {
     let hint = match error {
+        Error::Refused(_) if error.blames_the_clock() => format!("check this machine's clock and set it, {AGAIN}"),
+        Error::Refused(_) if error.is(&["RequestExpired"]) => {
+            format!("the credentials are no longer valid: renew them, or set the clock, {AGAIN}")
+        }
         Error::Refused(_) if error.is_without_credentials() => {
-            "the credentials are no longer valid: renew them, then run again; everything done is on record".to_owned()
+            format!("the credentials are no longer valid: renew them, {AGAIN}")
         }
         Error::Credentials { .. } => "check the credentials: aws sts get-caller-identity".to_owned(),
         Error::Refused(refusal) if error.is_denied() => {
@@ -177,6 +190,9 @@ fn hints(error: &Error) -> Vec<String> {
         }
         Error::Refused(refusal) if is_quota(&refusal.code) => {
             "a quota of the account is used up: ask AWS for a higher one, or remove what is not needed".to_owned()
+        }
+        Error::Refused(_) if error.is(&NO_INSTANCE) => {
+            "AWS has no such instance free now: run again later, or choose another `instance_class`".to_owned()
         }
         Error::Deadline { .. } => "it may still get there: the next run goes on where this one stopped".to_owned(),
         Error::NoAnswer { .. } => "the next run looks what became of the request before it goes on".to_owned(),

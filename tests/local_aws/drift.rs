@@ -8,7 +8,7 @@ use crate::story::census;
 const PLAN: &str = "plans/payments.toml";
 const UP: [&str; 3] = ["up", "--suffix", "dev"];
 
-/// Changes a role, a key, an alias, a log group and a load balancer, as somebody might in the console.
+/// Changes a role, a key, an alias, a log group, a load balancer and an API, as somebody might in the console.
 const CHANGE: &str = r#"
 def document(service):
     allowed = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}
@@ -42,6 +42,11 @@ arn, subnets = balancer["LoadBalancerArn"], [zone["SubnetId"] for zone in balanc
 elb.set_security_groups(LoadBalancerArn=arn, SecurityGroups=[group])
 elb.set_subnets(LoadBalancerArn=arn, Subnets=subnets[:-1])
 elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "60"}])
+
+apigateway = boto3.client("apigateway", region_name="us-east-1")
+api = [one["id"] for one in apigateway.get_rest_apis()["items"] if one["name"].endswith("-dev")][0]
+patch = {"op": "replace", "path": "/description", "value": "theirs"}
+apigateway.update_rest_api(restApiId=api, patchOperations=[patch])
 result = None
 "#;
 
@@ -87,7 +92,8 @@ fn expect_no_changes(workspace: &Workspace<'_>) {
     workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
 }
 
-/// `iam.role.update`, `kms.key.update`, `kms.alias.update`, `logs.update`, `alb.update`, `apigw.deploy.delete`, `rule.update`.
+/// `iam.role.update`, `kms.key.update`, `kms.alias.update`, `logs.update`, `alb.update`, `apigw.api.update`, `apigw.deploy.delete`,
+/// `rule.update`.
 #[test]
 fn what_differs_is_changed_in_place_by_the_calls_that_it_takes() {
     let aws = LocalAws::start();
@@ -121,6 +127,7 @@ fn what_differs_is_changed_in_place_by_the_calls_that_it_takes() {
         "UpdateAlias",
         "UpdateAssumeRolePolicy",
         "UpdateKeyDescription",
+        "UpdateRestApi",
         "UpdateRole",
     ];
     assert_eq!(sorted, expected);

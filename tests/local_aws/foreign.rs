@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::harness::{LocalAws, Workspace};
 use crate::story::census;
 
-/// Puts things of somebody else's in the way: an interface into a subnet, a group whose rule names one of ours, a record into the
-/// zone, an object that a court wants kept into a bucket.
+/// Puts things of somebody else's in the way: an interface into a subnet, an endpoint into another, a group whose rule names one of
+/// ours, a record into the zone, an object that a court wants kept into a bucket.
 const INTRUDE: &str = r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
 def own(call, key, address):
@@ -15,6 +15,9 @@ def own(call, key, address):
 subnet = own(ec2.describe_subnets, "Subnets", "us-east-1/ec2_subnet/private-b")
 group = own(ec2.describe_security_groups, "SecurityGroups", "us-east-1/ec2_security_group/functions")["GroupId"]
 interface = ec2.create_network_interface(SubnetId=subnet["SubnetId"], Description="their server")["NetworkInterface"]
+place = own(ec2.describe_subnets, "Subnets", "us-east-1/ec2_subnet/private-a")["SubnetId"]
+service = {"ServiceName": "com.amazonaws.us-east-1.guardduty-data", "VpcEndpointType": "Interface"}
+endpoint = ec2.create_vpc_endpoint(VpcId=subnet["VpcId"], SubnetIds=[place], **service)["VpcEndpoint"]["VpcEndpointId"]
 theirs = ec2.create_security_group(GroupName="theirs", Description="theirs", VpcId=subnet["VpcId"])["GroupId"]
 rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": [{"GroupId": group}]}
 ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[rule])
@@ -28,13 +31,15 @@ s3 = boto3.client("s3", region_name="us-east-1")
 bucket = [one["Name"] for one in s3.list_buckets()["Buckets"] if one["Name"].endswith("us-east-1-dev")][0]
 s3.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"})
 s3.put_object(Bucket=bucket, Key="evidence", Body=b"x", ObjectLockLegalHoldStatus="ON")
-result = {"interface": interface["NetworkInterfaceId"], "group": theirs, "zone": zone["Id"], "record": record, "bucket": bucket}
+result = {"interface": interface["NetworkInterfaceId"], "endpoint": endpoint, "group": theirs}
+result |= {"zone": zone["Id"], "record": record, "bucket": bucket}
 "#;
 
 /// Tells whether all of it is still there.
 const STILL_THERE: &str = r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
 ec2.describe_network_interfaces(NetworkInterfaceIds=[THEIRS["interface"]])["NetworkInterfaces"][0]
+ec2.describe_vpc_endpoints(VpcEndpointIds=[THEIRS["endpoint"]])["VpcEndpoints"][0]
 group = ec2.describe_security_groups(GroupIds=[THEIRS["group"]])["SecurityGroups"][0]
 records = boto3.client("route53", region_name="us-east-1").list_resource_record_sets(HostedZoneId=THEIRS["zone"])["ResourceRecordSets"]
 boto3.client("s3", region_name="us-east-1").head_object(Bucket=THEIRS["bucket"], Key="evidence")
@@ -45,6 +50,7 @@ result = len(group["IpPermissions"]) == 1 and THEIRS["record"]["Name"] in [one["
 const LEAVE: &str = r#"
 ec2 = boto3.client("ec2", region_name="us-east-1")
 ec2.delete_network_interface(NetworkInterfaceId=THEIRS["interface"])
+ec2.delete_vpc_endpoints(VpcEndpointIds=[THEIRS["endpoint"]])
 ec2.delete_security_group(GroupId=THEIRS["group"])
 s3 = boto3.client("s3", region_name="us-east-1")
 for version in s3.list_object_versions(Bucket=THEIRS["bucket"], Prefix="evidence")["Versions"]:
@@ -65,8 +71,8 @@ fn on_record(workspace: &Workspace<'_>) -> Vec<String> {
         .collect()
 }
 
-/// R1 and R3, and `s3.delete.lock`: interfaces of functions are waited for; what somebody else put in the way is named and left alone, everything else
-/// goes, and when it is out of the way the next `down` ends the work.
+/// R1 and R3, `s3.delete.lock` and `vpc.delete.guardduty`: interfaces of functions are waited for; what somebody else put in the way is
+/// named and left alone, everything else goes, and when it is out of the way the next `down` ends the work.
 #[test]
 fn what_is_somebody_elses_is_named_and_left_alone() {
     let aws = LocalAws::start();
@@ -78,12 +84,16 @@ fn what_is_somebody_elses_is_named_and_left_alone() {
     let text = |name: &str| theirs[name].as_str().expect("it has an id");
 
     let down = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(5);
-    down.shows(&[text("interface"), text("group"), "theirs.dr-payments-dev.example.com", "which drctl did not make"])
+    let endpoint = format!("used by the endpoint {} (com.amazonaws.us-east-1.guardduty-data)", text("endpoint"));
+    down.shows(&[text("interface"), &endpoint, text("group"), "theirs.dr-payments-dev.example.com"])
+        .shows(&["which drctl did not make"])
         .shows(&[&format!("the object evidence of the bucket {} cannot be deleted: AccessDenied", text("bucket"))]);
     assert_eq!(with(STILL_THERE), Value::Bool(true));
     // What stays is what somebody else holds, what that needs, the roles that are to go after it, and the key that they name.
     let left = on_record(&workspace);
-    assert!(left.contains(&"us-east-1/ec2_subnet/private-b".to_owned()), "{left:?}");
+    for held in ["us-east-1/ec2_subnet/private-a", "us-east-1/ec2_subnet/private-b"] {
+        assert!(left.iter().any(|address| address == held), "{held} is not among {left:?}");
+    }
     assert!(
         left.iter().all(|address| {
             ["us-east-1/ec2_", "us-east-1/s3_bucket/", "global/iam_role/", "global/route53_zone/", "us-east-1/kms_key/"]

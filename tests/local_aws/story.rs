@@ -174,6 +174,15 @@ fn changes_and_drift_are_named_exactly_and_made_exactly() {
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
     expect_no_changes(&workspace, "dev");
 
+    // A version of Aurora that AWS takes from nobody but a person is refused before anything else is done (`rds.global.major-resets-pg`).
+    workspace.edit(plan, "engine_version = \"14\"", "engine_version = \"16\"");
+    for command in ["plan", "up"] {
+        let refused = workspace.drctl(&[command, "--suffix", "dev"]).expect(6);
+        refused.shows(&["another major version", "ModifyGlobalCluster", "nothing was changed"]);
+    }
+    workspace.edit(plan, "engine_version = \"16\"", "engine_version = \"14\"");
+    expect_no_changes(&workspace, "dev");
+
     // A changed source updates the code only.
     workspace.edit("lambda/health_check/index.py", "\"\"\"", "\"\"\" ");
     let planned = workspace.drctl(&["plan", "--suffix", "dev", "--output", "json"]).expect(0).json();

@@ -99,6 +99,12 @@ mod tests {
     fn codes_are_those_of_the_services() {
         assert_eq!(words("ec2:CreateVpc"), (400, "VpcLimitExceeded"));
         assert_eq!(words("ec2:CreateInternetGateway"), (400, "InternetGatewayLimitExceeded"));
+        assert_eq!(words("ec2:CreateNatGateway"), (400, "NatGatewayLimitExceeded"));
+        assert_eq!(words("ec2:CreateSecurityGroup"), (400, "SecurityGroupLimitExceeded"));
+        for operation in ["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"] {
+            assert_eq!(words(operation), (400, "RulesPerSecurityGroupLimitExceeded"));
+        }
+        assert_eq!(words("ec2:CreateVpcEndpoint"), (400, "VpcEndpointLimitExceeded"));
         assert_eq!(words("ec2:CreateRoute"), (400, "RouteLimitExceeded"));
         assert_eq!(words("ec2:CreateRouteTable"), (400, "RouteTableLimitExceeded"));
         assert_eq!(words("iam:CreateRole"), (409, "LimitExceeded"));

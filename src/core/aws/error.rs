@@ -1,7 +1,9 @@
 //! What can go wrong between drctl and AWS, in the terms that decide what happens next.
 //!
-//! Errors are matched by their wire code, never by the Rust type of the SDK: EC2 models no errors at all and other services'
-//! wire codes differ from their shapes (`x.codes.wire-form`, `x.error-code-wire`).
+//! Errors are matched by their wire code, never by the Rust type of the SDK: EC2 models no errors at all, other services leave some
+//! out (`x.error-code-unmodelled`), and their wire codes differ from their shapes (`x.codes.wire-form`, `x.error-code-wire`,
+//! `x.error-code-sns-cw`, `x.error-code-sqs`). A clock that is off by minutes is refused in words of its own, or in those of
+//! credentials that are gone or wrong (`x.clock`).
 
 use std::time::Duration;
 
@@ -14,6 +16,12 @@ use serde::{Deserialize, Serialize};
 
 /// The text by which a request that was kept from leaving is recognised after it passed the SDK.
 pub const STOPPED: &str = "the run is stopping";
+
+/// EC2's code for a request that was signed at another time than AWS's.
+const REQUEST_OUT_OF_TIME: &str = "InvalidSecurity.RequestHasExpired";
+
+/// How the other services say the same, under a code that may have other causes.
+const OUT_OF_TIME: [&str; 2] = ["Signature expired", "Signature not yet current"];
 
 /// The outcome of anything that talks to AWS.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -202,17 +210,25 @@ impl Error {
             || self.code().is_some_and(|code| code.contains("Throttl"))
     }
 
-    /// Tells whether the credentials are gone: expired, revoked, or not to be had any more. Every other call would be
-    /// refused as well, so nothing more is begun.
+    /// Tells whether the credentials are gone: expired, revoked, not to be had any more, or signing at a time that AWS does not
+    /// accept. Every other call would be refused as well, so nothing more is begun.
     pub fn is_without_credentials(&self) -> bool {
         matches!(self, Self::Credentials { .. })
             || self.is(&[
                 "ExpiredToken",
                 "ExpiredTokenException",
                 "InvalidClientTokenId",
+                REQUEST_OUT_OF_TIME,
                 "RequestExpired",
                 "UnrecognizedClientException",
             ])
+    }
+
+    /// Tells whether AWS refused because of the time at which the request was signed: this machine's clock is off (`x.clock`).
+    /// `RequestExpired` is not among it, for credentials that have ended are refused by the same code.
+    pub fn blames_the_clock(&self) -> bool {
+        self.is(&[REQUEST_OUT_OF_TIME])
+            || self.message().is_some_and(|message| OUT_OF_TIME.iter().any(|text| message.contains(text)))
     }
 
     /// Tells whether it is about who we are or what we may do: exit code 3.
@@ -264,9 +280,13 @@ mod tests {
     fn gone_is_recognised_in_every_spelling() {
         for code in [
             "InvalidVpcID.NotFound",
+            "InvalidSubnetID.NotFound",
+            "InvalidSubnetId.NotFound",
+            "InvalidGroup.NotFound",
             "NoSuchEntity",
             "NoSuchBucket",
             "ResourceNotFoundException",
+            "TableNotFoundException",
             "DBClusterNotFoundFault",
             "GlobalClusterNotFoundFault",
             "AWS.SimpleQueueService.NonExistentQueue",
@@ -332,7 +352,13 @@ mod tests {
     /// Each service has its own word for it; a missing right is another matter, because other calls may have theirs.
     #[test]
     fn credentials_that_are_gone_are_told_from_rights_that_are_missing() {
-        for code in ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired"] {
+        for code in [
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "RequestExpired",
+            "InvalidSecurity.RequestHasExpired",
+        ] {
             assert!(refused(code, 403).is_without_credentials() && refused(code, 403).is_denied(), "{code}");
         }
         for code in ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"] {
@@ -340,6 +366,23 @@ mod tests {
         }
         let unsigned = Error::Credentials { operation: "ec2:CreateVpc".into(), cause: "the session has ended".into() };
         assert!(unsigned.is_without_credentials());
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_from_credentials_that_are_wrong() {
+        let signature = |message: &str| {
+            let code = "SignatureDoesNotMatch".to_owned();
+            Error::from(Refusal { code, message: message.to_owned(), status: 403, ..Refusal::default() })
+        };
+        for message in [
+            "Signature expired: 20260921T140000Z is now earlier than 20260921T141313Z",
+            "Signature not yet current: 20260921T143000Z is still later than 20260921T142313Z",
+        ] {
+            assert!(signature(message).blames_the_clock() && signature(message).is_denied(), "{message}");
+        }
+        assert!(refused("InvalidSecurity.RequestHasExpired", 400).blames_the_clock());
+        assert!(!signature("The request signature we calculated does not match.").blames_the_clock());
+        assert!(!refused("RequestExpired", 400).blames_the_clock(), "it may be the credentials as well");
     }
 
     #[test]

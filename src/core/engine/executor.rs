@@ -380,7 +380,8 @@ impl Work {
         Ok(Done::Succeeded)
     }
 
-    /// The intent, and the token of the object that it is about.
+    /// The intent, and the token of the object that it is about: the same in every process that goes on with the intent
+    /// (`x.idem.token-auto-useless`), and another one as soon as the properties are others (`x.idem.token-mismatch`).
     fn intent(&self, desired: Desired) -> (Intent, String) {
         let new = || format!("{:032x}", rand::random::<u128>());
         let record = self.execution.store.get(&self.operation.address);

@@ -52,6 +52,14 @@ const SHAPE: &[(&str, &str)] = &[
         "2:20: routing.health_check.interval_seconds: unknown value 20; one of 10, 30",
     ),
     (
+        "[routing.health_check]|failure_threshold = 11",
+        "2:21: routing.health_check.failure_threshold: 11 is out of range; expected a whole number from 1 to 10",
+    ),
+    (
+        "[api.throttling]|rate_per_second = 1|burst = 9",
+        "2:19: api.throttling.rate_per_second: 1 is out of range; expected a whole number from 10 to 10000|3:9: api.throttling.burst: 9 is out of range; expected a whole number from 10 to 5000",
+    ),
+    (
         "[security]|key_deletion_days = 3",
         "2:21: security.key_deletion_days: 3 is out of range; expected a whole number from 7 to 30",
     ),

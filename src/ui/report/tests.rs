@@ -86,7 +86,7 @@ fn credentials_that_are_gone_are_to_be_renewed() {
       ec2:CreateVpc was refused: RequestExpired
       Request has expired.
       request 7b4c0d5e-0000-4000-8000-000000000000
-      hint: the credentials are no longer valid: renew them, then run again; everything done is on record
+      hint: the credentials are no longer valid: renew them, or set the clock, then run again; everything done is on record
 
     failed: nothing done, 1 failed, 1 cut short, 1 not started in 3 s
 
@@ -97,6 +97,38 @@ fn credentials_that_are_gone_are_to_be_renewed() {
     or remove what there is:
       drctl down --suffix dev
     ");
+}
+
+/// What to do about a refusal with this code and this message.
+fn hint(code: &str, message: &str) -> String {
+    hints(&refusal("rds:CreateDBInstance", code, message)).join("\n")
+}
+
+/// `x.clock`: neither a right nor other credentials would help.
+#[test]
+fn a_clock_that_is_off_is_to_be_set() {
+    let expired = "Signature expired: 20260921T140000Z is now earlier than 20260921T141313Z";
+    let early = "Signature not yet current: 20260921T143000Z is still later than 20260921T142313Z";
+    for (code, message) in [
+        ("InvalidSecurity.RequestHasExpired", "Request has expired."),
+        ("SignatureDoesNotMatch", expired),
+        ("SignatureDoesNotMatch", early),
+    ] {
+        assert!(hint(code, message).starts_with("check this machine's clock"), "{code}: {message}");
+    }
+    let both = hint("RequestExpired", "Request has expired.");
+    assert!(both.contains("renew them, or set the clock"), "{both}");
+    assert!(!hint("ExpiredToken", "The security token included in the request is expired").contains("clock"));
+    assert!(!hint("SignatureDoesNotMatch", "The request signature we calculated does not match.").contains("clock"));
+}
+
+/// `rds.instance.capacity`
+#[test]
+fn an_instance_that_aws_has_none_of_is_to_be_asked_for_later_or_in_another_class() {
+    for code in ["InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault"] {
+        let hint = hint(code, "The specified DB instance class is not available in the specified Availability Zone.");
+        assert!(hint.contains("run again later") && hint.contains("instance_class"), "{code}: {hint}");
+    }
 }
 
 #[test]
@@ -218,6 +250,10 @@ fn outputs_are_shown_only_when_they_can_be_relied_on() {
 fn a_full_quota_is_told_from_too_many_requests() {
     for code in [
         "VpcLimitExceeded",
+        "NatGatewayLimitExceeded",
+        "SecurityGroupLimitExceeded",
+        "RulesPerSecurityGroupLimitExceeded",
+        "VpcEndpointLimitExceeded",
         "InternetGatewayLimitExceeded",
         "RouteLimitExceeded",
         "DBClusterQuotaExceededFault",
