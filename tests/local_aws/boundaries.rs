@@ -110,6 +110,8 @@ fn cut_at_syncs(workspace: &Workspace<'_>, arguments: &[&str], fault: &str, most
         let run = Run::of(traced.output().expect("strace can be run"), arguments);
         match run.code {
             Some(0) => return faults,
+            // The last fault met the removal of the state itself, the last thing that a `down` does.
+            Some(64) if !workspace.path("state/dev.json").exists() => return faults,
             // A killed process has no code, and strace ends as it did.
             None => {}
             Some(1) => drop(run.shows(&["state/dev"])),
