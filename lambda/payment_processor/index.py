@@ -43,6 +43,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 TABLE_NAME = os.environ["TABLE_NAME"]
 BUCKET_NAME = os.environ["BUCKET_NAME"]
+BUCKET_OWNER = os.environ["BUCKET_OWNER"]
 EVENT_BUS_NAME = os.environ["EVENT_BUS_NAME"]
 REGION = os.environ["AWS_REGION"]
 RECORD_TTL = timedelta(days=int(days)) if (days := os.environ.get("RECORD_TTL_DAYS")) else None
@@ -315,6 +316,8 @@ def _store_receipt(record: Record) -> None:
         Key=record.receipt_key,
         Body=json.dumps(record.result, sort_keys=True).encode(),
         ContentType="application/json",
+        # Anybody may take the name of a bucket that was deleted: what is theirs gets no receipt.
+        ExpectedBucketOwner=BUCKET_OWNER,
     )
 
 

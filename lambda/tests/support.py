@@ -17,6 +17,7 @@ CONTEXT = SimpleNamespace(aws_request_id="context-request")
 ALONE = {
     "TABLE_NAME": "payments",
     "BUCKET_NAME": "receipts",
+    "BUCKET_OWNER": "000000000000",
     "EVENT_BUS_NAME": "bus",
     "AWS_REGION": "us-east-1",
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",

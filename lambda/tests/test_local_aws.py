@@ -35,7 +35,8 @@ class LocalAws(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.enterClassContext(mock.patch.dict(os.environ, ACCOUNT))
         name = f"lambda-test-{uuid.uuid4().hex[:12]}"
-        cls.environment = {"TABLE_NAME": name, "BUCKET_NAME": name, "EVENT_BUS_NAME": name}
+        owner = cls.client("sts").get_caller_identity()["Account"]
+        cls.environment = {"TABLE_NAME": name, "BUCKET_NAME": name, "BUCKET_OWNER": owner, "EVENT_BUS_NAME": name}
         cls.name = name
         cls.make_table()
         cls.s3 = cls.client("s3")

@@ -76,7 +76,13 @@ class Case(unittest.TestCase):
 
     def receipt(self, result: dict[str, str] = RESULT, key: str = RECEIPT_KEY) -> None:
         body = json.dumps(result, sort_keys=True).encode()
-        parameters = {"Bucket": "receipts", "Key": key, "Body": body, "ContentType": "application/json"}
+        parameters = {
+            "Bucket": "receipts",
+            "Key": key,
+            "Body": body,
+            "ContentType": "application/json",
+            "ExpectedBucketOwner": "000000000000",
+        }
         self.s3.add_response("put_object", {}, parameters)
 
     def event(self, result: dict[str, str] = RESULT, key: str = RECEIPT_KEY, refused: str | None = None) -> None:

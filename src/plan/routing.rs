@@ -5,7 +5,7 @@
 //!
 //! DNS leaves a region after the interval times the threshold of its checks, and callers follow when resolvers have forgotten the old
 //! answer, a minute later (`dr.r53.formula`). Behind the accelerator the load balancers' checks decide, and it takes half a minute itself
-//! (`dr.ga.alb`).
+//! (`dr.ga.alb`). It leads new connections; those that stand, stay until they are closed (`ga.connections`).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Routing {
     /// An internal load balancer per region in front of the functions; the accelerator needs them. About 17 USD a month
     /// each.
     pub load_balancers: LoadBalancers,
-    /// AWS Global Accelerator, which moves callers to the other region when a load balancer's health checks fail:
+    /// AWS Global Accelerator, which leads new connections to the other region when a load balancer's health checks fail:
     /// within about 100 seconds, or later with a longer `health_interval_seconds`. About 18 USD a month plus traffic.
     pub accelerator: Accelerator,
 }
@@ -57,7 +57,9 @@ impl Default for HealthCheck {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadBalancers {
-    /// Whether there are load balancers.
+    /// Whether there are load balancers. Without their health checks nobody calls the payment function of the region that
+    /// stands by, and Lambda takes back what a function needs that nobody has called for weeks: the first calls then fail
+    /// for a minute.
     pub enabled: bool,
     /// The TLS policy of their HTTPS listeners.
     pub tls_policy: SslPolicy,

@@ -257,7 +257,7 @@ text_value! {
 }
 
 /// The environment variables that drctl sets on every function; a plan cannot set them.
-pub const RESERVED_VARIABLES: [&str; 3] = ["TABLE_NAME", "BUCKET_NAME", "EVENT_BUS_NAME"];
+pub const RESERVED_VARIABLES: [&str; 4] = ["TABLE_NAME", "BUCKET_NAME", "BUCKET_OWNER", "EVENT_BUS_NAME"];
 
 text_value! {
     /// The name of an environment variable of a function, none of those that Lambda or drctl sets.

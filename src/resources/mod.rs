@@ -366,7 +366,8 @@ mod tests {
         let (domain, mapping, account) =
             ("apigateway_domain_name", "apigateway_base_path_mapping", "apigateway_account");
         let (balancer, group, target) = ("elb_load_balancer", "elb_target_group", "elb_target");
-        let (listener, cluster, table) = ("elb_listener", "rds_cluster", "dynamodb_table");
+        let (listener, cluster) = ("elb_listener", "rds_cluster");
+        let (secret, table) = ("secretsmanager_secret", "dynamodb_table");
         let (bad, create_function) = ("BadRequestException", "lambda:CreateFunction");
         let create_listener = "elasticloadbalancing:CreateListener";
         let add_permission = "lambda:AddPermission";
@@ -419,6 +420,9 @@ mod tests {
             (cluster, "rds:CreateDBCluster", "KMSKeyNotAccessibleFault", unusable, 120),
             (cluster, "rds:ModifyDBCluster", "InvalidDBClusterStateFault", busy, 300),
             (cluster, "rds:ModifyDBCluster", "InvalidParameterCombination", "x", 0),
+            (secret, "secretsmanager:CreateSecret", "EncryptionFailure", "x", 120),
+            (secret, "secretsmanager:CreateSecret", "AccessDeniedException", "Access to KMS is not allowed", 120),
+            (secret, "secretsmanager:CreateSecret", "AccessDeniedException", "not authorized", 0),
             (table, "dynamodb:CreateTable", "LimitExceededException", many, 1800),
             (table, "dynamodb:CreateTable", "ValidationException", "x", 0),
         ]);

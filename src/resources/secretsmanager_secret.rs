@@ -5,7 +5,7 @@
 //!
 //! Facts: `sm.secret.create`, `sm.secret.name-reuse`, `sm.secret.read` (a deleted secret still answers, with the date of its
 //! deletion), `sm.secret.update`, `sm.secret.content` (no host is in it: replicas hold the same text), `sm.secret.delete`
-//! (asynchronous; replicas first). A secret of ours that is scheduled for deletion is restored: its value is the one a database
+//! (asynchronous; replicas first), `x.kms-propagation`. A secret of ours that is scheduled for deletion is restored: its value is the one a database
 //! may still have.
 //! Replacement: `name`, `username`, `password_length`. Slow: nothing.
 
@@ -81,6 +81,8 @@ impl Kind for Secret {
         },
         retries: &[
             Retry::seconds("secretsmanager:CreateSecret", "InvalidRequestException", "was deleted", 120),
+            Retry::seconds("secretsmanager:CreateSecret", "EncryptionFailure", "", 120),
+            Retry::seconds("secretsmanager:CreateSecret", "AccessDeniedException", "Access to KMS is not allowed", 120),
             Retry::seconds("secretsmanager:DeleteSecret", "InvalidParameterException", "replica regions", 120),
         ],
     };

@@ -82,6 +82,7 @@ fn environment(builder: &Builder<'_>, side: Side, plan: &Plan) -> BTreeMap<Strin
     let own = [
         ("TABLE_NAME", names.shared()),
         ("BUCKET_NAME", names.bucket(builder.region(side))),
+        ("BUCKET_OWNER", builder.inputs().account.to_owned()),
         ("EVENT_BUS_NAME", names.shared()),
     ];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value.into()));
@@ -146,15 +147,16 @@ mod tests {
         assert_eq!(gone, ["us-east-1/ec2_security_group/functions", "us-east-1/ec2_subnet/private-a"]);
     }
 
-    /// `dr.s3.rto`: S3 moves nobody to another bucket when a region is lost.
+    /// `dr.s3.rto`: S3 moves nobody to another bucket when a region is lost. `s3.bucket.name-reuse`: the name alone says not whose it is.
     #[test]
     fn the_functions_of_a_region_work_with_the_bucket_of_their_region() {
         for (side, region) in [(Side::Primary, "us-east-1"), (Side::Secondary, "us-east-2")] {
             let topology = topology(side);
             for name in ["payment_processor", "health_check"] {
                 let function = resource(&topology, &format!("{region}/lambda_function/{name}"));
-                let bucket = &function.spec["environment"]["BUCKET_NAME"];
-                assert_eq!(*bucket, format!("dr-payment-data-{region}-dev"), "{name}");
+                let environment = &function.spec["environment"];
+                assert_eq!(environment["BUCKET_NAME"], format!("dr-payment-data-{region}-dev"), "{name}");
+                assert_eq!(environment["BUCKET_OWNER"], "1", "{name}");
             }
         }
     }

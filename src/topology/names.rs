@@ -61,7 +61,9 @@ impl Names {
         self.regional("api-logs", region)
     }
 
-    /// The bucket of a region. Bucket names are shared by all AWS accounts.
+    /// The bucket of a region. Bucket names are shared by all AWS accounts, and one that was deleted can be taken by anybody at once
+    /// (`s3.bucket.name-reuse`). A suffix finds its buckets by their names without knowing the account; so drctl looks at whose a
+    /// bucket is, and tells the functions.
     pub fn bucket(&self, region: &str) -> String {
         self.regional("payment-data", region)
     }

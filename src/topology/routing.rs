@@ -15,7 +15,8 @@
 //! Callers meet aliases only, which resolvers keep no longer than their targets' own records (`r53.record.alias-ttl`). A load balancer
 //! has one listener, and a rule and a target group for each function with a route, of which a plan has twenty at most (`alb.limits`).
 //! How long callers go on to a region that failed, by DNS (`dr.r53.formula`) and by the accelerator (`dr.ga.alb`), is what the plan
-//! files say of it, and follows from the health checks here.
+//! files say of it, and follows from the health checks here. The load balancers' checks also keep the functions of the region that
+//! stands by from being put to sleep (`lambda.inactive`).
 //!
 //! Invariants:
 //! 1. Without a custom domain there is no zone, no record, no load balancer and no accelerator.
@@ -591,6 +592,22 @@ mod tests {
             (described.as_str(), "within about 100 seconds"),
         ] {
             assert!(text.contains(words), "{words}");
+        }
+    }
+
+    /// `lambda.inactive`: the functions of the region that stands by are called by the checks of their target groups.
+    #[test]
+    fn with_load_balancers_every_function_of_both_regions_is_called() {
+        let topology = routing(|_| {});
+        for region in ["us-east-1", "us-east-2"] {
+            for function in Plan::default().functions.iter().map(|function| &function.name) {
+                let spec =
+                    |kind: &str| &topology.resources[&format!("{region}/{kind}/{function}").parse().unwrap()].spec;
+                let group = format!("{region}/elb_target_group/{function}#arn");
+                assert_eq!(spec("elb_target")["target_group"]["$ref"], group);
+                let check = &spec("elb_target_group")["health_check"];
+                assert!(check["interval_seconds"].as_u64().is_some_and(|seconds| seconds <= 300), "{check}");
+            }
         }
     }
 
