@@ -16,7 +16,7 @@ use crate::aws::regions::first_that_answers;
 use crate::aws::{Aws, Error};
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::{Plan, Side};
-use crate::resources::rds_global_cluster::{self, is_wanted};
+use crate::resources::rds_global_cluster::{is_wanted, newest_version, running_version, version_to_keep};
 
 /// The fact that holds the exact version of Aurora.
 pub const ENGINE_VERSION: &str = "aurora_engine_version";
@@ -97,18 +97,19 @@ pub async fn facts(
 async fn engine_version(aws: &Aws, plan: &Plan, global_cluster: &str) -> Outcome<String> {
     let regions = [plan.regions.primary.as_str(), plan.regions.secondary.as_str()];
     let wanted = plan.database.aurora.engine_version.as_str();
-    if let Err(error) = rds_global_cluster::check_major(aws, regions[0], global_cluster, wanted).await {
-        let failure = match error {
-            Error::Failed(_) => {
-                Failure::new(Kind::Preflight, "the plan wants another major version of Aurora; nothing was changed")
-            }
-            _ => Failure::new(Kind::of(&error), "cannot find out which version of Aurora runs"),
-        };
-        return Err(failure.because(error));
+    let running = running_version(aws, regions[0], global_cluster).await.map_err(|error| {
+        Failure::new(Kind::of(&error), "cannot find out which version of Aurora runs").because(error)
+    })?;
+    let kept = version_to_keep(global_cluster, running, wanted).map_err(|error| {
+        Failure::new(Kind::Preflight, "the plan wants another major version of Aurora; nothing was changed")
+            .because(error)
+    })?;
+    match kept {
+        Some(version) => Ok(version),
+        None => newest_version(aws, regions, wanted).await.map_err(|error| {
+            Failure::new(Kind::of(&error), "cannot find a version of Aurora for both regions").because(error)
+        }),
     }
-    rds_global_cluster::newest_version(aws, regions, wanted).await.map_err(|error| {
-        Failure::new(Kind::of(&error), "cannot find a version of Aurora for both regions").because(error)
-    })
 }
 
 /// The zones the plan names.

@@ -8,7 +8,7 @@
 //! The version is pinned in full. A minor version newer than the pinned one is no difference: somebody at AWS or on call made
 //! the upgrade, and nothing leads back. A pinned version newer than the running one is an upgrade, which this kind makes for
 //! all members, readers first, because AWS takes it in that order only; a member that is made anew gets the version of the others. A new
-//! major version is refused with an explanation, before anything is done ([`check_major`]): AWS resets parameter groups on the way, so
+//! major version is refused with an explanation, before anything is done ([`version_to_keep`]): AWS resets parameter groups on the way, so
 //! a person has to lead it.
 //! Replacement: `name`, `engine`, `encrypted`. Slow: an upgrade (tens of minutes); creation takes up to five minutes.
 
@@ -304,22 +304,29 @@ async fn describe(context: &Context, name: &str) -> Result<Option<Found>> {
     Ok(all.into_iter().find(|global| global.global_cluster_identifier() == Some(name)))
 }
 
-/// Refuses another major version than the one that runs. Nobody asks for it while the deployment is not there.
+/// The version that runs under this name, if it is there.
 ///
 /// # Errors
-/// [`Error::Failed`] with what a person has to do; AWS's refusal.
-pub async fn check_major(aws: &Aws, region: &str, name: &str, wanted: &str) -> Result<()> {
+/// AWS's refusal, or a lost answer.
+pub async fn running_version(aws: &Aws, region: &str, name: &str) -> Result<Option<String>> {
     let operation = "rds:DescribeGlobalClusters";
     let clients = aws.region(region);
     let found = clients.rds().describe_global_clusters().global_cluster_identifier(name).send().await;
-    let global = match found.map_err(|error| Error::from_sdk(operation, error)) {
-        Err(error) if error.is_gone() => None,
-        found => found?.global_clusters.unwrap_or_default().pop(),
-    };
-    match global.as_ref().and_then(Found::engine_version) {
-        Some(running) => check_is_minor(name, running, wanted),
-        None => Ok(()),
+    match found.map_err(|error| Error::from_sdk(operation, error)) {
+        Err(error) if error.is_gone() => Ok(None),
+        found => Ok(found?.global_clusters.unwrap_or_default().pop().and_then(|global| global.engine_version)),
     }
+}
+
+/// The running version, when the plan allows it: what exists is not upgraded because its state was lost. Nothing, when another minor version
+/// has to be found.
+///
+/// # Errors
+/// [`Error::Failed`] with what a person has to do, when the plan wants another major version than the running one.
+pub fn version_to_keep(name: &str, running: Option<String>, wanted: &str) -> Result<Option<String>> {
+    let Some(running) = running else { return Ok(None) };
+    check_is_minor(name, &running, wanted)?;
+    Ok(Some(running).filter(|running| is_wanted(running, wanted)))
 }
 
 /// The newest version of Aurora PostgreSQL that both regions offer for global databases, among those the plan allows: one
@@ -420,6 +427,17 @@ mod tests {
         assert_eq!(told_version("14.9", "14.15"), "14.9");
         assert_eq!(told_version("15.10", "14.15"), "15.10");
         assert_eq!(told_version("13.20", "14.15"), "13.20");
+    }
+
+    /// `rds.global.version-pin`, `rds.global.major-resets-pg`.
+    #[test]
+    fn what_runs_is_kept_while_the_plan_allows_it() {
+        let keep = |running: &str, wanted: &str| version_to_keep("g", Some(running.to_owned()), wanted);
+        assert_eq!(keep("14.15", "14").unwrap().as_deref(), Some("14.15"), "a newer one is nothing to go to");
+        assert_eq!(keep("14.15", "14.15").unwrap().as_deref(), Some("14.15"));
+        assert_eq!(keep("14.15", "14.17").unwrap(), None, "an upgrade");
+        assert!(keep("14.15", "16").is_err());
+        assert_eq!(version_to_keep("g", None, "16").unwrap(), None);
     }
 
     /// `rds.failover`: a member that is made anew joins those that somebody has upgraded since.
