@@ -63,6 +63,10 @@ pub(super) struct Cloud {
 }
 
 impl Cloud {
+    fn names(&self, suffix: &Suffix, plan: &Plan) -> Names {
+        Names::new(suffix.as_str(), &self.identity.account, plan.domain.as_str())
+    }
+
     /// Makes the run stop when the lease of its state is lost, before another run may change anything.
     pub(super) fn keep_to_lease(&self, store: &Store) {
         let Some(lease) = store.lease() else { return };
@@ -276,8 +280,7 @@ impl<'a> Session<'a> {
         code: &BTreeMap<String, String>,
         known: &BTreeMap<String, Value>,
     ) -> Outcome<(Topology, BTreeMap<String, Value>)> {
-        let names = Names::new(suffix.as_str(), &cloud.identity.account, plan.domain.as_str());
-        let facts = account::facts(&cloud.aws, plan, &names.shared(), known).await?;
+        let facts = account::facts(&cloud.aws, plan, &cloud.names(suffix, plan).shared(), known).await?;
         let topology = topology::expand(Inputs {
             plan,
             suffix,
@@ -298,7 +301,7 @@ impl<'a> Session<'a> {
         records: &Records,
         facts: &mut BTreeMap<String, Value>,
     ) -> Outcome {
-        let zone = Names::new(suffix.as_str(), &cloud.identity.account, plan.domain.as_str()).zone();
+        let zone = cloud.names(suffix, plan).zone();
         let own = records.values().find_map(|record| hosted(&zone, record));
         for doubt in domain::check(&cloud.aws, plan, &zone, own, facts).await? {
             self.screen.note(&format!("note: {doubt}; going on, because certificates may be issued all the same"));

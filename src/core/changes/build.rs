@@ -1,5 +1,6 @@
 //! Builds the change set: for every resource of the plan and every record, what has to be done.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +50,9 @@ pub fn build(
 
     let mut set = ChangeSet::default();
     let mut taken = Vec::new();
-    let mut owners = Owners::default();
-    objects.iter().for_each(|(address, object)| owners.add(address, &object.outputs));
+    // Only what has no record needs them.
+    let owners =
+        LazyCell::new(|| objects.iter().map(|(address, object)| (address, &object.outputs)).collect::<Owners<'_>>());
     for address in graph.order() {
         let resource = &topology.resources[address];
         let kind = kind_of(kinds, address);
@@ -66,7 +68,8 @@ pub fn build(
         }
         let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
         let replaced = |of: &Address| set.changes.get(of).is_some_and(|change| change.action == Action::Replace);
-        let change = change(resource, &desired, record, object, kind, &replaced, &owners);
+        let referents = |desired: &Value, seen: &Value| owners.referents(address, &resource.spec, desired, seen);
+        let change = change(resource, &desired, record, object, kind, &replaced, &referents);
         set.changes.insert(address.clone(), change);
     }
     if !taken.is_empty() {
@@ -122,7 +125,7 @@ fn change(
     object: Option<AnyObject>,
     kind: &dyn AnyKind,
     replaced: &dyn Fn(&Address) -> bool,
-    owners: &Owners<'_>,
+    referents: &dyn Fn(&Value, &Value) -> BTreeSet<Address>,
 ) -> Change {
     let traits = kind.traits();
     let expected = traits.expected;
@@ -157,9 +160,7 @@ fn change(
         }
     };
     let unrecorded = object.as_ref().filter(|_| record.is_none());
-    let seen_references = unrecorded
-        .map(|object| owners.referents(&resource.address, &resource.spec, &desired, &object.spec))
-        .unwrap_or_default();
+    let seen_references = unrecorded.map(|object| referents(&desired, &object.spec)).unwrap_or_default();
     let learned = record.as_ref().and_then(|record| record.milliseconds).map(Duration::from_millis);
     Change {
         address: resource.address.clone(),

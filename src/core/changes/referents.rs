@@ -12,20 +12,26 @@ use crate::address::Address;
 use crate::reference::references;
 
 /// Whose output a value is. What is an output of several objects tells nothing.
-#[derive(Default)]
 pub(super) struct Owners<'a>(BTreeMap<&'a str, Option<&'a Address>>);
 
-impl<'a> Owners<'a> {
-    /// Adds the outputs of an object.
-    pub(super) fn add(&mut self, address: &'a Address, outputs: &'a Value) {
-        for output in outputs.as_object().into_iter().flat_map(|outputs| outputs.values()).filter_map(Value::as_str) {
-            let owner = self.0.entry(output).or_insert(Some(address));
-            if *owner != Some(address) {
-                *owner = None;
+impl<'a> FromIterator<(&'a Address, &'a Value)> for Owners<'a> {
+    /// From the outputs of all objects.
+    fn from_iter<I: IntoIterator<Item = (&'a Address, &'a Value)>>(objects: I) -> Self {
+        let mut owners = BTreeMap::new();
+        for (address, outputs) in objects {
+            for output in outputs.as_object().into_iter().flat_map(|outputs| outputs.values()).filter_map(Value::as_str)
+            {
+                let owner = owners.entry(output).or_insert(Some(address));
+                if *owner != Some(address) {
+                    *owner = None;
+                }
             }
         }
+        Self(owners)
     }
+}
 
+impl Owners<'_> {
     /// The addresses that the object of `address` refers to. `planned` is its spec with references, `desired` the same with those resolved
     /// that are known, and `seen` the object's.
     pub(super) fn referents(
@@ -69,10 +75,7 @@ mod tests {
         let (group, old, new, twin) = (address("group"), address("old"), address("new"), address("twin"));
         let (of_old, of_new) = (json!({ "id": "vpc-1", "region": "here" }), json!({ "id": "vpc-2", "region": "here" }));
         let of_group = json!({ "id": "sg-1" });
-        let mut owners = Owners::default();
-        owners.add(&old, &of_old);
-        owners.add(&new, &of_new);
-        owners.add(&group, &of_group);
+        let owners = Owners::from_iter([(&old, &of_old), (&new, &of_new), (&group, &of_group)]);
         let refer = |to: &Address| json!({ "$ref": format!("{to}#id") });
         let planned = json!({
             "vpc": refer(&new), "policy": { "$join": ["for ", refer(&twin)] }, "nested": { "peers": [refer(&new)] }, "place": "there",
