@@ -60,8 +60,9 @@ pub fn unseen(
     objects: &Objects,
     look_began: Timestamp,
 ) -> Option<(Duration, Records)> {
-    let age =
-        |record: &Record, at: Timestamp| Duration::try_from(at.duration_since(record.updated_at)).unwrap_or_default();
+    // A call that was tried again and again may have taken effect long after its intent, at the latest just before this run began.
+    let since = |record: &Record| if is_uncertain(record) { look_began } else { record.updated_at };
+    let age = |record: &Record, at: Timestamp| Duration::try_from(at.duration_since(since(record))).unwrap_or_default();
     let is_wanted = |record: &Record| !matches!(record.status, Status::Deleting | Status::Deferred { .. });
     let mut young = looked_for.clone();
     young.retain(|address, record| {
