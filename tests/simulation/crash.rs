@@ -4,12 +4,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use drctl_core::engine::recover::UNSEEN;
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
 use drctl_core::state::memory::{Effect, Fault};
 use drctl_core::topology::Topology;
 
-use super::cloud::CrashAt;
+use super::cloud::{CrashAt, Faults};
 use super::topologies::{Design, Part, at, small};
 use super::world::{Command, Ended, World};
 
@@ -132,6 +133,29 @@ fn what_is_too_young_to_be_seen_is_looked_for_again_although_the_looks_took_long
         }
     }
     assert!(unheard > 40, "many objects were made that nobody had heard of: {unheard}");
+}
+
+/// Invariant 4: a creation is tried again while its answers are lost, so that the object may be made long after its intent, just before the
+/// run dies.
+#[test]
+fn what_was_made_at_a_later_try_is_not_forgotten() {
+    let topology = Design(vec![Part::new(at("sim_token", "gateway"))]).topology();
+    let mut late = 0;
+    for seed in 0..300 {
+        for call in 2..12 {
+            let mut world = World::new(seed);
+            world.cloud.faults = Faults { probability: 0.6, left: 8 };
+            world.cloud.crash = Some(CrashAt { call, after: true });
+            if !matches!(world.up(&topology), Ended::Crashed) {
+                continue;
+            }
+            let is_unheard = world.records().values().any(|record| !record.is_identified());
+            late += u32::from(is_unheard && world.cloud.begin > UNSEEN && world.cloud.live().next().is_some());
+            world.fork().finish_down();
+            world.finish_up(&topology);
+        }
+    }
+    assert!(late > 20, "many objects were made late, and nobody had heard of them: {late}");
 }
 
 /// Invariant 5: a tag goes with the plan that wanted it, although the run that set it died, and so did the one that takes it away.
