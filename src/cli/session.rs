@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Flags, fault};
 use crate::aws::transport::Transport;
-use crate::aws::{Aws, Connection, Error};
+use crate::aws::{Aws, Connection, Error, tags};
 use crate::changes::{self, ChangeSet, Taken};
 use crate::engine::event::Events;
 use crate::engine::executor::Execution;
@@ -364,10 +364,26 @@ fn observe_failure(errors: &[ObserveError]) -> Failure {
 }
 
 fn taken_failure(taken: &[Taken]) -> Failure {
-    let failure =
-        Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed");
-    taken
-        .iter()
-        .fold(failure, |failure, taken| failure.because(taken))
-        .hint("choose another suffix, or remove those objects if nobody needs them")
+    let recorded: Vec<&Taken> = taken.iter().filter(|taken| taken.recorded.is_some()).collect();
+    let failure = match recorded.is_empty() {
+        true => Failure::new(
+            Kind::Preflight,
+            "names of this deployment are taken by somebody else; nothing was changed",
+        ),
+        false => Failure::new(
+            Kind::Partial,
+            "objects on record do not carry this deployment's tags, so they are not touched; nothing was changed",
+        ),
+    };
+    let failure = taken.iter().fold(failure, |failure, taken| failure.because(taken));
+    match recorded.first() {
+        None => failure.hint("choose another suffix, or remove those objects if nobody needs them"),
+        Some(first) => failure
+            .hint(format!("if an object is somebody else's, take it off the record: drctl state forget {}", first.address))
+            .hint(format!(
+                "if an object is this deployment's and only lost its tags, give it the tag {} back",
+                tags::DEPLOYMENT
+            ))
+            .hint("if the state file is an old copy, make it anew from what is there: drctl state rebuild"),
+    }
 }

@@ -69,6 +69,8 @@ impl Kind for BasePathMapping {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("domain");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
         let domains: BTreeSet<&DomainNameId> = wanted.iter().filter_map(|wanted| wanted.spec.domain.get()).collect();

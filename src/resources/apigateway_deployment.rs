@@ -70,6 +70,8 @@ impl Kind for Deployment {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("rest_api");
+
     const CHANGING_OUTPUTS: &'static [&'static str] = &["id"];
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {

@@ -73,6 +73,8 @@ impl Kind for Method {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("rest_api");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let apis: BTreeSet<&RestApiId> = wanted.iter().filter_map(|wanted| wanted.spec.rest_api.get()).collect();
         let found = apigateway::resources(context, apis).await?;

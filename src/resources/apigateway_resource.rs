@@ -55,6 +55,8 @@ impl Kind for Resource {
         retries: &[apigateway::busy("apigateway:CreateResource"), apigateway::busy("apigateway:DeleteResource")],
     };
 
+    const PARENT: Option<&'static str> = Some("rest_api");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let apis: BTreeSet<&RestApiId> = wanted.iter().filter_map(|wanted| wanted.spec.rest_api.get()).collect();
         let found = apigateway::resources(context, apis).await?;

@@ -66,6 +66,8 @@ impl Kind for Selection {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("plan");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context
             .each(wanted, |wanted| async {

@@ -86,6 +86,8 @@ impl Kind for Route {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("table");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let identities: Vec<Option<RouteOutputs>> = wanted.iter().map(identity).collect();
         let tables: Vec<String> = identities.iter().flatten().map(|identity| (&identity.table).into()).collect();

@@ -64,6 +64,8 @@ impl Kind for RouteTableAssociation {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("table");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let subnets: Vec<Option<SubnetId>> = wanted.iter().map(subnet).collect();
         let known: Vec<&SubnetId> = subnets.iter().flatten().collect();

@@ -60,6 +60,8 @@ impl Kind for Target {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("target_group");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
         context

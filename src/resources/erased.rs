@@ -41,6 +41,10 @@ impl<K: Kind> AnyKind for Erased<K> {
         K::UNHELD
     }
 
+    fn parent(&self) -> Option<&'static str> {
+        K::PARENT
+    }
+
     fn remark(&self, outputs: &Value) -> Option<String> {
         K::remark(&typed(K::TRAITS.name, "outputs", outputs).ok()?)
     }

@@ -82,6 +82,8 @@ impl Kind for Archive {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("bus");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context
             .each(wanted, |wanted| async move {

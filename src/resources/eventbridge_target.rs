@@ -80,6 +80,8 @@ impl Kind for Target {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("rule");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let rule = |wanted: &Wanted<Self>| Some((wanted.spec.bus.get()?.clone(), wanted.spec.rule.get()?.clone()));
         let mut rules: Vec<(EventBusName, RuleName)> = wanted.iter().filter_map(rule).collect();

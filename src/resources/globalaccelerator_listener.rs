@@ -69,6 +69,8 @@ impl Kind for AcceleratorListener {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("accelerator");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();
         for accelerator in wanted.iter().filter_map(parent).collect::<BTreeSet<_>>() {

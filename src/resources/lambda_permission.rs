@@ -72,6 +72,8 @@ impl Kind for Permission {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("function");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut functions: Vec<FunctionName> = wanted.iter().filter_map(function).cloned().collect();
         functions.sort_unstable();

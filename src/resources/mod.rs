@@ -208,6 +208,9 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Whether somebody may make the object again after its deletion without knowing better, so that `down` looks twice.
     const RETURNS: bool = false;
 
+    /// The field of the spec that names the object which this one is a part of, for kinds without tags: a part is ours when its whole is.
+    const PARENT: Option<&'static str> = None;
+
     /// Whether AWS lets the object go whoever refers to it, so that its deletion waits for none of them: for those that leave behind
     /// what takes long to vanish.
     const UNHELD: bool = false;

@@ -100,6 +100,8 @@ impl Kind for BucketReplication {
         ],
     };
 
+    const PARENT: Option<&'static str> = Some("bucket");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context.each(wanted, |wanted| observe(context, wanted)).await
     }

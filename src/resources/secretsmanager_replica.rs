@@ -63,6 +63,8 @@ impl Kind for SecretReplica {
         retries: &[Retry::seconds("secretsmanager:ReplicateSecretToRegions", "ResourceNotFoundException", "", 60)],
     };
 
+    const PARENT: Option<&'static str> = Some("secret");
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context
             .each(wanted, |wanted| async {

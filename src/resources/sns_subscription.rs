@@ -60,6 +60,8 @@ impl Kind for Subscription {
         retries: &[Retry::seconds("sns:Subscribe", "NotFound", "", 60)],
     };
 
+    const PARENT: Option<&'static str> = Some("topic");
+
     fn remark(outputs: &SubscriptionOutputs) -> Option<String> {
         let endpoint = outputs.unconfirmed.as_ref()?;
         Some(format!("gets no messages until {endpoint} confirms the subscription by the link AWS sent there"))

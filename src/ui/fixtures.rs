@@ -96,7 +96,7 @@ pub(super) fn every_change() -> ChangeSet {
     );
     alarm.drift = Drift::Changed { fields: vec![difference("threshold", json!(5), json!(9))] };
     let mut gone = change("us-east-2/sns_topic/alerts", Stack::Monitoring, Action::Create, vec![]);
-    gone.drift = Drift::Deleted;
+    gone.drift = Drift::Missing;
     set(vec![
         change("us-east-1/ec2_vpc/vpc", Stack::Network, Action::Create, vec![]),
         change("us-east-2/ec2_vpc/vpc", Stack::Network, Action::Adopt, vec![]),

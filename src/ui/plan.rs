@@ -60,7 +60,7 @@ pub(super) fn document(suffix: &str, set: &ChangeSet, estimate: &Estimate) -> Va
         .drifted()
         .map(|change| {
             let fields = drifted_fields(&change.drift);
-            let kind = if fields.is_some() { "changed" } else { "deleted" };
+            let kind = if fields.is_some() { "changed" } else { "missing" };
             json!({ "address": change.address, "stack": change.stack, "drift": kind, "fields": fields.unwrap_or_default() })
         })
         .collect();
@@ -95,7 +95,7 @@ fn milliseconds(duration: Duration) -> u64 {
 pub(super) fn drifted_fields(drift: &Drift) -> Option<Vec<Difference>> {
     match drift {
         Drift::Changed { fields } => Some(fields.iter().map(value::shown_difference).collect()),
-        Drift::Deleted | Drift::None => None,
+        Drift::Missing | Drift::None => None,
     }
 }
 
@@ -132,7 +132,7 @@ fn drift(set: &ChangeSet, page: Page) -> String {
 pub(super) fn drift_lines(drift: &Drift, page: Page) -> Vec<String> {
     match drift {
         Drift::None => Vec::new(),
-        Drift::Deleted => vec![format!("      {}", page.bad("deleted"))],
+        Drift::Missing => vec![format!("      {}", page.bad("missing: AWS does not show what is on record"))],
         Drift::Changed { fields } => fields.iter().flat_map(|field| indented(field, page)).collect(),
     }
 }

@@ -27,7 +27,7 @@ impl Health {
         match &condition.record.status {
             Status::Deferred { .. } => Self::Deferred,
             status if status.is_in_flight() => Self::InFlight,
-            _ if !condition.exists || condition.drift == Drift::Deleted => Self::Missing,
+            _ if !condition.exists || condition.drift == Drift::Missing => Self::Missing,
             _ if !condition.drift.is_none() => Self::Drifted,
             _ => Self::Healthy,
         }

@@ -164,6 +164,8 @@ pub(crate) struct Cloud {
     pub(crate) deferred: BTreeMap<Address, Duration>,
     /// Resources that AWS refuses to make.
     pub(crate) refused: Vec<Address>,
+    /// Objects that so many further looks do not show although they are there.
+    pub(crate) hidden: BTreeMap<String, u32>,
     /// What is durable about each address: the last word of its entries, or the status of its record when the run began.
     pub(crate) on_record: BTreeMap<String, String>,
     /// Whether a write has failed in this run.
@@ -205,6 +207,7 @@ impl Cloud {
             work: BTreeMap::new(),
             deferred: BTreeMap::new(),
             refused: Vec::new(),
+            hidden: BTreeMap::new(),
             on_record: BTreeMap::new(),
             disk_failed: false,
             lived: Lived::default(),
@@ -268,6 +271,13 @@ impl Cloud {
     /// The object of an id, unless it is gone or going.
     pub(crate) fn get(&self, id: &str) -> Option<&Object> {
         self.objects.get(id).filter(|object| object.gone_at.is_none())
+    }
+
+    /// Tells whether a look is one of those that do not show an object although it is there.
+    pub(crate) fn hides(&mut self, id: &str) -> bool {
+        let Some(left) = self.hidden.get_mut(id).filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
     }
 
     /// What the outputs of an object are now.

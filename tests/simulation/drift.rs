@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use drctl_core::aws::tags;
 use drctl_core::changes::{Action, Drift};
+use drctl_core::engine::event::Action as Deed;
+use drctl_core::engine::operations::operations;
 use drctl_core::engine::run::RunError;
+use drctl_core::engine::scheduler::Limits;
+use drctl_core::error::{Failure, Kind};
 use serde_json::json;
 
 use super::cloud::{CrashAt, Object};
@@ -49,7 +53,7 @@ fn what_somebody_deleted_is_made_again() {
         let ended = world.up(&topology);
         assert!(ended.is_success(), "{address}: {ended:?}");
         let change = &ended.end().set.changes[address];
-        assert_eq!((change.action, &change.drift), (Action::Create, &Drift::Deleted), "{address}");
+        assert_eq!((change.action, &change.drift), (Action::Create, &Drift::Missing), "{address}");
         world.check_is(&topology);
         world.finish_up(&topology);
         down.finish_down();
@@ -187,4 +191,66 @@ fn a_token_is_not_used_again_for_other_properties() {
     world.cloud.objects.get_mut(&id).expect("it is there").gone_at = Some(now);
     design.part("room-b").size += 1;
     world.finish_up(&design.topology());
+}
+
+/// Invariant 5 of `changes`: a false "not found" deletes nothing. One look that does not show an object, or two, change nothing at all; when
+/// none shows it, it is missing: it is not deleted under its id, and what has data is not made anew without leave.
+#[test]
+fn what_one_look_does_not_show_is_looked_for_again_and_never_deleted() {
+    let topology = small().topology();
+    let mut base = World::new(13);
+    base.finish_up(&topology);
+    for address in topology.resources.keys() {
+        let id = base.ids(address).remove(0);
+        for looks in 1..=2 {
+            let mut world = base.fork();
+            world.cloud.hidden.insert(id.clone(), looks);
+            world.finish_up(&topology);
+            assert_eq!(world.ids(address), [id.clone()], "{address} is kept");
+        }
+
+        let mut world = base.fork();
+        world.cloud.hidden.insert(id.clone(), u32::MAX);
+        let mut seen = None;
+        world.run_with(Command::Up(&topology), &Limits::default(), |set| {
+            seen = Some(set.clone());
+            Err(Failure::new(Kind::Preflight, "not permitted"))
+        });
+        let set = seen.expect("there are changes");
+        let change = &set.changes[address];
+        assert_eq!((change.action, &change.drift), (Action::Create, &Drift::Missing), "{address}");
+        let deleted: Vec<_> = operations(&set).into_iter().filter(|one| one.action == Deed::Delete).collect();
+        assert!(deleted.iter().all(|one| one.address != *address), "{address} would be deleted unseen");
+        let loses = set.losing_data().any(|change| change.address == *address);
+        assert_eq!(loses, topology.resources[address].data_bearing, "{address} is made anew only with leave");
+        world.cloud.hidden.clear();
+        world.finish_up(&topology);
+    }
+}
+
+/// Invariant 4 of `changes`: what a state says makes no object ours. A record that names somebody else's object, or a part of one, ends `up`
+/// and `down` before anything is changed.
+#[test]
+fn records_that_name_objects_of_others_end_a_run() {
+    let topology = small().topology();
+    let mut base = World::new(14);
+    base.finish_up(&topology);
+    for (address, record) in base.records() {
+        let id = record.outputs["id"].as_str().expect("all objects have ids").to_owned();
+        let mut world = base.fork();
+        let object = world.cloud.objects.get_mut(&id).expect("it was made");
+        match object.taggable {
+            true => drop(object.tags.remove(tags::DEPLOYMENT)),
+            false => object.spec["parent"] = json!("somebody-elses"),
+        }
+        for command in [Command::Up(&topology), Command::Down] {
+            let mut world = world.fork();
+            let ended = world.run(command);
+            let Ended::Run { result, .. } = &ended else { panic!("{ended:?}") };
+            let Err(RunError::Taken(taken)) = &**result else { panic!("{address}, {command:?}: {ended:?}") };
+            assert_eq!(taken.iter().map(|one| &one.address).collect::<Vec<_>>(), [&address]);
+            assert_eq!(taken[0].recorded, Some(id.clone()), "the object is named");
+            assert_eq!(world.cloud.mutations, 0, "nothing is changed");
+        }
+    }
 }

@@ -124,6 +124,9 @@ impl InMemory {
     fn look(&self, context: &Context, wanted: &AnyWanted) -> Option<AnyObject> {
         let id = self.find(context, wanted)?;
         cloud(|cloud| {
+            if cloud.hides(&id) {
+                return None;
+            }
             let object = cloud.get(&id)?;
             let outputs = cloud.outputs(&id, object);
             Some(AnyObject { spec: object.spec.clone(), outputs, tags: object.tags.clone() })
@@ -249,6 +252,10 @@ impl AnyKind for InMemory {
 
     fn holds(&self, _: &str) -> bool {
         false
+    }
+
+    fn parent(&self) -> Option<&'static str> {
+        (self.recognised == Recognised::InParent).then_some("parent")
     }
 
     fn changes_on_update(&self, output: &str) -> bool {

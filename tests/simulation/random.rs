@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use drctl_core::address::Address;
 use drctl_core::aws::tags;
+use drctl_core::engine::run::RunError;
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
 use drctl_core::state::Medium;
@@ -110,8 +111,10 @@ impl Life {
         if dice.random_bool(0.5) {
             change(&mut self.design, &mut self.fresh, dice);
         }
-        if dice.random_bool(0.3) {
-            drift(&mut self.world, dice);
+        if dice.random_bool(0.3)
+            && let Some(id) = drift(&mut self.world, dice)
+        {
+            self.meet_stranger(&id, dice.random());
         }
         if dice.random_bool(0.5) {
             self.world.cloud.begin += Duration::from_secs(dice.random_range(0..60));
@@ -137,6 +140,17 @@ impl Life {
         if let Some(theirs) = self.world.cloud.objects.remove("theirs") {
             assert!(theirs.version == 1 && theirs.gone_at.is_none(), "what belongs to others is not touched");
         }
+    }
+
+    /// An object on record says that it is somebody else's: nothing is done at all, until its tag is given back.
+    fn meet_stranger(&mut self, id: &str, goes_up: bool) {
+        let topology = self.design.topology();
+        let ended = self.world.run(if goes_up { Command::Up(&topology) } else { Command::Down });
+        let Ended::Run { result, .. } = &ended else { panic!("{ended:?}") };
+        assert!(matches!(**result, Err(RunError::Taken(_))), "what is on record and not ours ends a run: {ended:?}");
+        assert_eq!(self.world.cloud.mutations, 0, "nothing is changed beside what is not ours");
+        let object = self.world.cloud.objects.get_mut(id).expect("it was not deleted");
+        object.tags.insert(tags::DEPLOYMENT.to_owned(), SUFFIX.to_owned());
     }
 
     /// Runs `up` as a user who takes a change back that something protected forbids, and lifts the protection first.
@@ -330,9 +344,9 @@ fn theirs(address: &Address) -> Object {
     }
 }
 
-/// Somebody changes or deletes an object that nothing is in, or puts a name of theirs on it.
-fn drift(world: &mut World, dice: &mut SmallRng) {
-    let Some(id) = world.cloud.live().map(|(id, _)| id.clone()).choose(dice) else { return };
+/// Somebody changes or deletes an object that nothing is in, or puts a name of theirs on it: then this is the object.
+fn drift(world: &mut World, dice: &mut SmallRng) -> Option<String> {
+    let id = world.cloud.live().map(|(id, _)| id.clone()).choose(dice)?;
     let holds =
         world.cloud.objects.values().any(|object| object.gone_at.is_none() && object.spec["parent"] == id.as_str());
     let now = world.cloud.now();
@@ -344,9 +358,13 @@ fn drift(world: &mut World, dice: &mut SmallRng) {
         0 => object.spec["size"] = json!(99),
         1 if object.tags.contains_key("team") => drop(object.tags.remove("team")),
         // What drctl never heard of would be theirs for good.
-        2 if object.taggable && is_known => drop(object.tags.insert(tags::DEPLOYMENT.to_owned(), "other".to_owned())),
+        2 if object.taggable && is_known && object.visible_at <= now => {
+            object.tags.insert(tags::DEPLOYMENT.to_owned(), "other".to_owned());
+            return Some(id);
+        }
         // What nobody has heard of costs a run when somebody deletes it: `drift` has a test of its own for that.
         _ if !holds && is_known => object.gone_at = Some(now + Duration::from_secs(dice.random_range(0..10))),
         _ => {}
     }
+    None
 }

@@ -14,18 +14,29 @@ use crate::address::Address;
 use crate::aws::tags;
 use crate::graph::{Edge, Graph};
 use crate::kind::{Adoption, AnyKind, AnyObject, Kinds};
-use crate::reference::{is_known, resolve};
+use crate::reference::{is_known, plain_text, resolve};
 use crate::state::{Record, Records, Status};
 use crate::topology::{Resource, Topology};
 
-/// An object with the name of one of our resources that does not say it is ours.
+/// An object in the place of one of our resources that does not say it is ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address}: an object with this name exists already and belongs to {owner}")]
+#[error("{address}: {} and belongs to {owner}", self.what())]
 pub struct Taken {
-    /// The resource whose name is taken.
+    /// The resource whose name is taken, or whose record names the object.
     pub address: Address,
     /// Whose it is, as far as its tags tell.
     pub owner: String,
+    /// The id by which the object is on record; `None` when it only has the resource's name.
+    pub recorded: Option<String>,
+}
+
+impl Taken {
+    fn what(&self) -> String {
+        match &self.recorded {
+            Some(id) => format!("the object on record, {id}, exists"),
+            None => "an object with this name exists already".to_owned(),
+        }
+    }
 }
 
 /// Builds the change set of `up`. `objects` is what `observe` found, by address.
@@ -63,7 +74,7 @@ pub fn build(
             && !record.as_ref().is_some_and(|record| record.is_identified())
             && let Some(owner) = foreign_owner(kinds, address, object, suffix)
         {
-            taken.push(Taken { address: address.clone(), owner });
+            taken.push(Taken { address: address.clone(), owner, recorded: None });
             continue;
         }
         let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
@@ -72,6 +83,7 @@ pub fn build(
         let change = change(resource, &desired, record, object, kind, &replaced, &referents);
         set.changes.insert(address.clone(), change);
     }
+    taken.extend(strangers(records, objects, suffix, kinds));
     if !taken.is_empty() {
         return Err(taken);
     }
@@ -201,7 +213,7 @@ fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, 
 /// What somebody else did: the difference between the record and the object, on the fields the record has.
 pub(super) fn drift(record: Option<&Record>, object: Option<&AnyObject>) -> Drift {
     match (record, object) {
-        (Some(record), None) if record.status == Status::Ready => Drift::Deleted,
+        (Some(record), None) if record.status == Status::Ready => Drift::Missing,
         (Some(record), Some(object)) if record.status == Status::Ready => {
             let fields = between(object, &record.spec, Some(record), &[]);
             // Told in the direction of time: from what was recorded to what is there.
@@ -242,11 +254,66 @@ pub fn foreign_owner(kinds: &Kinds, address: &Address, object: &AnyObject, suffi
     if kinds.get(address.kind()).is_none_or(|kind| kind.traits().adoption == Adoption::ByName) {
         return None;
     }
+    owner(object, suffix)
+}
+
+/// Whose an object is by its tags, when it is not ours.
+fn owner(object: &AnyObject, suffix: &str) -> Option<String> {
     match object.tags.get(tags::DEPLOYMENT) {
         Some(owner) if owner == suffix => None,
         Some(owner) => Some(format!("the deployment `{owner}`")),
         None => Some("somebody else (it has no drctl tags)".to_owned()),
     }
+}
+
+/// The objects on record that do not say they are ours. A state may be an old copy or edited, and an id may be used again: nothing that the
+/// state says makes an object ours. Tagged objects carry the deployment's tag; others are in an object that does.
+pub fn strangers(
+    records: &Records,
+    objects: &BTreeMap<Address, AnyObject>,
+    suffix: &str,
+    kinds: &Kinds,
+) -> Vec<Taken> {
+    let mut strangers: Vec<Taken> = Vec::new();
+    let identified = records.iter().filter(|(_, record)| record.is_identified());
+    let seen = identified.filter_map(|(address, record)| Some((address, record, objects.get(address)?)));
+    for (address, record, object) in seen {
+        let Some(kind) = kinds.get(address.kind()) else { continue };
+        let owner = match kind.traits().taggable {
+            // What is taken over by its name, or only just being made, gets its tags later.
+            true if !record.was_finished() || record.status == Status::Adopting => {
+                foreign_owner(kinds, address, object, suffix)
+            }
+            // The name of what comes back by itself says whose it is; it comes back without tags.
+            true if kind.returns() && object.tags.get(tags::DEPLOYMENT).is_none() => None,
+            true => owner(object, suffix),
+            false => kind
+                .parent()
+                .filter(|field| !is_within(records, record, &object.spec[*field]))
+                .map(|field| format!("another {field}, {}", plain_text(&object.spec[field]).unwrap_or_default())),
+        };
+        strangers.extend(owner.map(|owner| Taken {
+            address: address.clone(),
+            owner,
+            recorded: Some(identity(&record.outputs).unwrap_or_else(|| address.name().to_owned())),
+        }));
+    }
+    strangers
+}
+
+/// Tells whether a part is in an object that its record refers to: whether `whole` is one of the outputs of such an object. Where not all
+/// of these are on record any more, nobody can tell.
+fn is_within(records: &Records, record: &Record, whole: &Value) -> bool {
+    let holds = |outputs: &Value| outputs.as_object().is_some_and(|fields| fields.values().any(|output| output == whole));
+    let mut referents = record.all_references().map(|reference| records.get(reference)).peekable();
+    referents.peek().is_none() || referents.any(|referent| referent.is_none_or(|referent| holds(&referent.outputs)))
+}
+
+/// What people know an object by.
+pub(super) fn identity(outputs: &Value) -> Option<String> {
+    let fields = outputs.as_object()?;
+    let named = ["id", "arn", "name"].iter().find_map(|name| fields.get(*name)?.as_str());
+    named.or_else(|| fields.values().find_map(Value::as_str)).map(str::to_owned)
 }
 
 /// An output of a resource that keeps its object: what is to be made or made again has no known outputs yet.

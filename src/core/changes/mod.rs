@@ -7,7 +7,9 @@
 //! 1. Only fields drctl sets are compared; what AWS fills in is not a difference.
 //! 2. A change names every field that causes it, and which of them force replacement.
 //! 3. A resource whose desired spec equals the observed object has no change, unless an earlier run left it in flight.
-//! 4. An object that is not on record is adopted only when it says it is ours; else the run stops before it changes anything.
+//! 4. An object that is not on record is adopted only when it says it is ours, and one on record is changed only while it says so; else the
+//!    run stops before it changes anything.
+//! 5. What is on record and was not seen is *missing*: its making loses data where its object has any.
 
 mod build;
 mod condition;
@@ -26,7 +28,7 @@ use crate::kind::AnyObject;
 use crate::state::Record;
 use crate::topology::Resource;
 
-pub use build::{Taken, build, foreign_owner, seen, teardown};
+pub use build::{Taken, build, foreign_owner, seen, strangers, teardown};
 pub use condition::{Condition, conditions};
 pub use diff::{Difference, differences};
 
@@ -110,6 +112,14 @@ pub struct Change {
     pub is_unheld: bool,
 }
 
+impl Change {
+    /// Tells whether the object was finished once, is on record with its id, and AWS does not show it. It may exist all the same, so it is
+    /// never deleted by that id; and what data it held is given up by making it anew.
+    pub fn is_missing(&self) -> bool {
+        self.object.is_none() && self.record.as_ref().is_some_and(|record| record.was_finished())
+    }
+}
+
 /// What somebody else did to an object since drctl recorded it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(tag = "drift", rename_all = "snake_case")]
@@ -117,8 +127,8 @@ pub enum Drift {
     /// Nothing.
     #[default]
     None,
-    /// It is gone.
-    Deleted,
+    /// AWS does not show it, however often it is asked.
+    Missing,
     /// Fields of it are not as recorded: from what was recorded to what is there.
     Changed {
         /// The fields.
@@ -163,7 +173,13 @@ impl ChangeSet {
         self.changing().filter(|change| {
             let bearing = change.record.as_ref().is_some_and(|record| record.data_bearing)
                 || change.desired.as_ref().is_some_and(|resource| resource.data_bearing);
-            bearing && change.object.is_some() && matches!(change.action, Action::Replace | Action::Delete)
+            bearing
+                && match change.action {
+                    Action::Replace => change.object.is_some(),
+                    Action::Delete => change.record.as_ref().is_some_and(|record| record.is_identified()),
+                    Action::Create => change.is_missing(),
+                    Action::None | Action::Update | Action::Adopt => false,
+                }
         })
     }
 

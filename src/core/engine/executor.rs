@@ -347,6 +347,10 @@ impl Work {
         }
         let spec = kind.canonical(&spec)?;
         self.check_stop()?;
+        if self.operation.action == Action::Create && self.change.is_missing() {
+            // A record that has an id belongs to that object. Its tags lead back to the object, should it exist all the same.
+            self.record(Entry::Deleted).await?;
+        }
         let (intent, token) = self.intent(desired(resource, &spec));
         self.record(Entry::Intended(intent)).await?;
         let mut object = match self.change.action {

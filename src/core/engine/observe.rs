@@ -3,9 +3,13 @@
 //! Resources on record are found by their outputs. The others are found by fixed names and tags; since their specs may refer
 //! to each other, they are looked for in rounds, each round with what the one before has found. What several kinds read is
 //! read once in all rounds; a look for one resource, which follows a change, shares nothing.
+//!
+//! One answer that lacks an object proves nothing: a list may be cut or late, and an answer may be false. What was finished once and is not
+//! seen is therefore looked for again, alone and after pauses ([`AGAIN`]), before it counts as missing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde::Deserialize;
@@ -15,11 +19,17 @@ use crate::address::{Address, Scope};
 use crate::aws::{Error, Tags, tags};
 use crate::kind::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
 use crate::reference::{is_known, resolve};
-use crate::state::{Records, Status};
+use crate::state::{Record, Records, Status};
 use crate::topology::Topology;
 
 /// How many kinds are observed at the same time.
 const KINDS_AT_ONCE: usize = 24;
+
+/// How many single resources are looked for again at the same time.
+const AGAIN_AT_ONCE: usize = 8;
+
+/// The pauses before each further look for what is on record and was not seen.
+const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What AWS has, by address.
 pub type Objects = BTreeMap<Address, AnyObject>;
@@ -73,16 +83,60 @@ pub async fn observe(
                 looked.insert(address, spec);
             }
         }
-        if wanted.is_empty() {
-            return Ok(completed(kinds, objects));
-        }
         let before = objects.len();
         objects.extend(look(kinds, surroundings, &observation, std::mem::take(&mut wanted)).await?);
         unfound.retain(|address, _| !objects.contains_key(*address));
         if objects.len() == before {
+            objects.extend(look_again(kinds, surroundings, records, &objects).await?);
             return Ok(completed(kinds, objects));
         }
     }
+}
+
+/// Looks again for what was finished once and was not seen, each alone.
+async fn look_again(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    records: &Records,
+    seen: &Objects,
+) -> Result<Objects, Vec<ObserveError>> {
+    let mut found = Objects::new();
+    for pause in AGAIN {
+        let is_missed = |address: &Address, record: &Record| {
+            let is_seen = seen.contains_key(address) || found.contains_key(address);
+            record.was_finished() && !is_seen && kinds.get(address.kind()).is_some()
+        };
+        let missed: Vec<AnyWanted> = records
+            .iter()
+            .filter(|(address, record)| is_missed(address, record))
+            .map(|(address, record)| AnyWanted {
+                address: address.clone(),
+                spec: record.spec.clone(),
+                outputs: Some(record.outputs.clone()),
+            })
+            .collect();
+        if missed.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        let looks = missed.into_iter().map(|wanted| async move {
+            let address = wanted.address.clone();
+            match observe_one(kinds, surroundings, wanted).await {
+                Ok(object) => Ok(object.map(|object| (address, object))),
+                Err(error) => {
+                    let (scope, kind) = (address.scope().clone(), address.kind().to_owned());
+                    Err(ObserveError { scope, kind, error })
+                }
+            }
+        });
+        let looked: Vec<_> = futures::stream::iter(looks).buffer_unordered(AGAIN_AT_ONCE).collect().await;
+        let (objects, errors): (Vec<_>, Vec<_>) = looked.into_iter().partition(Result::is_ok);
+        if !errors.is_empty() {
+            return Err(errors.into_iter().filter_map(Result::err).collect());
+        }
+        found.extend(objects.into_iter().filter_map(Result::ok).flatten());
+    }
+    Ok(found)
 }
 
 /// The outputs of a resource as far as they are known now. Of what is on record with its id, those on record, which spares a round:

@@ -4,7 +4,8 @@
 //! goes, for good or to be made again, goes only after those that referred to it were changed to do without. Pure.
 //!
 //! Invariants:
-//! 1. What exists under an id is deleted before its address is created again.
+//! 1. What was seen under an id is deleted before its address is created again, and so is what a run before this one had not finished. What
+//!    was finished and is not seen is not deleted.
 //! 2. The order of creations is always kept. Edges of deletions come from records, which plans of different times and runs
 //!    that were cut short have written, so they may contradict each other and the plan; of those that close a circle the
 //!    one that matters least is dropped, and AWS has the last word.
@@ -42,13 +43,15 @@ pub fn operations(set: &ChangeSet) -> Vec<Operation> {
     list.operations
 }
 
-/// Tells whether something on record has to go first. What vanished under an id that we know is deleted all the same: that
-/// finishes a deletion that is under way, and waits until AWS has let go of the name.
+/// Tells whether something on record has to go first. What is not seen under an id that we know is deleted only where an earlier run had
+/// not finished making it or had begun to delete it: that deletion waits until AWS has let go of the name. What was finished once is never
+/// deleted unseen: one look that does not show it may be wrong, and what stands under the id may be all the data there is.
 fn deletes(change: &Change) -> bool {
     match change.action {
         changes::Action::Delete | changes::Action::Replace => true,
         changes::Action::Create => {
-            change.object.is_none() && change.record.as_ref().is_some_and(|record| record.is_identified())
+            let is_known = change.record.as_ref().is_some_and(|record| record.is_identified());
+            change.object.is_none() && is_known && !change.is_missing()
         }
         changes::Action::None | changes::Action::Adopt | changes::Action::Update => false,
     }

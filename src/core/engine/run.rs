@@ -53,8 +53,8 @@ pub enum RunError {
     /// AWS could not be looked at.
     #[error("AWS could not be looked at; nothing was changed")]
     Unseen(Vec<ObserveError>),
-    /// Names of the deployment are taken by somebody else.
-    #[error("names of this deployment are taken by somebody else; nothing was changed")]
+    /// Somebody else's objects have names of the deployment, or are on its record.
+    #[error("somebody else's objects are in the way; nothing was changed")]
     Taken(Vec<Taken>),
     /// The state could not be written.
     #[error(transparent)]
@@ -100,14 +100,14 @@ pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: Chang
 /// and what that needs.
 ///
 /// # Errors
-/// Whatever keeps the run from knowing that for sure; nothing was changed.
+/// Whatever keeps the run from knowing that for sure, and every object on record that is not ours; nothing was changed.
 pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> {
-    let Execution { kinds, store, events, .. } = execution;
-    // Only what may or may not exist has to be looked at; deletions find out themselves whether all else is there.
-    let uncertain = recover::uncertain(&store.records());
-    let mut objects = Objects::new();
-    if !uncertain.is_empty() {
-        objects = look_twice(execution, &uncertain, None).await?;
+    let Execution { kinds, store, surroundings, events, .. } = execution;
+    let records = store.records();
+    let objects = look_twice(execution, &records, None).await?;
+    let strangers = changes::strangers(&records, &objects, &surroundings.suffix, kinds);
+    if !strangers.is_empty() {
+        return Err(RunError::Taken(strangers));
     }
     recover::settle(store, &objects, None, kinds, events).await?;
     Ok(changes::teardown(&store.records(), &objects, kinds))

@@ -41,6 +41,11 @@ pub trait AnyKind: Send + Sync {
         false
     }
 
+    /// The field of the spec that names the object which this one is a part of, for kinds without tags: a part is ours when its whole is.
+    fn parent(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What a person should know of the object as it is now. Outputs that are none of this kind have no remark.
     fn remark(&self, outputs: &Value) -> Option<String> {
         let _ = outputs;

@@ -268,6 +268,11 @@ impl Record {
         }
     }
 
+    /// Tells whether the object was usable once, and nobody has begun to delete it since.
+    pub fn was_finished(&self) -> bool {
+        self.is_identified() && matches!(self.status, Status::Ready | Status::Updating | Status::Adopting)
+    }
+
     fn new(status: Status, token: Option<String>, desired: &Desired, at: Timestamp) -> Self {
         let mut record = Self {
             status,

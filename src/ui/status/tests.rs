@@ -9,7 +9,7 @@ fn conditions() -> Vec<Condition> {
         ..condition("us-east-1/ec2_vpc/vpc", record("network", Status::Ready))
     };
     let missing = Condition {
-        drift: Drift::Deleted,
+        drift: Drift::Missing,
         exists: false,
         ..condition("us-east-2/ec2_vpc/vpc", record("network", Status::Ready))
     };
