@@ -150,7 +150,7 @@ async fn deploy(topology: &Topology) -> Duration {
         shutdown,
         limits: Limits::default(),
     });
-    let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "" };
+    let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "", removes_twins: false };
     let set = run::prepare_up(&execution, goal).await.expect("AWS can be looked at");
     let end = run::carry_out_up(&execution, goal, set).await.expect("nothing stands in the way");
     assert!(end.report.is_complete());

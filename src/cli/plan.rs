@@ -34,8 +34,8 @@ impl Plan {
         session.check_domain(&suffix, &plan.plan, &cloud, &snapshot.records, &mut facts).await?;
         let looked =
             screen.watch(async |events| session.observe(&cloud, &snapshot.records, Some(&topology), &events).await);
-        let objects = looked.await?;
-        let set = session.changes(&suffix, &topology, &snapshot.records, &objects)?;
+        let seen = looked.await?;
+        let set = session.changes(&suffix, &topology, &snapshot.records, seen)?;
         let estimate = estimate(&set, session.flags.parallelism);
         screen.plan(suffix.as_str(), &set, &estimate);
         if !set.is_empty() {

@@ -16,7 +16,7 @@ use crate::aws::{Aws, Connection, Error, tags};
 use crate::changes::{self, ChangeSet, Taken};
 use crate::engine::event::Events;
 use crate::engine::executor::Execution;
-use crate::engine::observe::{Objects, ObserveError};
+use crate::engine::observe::{ObserveError, Seen};
 use crate::engine::run::{self, RunError};
 use crate::engine::scheduler::Limits;
 use crate::engine::shutdown::{Reason, Shutdown};
@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
         records: &Records,
         topology: Option<&Topology>,
         events: &Events,
-    ) -> Outcome<Objects> {
+    ) -> Outcome<Seen> {
         let look = run::look(&self.kinds, &cloud.surroundings, events, &cloud.shutdown, records, topology);
         look.await.map_err(|error| looking_failure(error, cloud))
     }
@@ -266,9 +266,10 @@ impl<'a> Session<'a> {
         suffix: &Suffix,
         topology: &Topology,
         records: &Records,
-        objects: &Objects,
+        seen: Seen,
     ) -> Outcome<ChangeSet> {
-        changes::build(topology, records, objects, suffix.as_str(), &self.kinds).map_err(|taken| taken_failure(&taken))
+        let set = changes::build(topology, records, &seen.objects, suffix.as_str(), &self.kinds);
+        Ok(ChangeSet { twins: seen.twins, ..set.map_err(|taken| taken_failure(&taken))? })
     }
 
     /// Zips the functions, resolves the facts, and expands the plan.
@@ -366,10 +367,9 @@ fn observe_failure(errors: &[ObserveError]) -> Failure {
 fn taken_failure(taken: &[Taken]) -> Failure {
     let recorded: Vec<&Taken> = taken.iter().filter(|taken| taken.recorded.is_some()).collect();
     let failure = match recorded.is_empty() {
-        true => Failure::new(
-            Kind::Preflight,
-            "names of this deployment are taken by somebody else; nothing was changed",
-        ),
+        true => {
+            Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed")
+        }
         false => Failure::new(
             Kind::Partial,
             "objects on record do not carry this deployment's tags, so they are not touched; nothing was changed",
@@ -379,7 +379,10 @@ fn taken_failure(taken: &[Taken]) -> Failure {
     match recorded.first() {
         None => failure.hint("choose another suffix, or remove those objects if nobody needs them"),
         Some(first) => failure
-            .hint(format!("if an object is somebody else's, take it off the record: drctl state forget {}", first.address))
+            .hint(format!(
+                "if an object is somebody else's, take it off the record: drctl state forget {}",
+                first.address
+            ))
             .hint(format!(
                 "if an object is this deployment's and only lost its tags, give it the tag {} back",
                 tags::DEPLOYMENT

@@ -14,13 +14,10 @@ use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
-use crate::resources::{Index, tagged};
+use crate::resources::{Index, Provider};
 use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
 use crate::topology::Topology;
 use crate::ui::Screen;
-
-/// The regions in whose indexes of tags AWS keeps objects that have no region.
-const GLOBAL_INDEXES: [&str; 2] = ["us-east-1", "us-west-2"];
 
 /// Looks at the state file and mends it
 #[derive(Debug, Args)]
@@ -132,9 +129,9 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     let (topology, facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, &known).await?;
     let unknown = Records::new();
     let looked = session.screen.watch(async |events| session.observe(&cloud, &unknown, Some(&topology), &events).await);
-    let objects = looked.await?;
-    let set = session.changes(&suffix, &topology, &unknown, &objects)?;
-    let left_out = left_out(session, &cloud, &suffix, &topology, &objects).await;
+    let seen = looked.await?;
+    let left_out = left_out(session, &cloud, &suffix, &topology, &seen.objects).await;
+    let set = session.changes(&suffix, &topology, &unknown, seen)?;
 
     let regions = &plan.plan.regions;
     let deployment = Deployment {
@@ -176,10 +173,11 @@ async fn left_out(
     topology: &Topology,
     objects: &Objects,
 ) -> BTreeMap<Address, String> {
-    let regions = topology.resources.keys().map(Address::scope).filter(|scope| !scope.is_global()).map(Scope::as_str);
+    let scopes: BTreeSet<&Scope> = topology.resources.keys().map(Address::scope).collect();
+    let regions = scopes.into_iter().flat_map(|scope| cloud.aws.index_regions(scope));
     let mut left = BTreeMap::new();
-    for region in regions.chain(GLOBAL_INDEXES).collect::<BTreeSet<_>>() {
-        let index = tagged(&cloud.aws.region(region), suffix.as_str()).await.unwrap_or_else(|error| {
+    for region in regions.collect::<BTreeSet<_>>() {
+        let index = cloud.aws.index(&region, suffix.as_str()).await.unwrap_or_else(|error| {
             session.screen.note(&format!("cannot see what else is tagged in {region}: {error}"));
             Index::default()
         });

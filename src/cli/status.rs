@@ -23,11 +23,11 @@ impl Status {
         let checked = snapshot.deployment.check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
         let looked = screen.watch(async |events| session.observe(&cloud, &snapshot.records, None, &events).await);
-        let objects = looked.await?;
-        let conditions = changes::conditions(&snapshot.records, &objects, &session.kinds);
+        let seen = looked.await?;
+        let conditions = changes::conditions(&snapshot.records, &seen.objects, &session.kinds);
         let outputs = snapshot.deployment.facts.get(OUTPUTS).and_then(|outputs| outputs.as_object()).cloned();
         let outputs: Vec<_> = outputs.unwrap_or_default().into_iter().collect();
-        screen.status(&snapshot.deployment, &conditions, &outputs);
+        screen.status(&snapshot.deployment, &conditions, &seen.twins, &outputs);
         Ok(())
     }
 }

@@ -28,6 +28,9 @@ pub(super) struct Up {
     /// Allow changes that lose data: replacing or deleting a database, table, bucket, key, secret or vault
     #[arg(long)]
     allow_data_loss: bool,
+    /// Remove objects that carry the address of a resource whose object on record is another one
+    #[arg(long)]
+    remove_twins: bool,
     #[command(flatten)]
     preflight: Preflight,
 }
@@ -56,7 +59,8 @@ impl Up {
     ) -> Outcome {
         let (topology, mut facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
         session.check_domain(suffix, &plan.plan, cloud, &store.records(), &mut facts).await?;
-        let goal = Goal { topology: &topology, facts: &facts, plan_digest: &plan.digest };
+        let goal =
+            Goal { topology: &topology, facts: &facts, plan_digest: &plan.digest, removes_twins: self.remove_twins };
         let failed = |error| run_failure(error, cloud, store);
         let prepared =
             session.screen.watch(async |events| run::prepare_up(&session.execution(cloud, store, &events), goal).await);
@@ -178,7 +182,10 @@ pub(super) fn ending(report: &RunReport, cloud: &Cloud) -> Outcome {
         let kind = first.into_iter().find(|kind| kinds.contains(kind)).unwrap_or(Kind::Failed);
         return Err(Failure::silent(kind));
     }
-    if !report.deferred.is_empty() || !report.skipped.is_empty() {
+    if let Some(unseen) = report.unseen.first() {
+        return Err(Failure::silent(Kind::of(&unseen.error)));
+    }
+    if !report.deferred.is_empty() || !report.skipped.is_empty() || !report.left.is_empty() {
         return Err(Failure::silent(Kind::Partial));
     }
     Ok(())

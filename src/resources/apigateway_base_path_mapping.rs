@@ -11,7 +11,9 @@ use aws_sdk_apigateway::types::{BasePathMapping as SdkMapping, PatchOperation};
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -69,7 +71,7 @@ impl Kind for BasePathMapping {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("domain");
+    const PARENT: Option<Parent> = Some(Parent::named("domain"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();

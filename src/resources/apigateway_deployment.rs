@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::apigateway::{self, DEPLOYMENT_MARK};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -70,7 +72,7 @@ impl Kind for Deployment {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("rest_api");
+    const PARENT: Option<Parent> = Some(Parent::named("rest_api"));
 
     const CHANGING_OUTPUTS: &'static [&'static str] = &["id"];
 

@@ -14,7 +14,7 @@ use aws_sdk_apigateway::types::{Integration, IntegrationType, Method as SdkMetho
 use serde::{Deserialize, Serialize};
 
 use super::apigateway;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Task, Traits, Wanted};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -73,7 +73,7 @@ impl Kind for Method {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("rest_api");
+    const PARENT: Option<Parent> = Some(Parent::named("rest_api"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let apis: BTreeSet<&RestApiId> = wanted.iter().filter_map(|wanted| wanted.spec.rest_api.get()).collect();

@@ -8,7 +8,9 @@
 use aws_sdk_backup::types::BackupSelection as Found;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;
@@ -66,7 +68,7 @@ impl Kind for Selection {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("plan");
+    const PARENT: Option<Parent> = Some(Parent::named("plan"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context

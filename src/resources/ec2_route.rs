@@ -12,7 +12,7 @@ use aws_sdk_ec2::types::{Route as AwsRoute, RouteOrigin, RouteTable};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, ec2,
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted, ec2,
 };
 use crate::aws::Tags;
 use crate::aws::error::Result;
@@ -86,7 +86,7 @@ impl Kind for Route {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("table");
+    const PARENT: Option<Parent> = Some(Parent::named("table"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let identities: Vec<Option<RouteOutputs>> = wanted.iter().map(identity).collect();

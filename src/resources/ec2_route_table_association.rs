@@ -11,7 +11,9 @@ use aws_sdk_ec2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -64,7 +66,7 @@ impl Kind for RouteTableAssociation {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("table");
+    const PARENT: Option<Parent> = Some(Parent::apart("table"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let subnets: Vec<Option<SubnetId>> = wanted.iter().map(subnet).collect();

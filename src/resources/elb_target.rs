@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -60,7 +62,7 @@ impl Kind for Target {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("target_group");
+    const PARENT: Option<Parent> = Some(Parent::named("target_group"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();

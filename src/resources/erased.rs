@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kind, Object, Task, Traits, Wanted};
+use super::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kind, Object, Parent, Task, Traits, Wanted};
 use crate::aws::Error;
 use crate::aws::error::Result;
 
@@ -41,7 +41,11 @@ impl<K: Kind> AnyKind for Erased<K> {
         K::UNHELD
     }
 
-    fn parent(&self) -> Option<&'static str> {
+    fn is_indexed(&self) -> bool {
+        K::TRAITS.taggable && K::INDEXED
+    }
+
+    fn parent(&self) -> Option<Parent> {
         K::PARENT
     }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::eventbridge;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::{Refusal, Tags};
 use crate::outputs;
@@ -80,7 +82,7 @@ impl Kind for Target {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("rule");
+    const PARENT: Option<Parent> = Some(Parent::named("rule"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let rule = |wanted: &Wanted<Self>| Some((wanted.spec.bus.get()?.clone(), wanted.spec.rule.get()?.clone()));

@@ -14,7 +14,9 @@ use aws_sdk_globalaccelerator::types::{EndpointConfiguration, EndpointGroup as D
 use serde::{Deserialize, Serialize};
 
 use super::globalaccelerator::{clients, deployed, in_progress};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -118,7 +120,7 @@ impl Kind for EndpointGroup {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("accelerator");
+    const PARENT: Option<Parent> = Some(Parent::apart("accelerator"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();

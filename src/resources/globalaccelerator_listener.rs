@@ -10,7 +10,7 @@ use aws_sdk_globalaccelerator::types::{ClientAffinity, Listener as Described, Po
 use serde::{Deserialize, Serialize};
 
 use super::globalaccelerator::{clients, deployed, in_progress};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, Parent, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;
@@ -69,7 +69,7 @@ impl Kind for AcceleratorListener {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("accelerator");
+    const PARENT: Option<Parent> = Some(Parent::apart("accelerator"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut found: BTreeMap<String, Vec<Described>> = BTreeMap::new();

@@ -102,6 +102,8 @@ impl Kind for Role {
         ],
     };
 
+    const INDEXED: bool = false;
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let (details, roles) = tokio::try_join!(details(context), roles(context))?;
         let object = |wanted: &Wanted<Self>| {

@@ -107,10 +107,9 @@ use crate::aws::error::Result;
 
 pub use drctl_core::kind::{
     Adoption, AnyKind, AnyObject, AnyWanted, Assets, Context, Deletion, Expected, Index, Kinds, Observation, Observer,
-    Permissions, Retry, Surroundings, Task, Traits,
+    Parent, Permissions, Provider, Retry, Surroundings, Task, Traits,
 };
 pub use erased::Erased;
-pub use on_aws::tagged;
 pub use page::kinds_page;
 
 use on_aws::OnAws;
@@ -208,8 +207,11 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Whether somebody may make the object again after its deletion without knowing better, so that `down` looks twice.
     const RETURNS: bool = false;
 
-    /// The field of the spec that names the object which this one is a part of, for kinds without tags: a part is ours when its whole is.
-    const PARENT: Option<&'static str> = None;
+    /// Whether the tagging service's index has its objects, if they carry tags.
+    const INDEXED: bool = true;
+
+    /// The object that this one is a part of, for kinds without tags: a part is ours when its whole is.
+    const PARENT: Option<Parent> = None;
 
     /// Whether AWS lets the object go whoever refers to it, so that its deletion waits for none of them: for those that leave behind
     /// what takes long to vanish.

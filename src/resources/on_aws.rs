@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
-use super::{Context, Index};
+use futures::future::BoxFuture;
+
+use super::{Context, Index, Provider};
+use crate::address::Scope;
 use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
 use crate::aws::{Aws, Clients, Error, Tags, tags};
@@ -46,7 +49,23 @@ impl OnAws for Context {
     }
 
     async fn confirmed_tags(&self, arn: &str) -> Result<Option<Tags>> {
-        self.tags_by_index(arn, || async { tagged(&self.clients(), self.suffix()).await }).await
+        self.tags_by_index(arn).await
+    }
+}
+
+/// The regions in whose indexes of tags AWS keeps objects that have no region.
+const GLOBAL_INDEXES: [&str; 2] = ["us-east-1", "us-west-2"];
+
+impl Provider for Aws {
+    fn index_regions(&self, scope: &Scope) -> Vec<String> {
+        match scope.is_global() {
+            true => GLOBAL_INDEXES.map(str::to_owned).into(),
+            false => vec![scope.to_string()],
+        }
+    }
+
+    fn index<'a>(&'a self, region: &'a str, suffix: &'a str) -> BoxFuture<'a, Result<Index>> {
+        Box::pin(async move { tagged(&self.region(region), suffix).await })
     }
 }
 
@@ -55,7 +74,7 @@ impl OnAws for Context {
 ///
 /// # Errors
 /// AWS's refusal, or a lost answer; see [`Error`].
-pub async fn tagged(clients: &Clients, suffix: &str) -> Result<Index> {
+async fn tagged(clients: &Clients, suffix: &str) -> Result<Index> {
     let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(suffix).build();
     let mut found = Index::new();
     let mut next = None::<String>;
@@ -88,7 +107,6 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::address::Scope;
     use crate::aws::Connection;
     use crate::aws::transport::Transport;
     use crate::aws::wait::Pace;

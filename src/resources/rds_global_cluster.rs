@@ -87,6 +87,8 @@ impl Kind for GlobalCluster {
         ],
     };
 
+    const INDEXED: bool = false;
+
     fn remark(outputs: &GlobalClusterOutputs) -> Option<String> {
         let writer = outputs.writer.as_ref()?;
         Some(format!("the writer is in {}", rds::region_of(writer.as_str())))

@@ -17,7 +17,9 @@ use aws_sdk_s3::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::Tags;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -100,7 +102,7 @@ impl Kind for BucketReplication {
         ],
     };
 
-    const PARENT: Option<&'static str> = Some("bucket");
+    const PARENT: Option<Parent> = Some(Parent::named("bucket"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context.each(wanted, |wanted| observe(context, wanted)).await

@@ -9,7 +9,9 @@
 use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags, tags};
@@ -63,7 +65,7 @@ impl Kind for SecretReplica {
         retries: &[Retry::seconds("secretsmanager:ReplicateSecretToRegions", "ResourceNotFoundException", "", 60)],
     };
 
-    const PARENT: Option<&'static str> = Some("secret");
+    const PARENT: Option<Parent> = Some(Parent::named("secret"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         context

@@ -7,7 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 use crate::outputs;
@@ -60,7 +62,7 @@ impl Kind for Subscription {
         retries: &[Retry::seconds("sns:Subscribe", "NotFound", "", 60)],
     };
 
-    const PARENT: Option<&'static str> = Some("topic");
+    const PARENT: Option<Parent> = Some(Parent::apart("topic"));
 
     fn remark(outputs: &SubscriptionOutputs) -> Option<String> {
         let endpoint = outputs.unconfirmed.as_ref()?;

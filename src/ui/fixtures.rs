@@ -73,6 +73,7 @@ pub(super) fn set(changes: Vec<Change>) -> ChangeSet {
     ChangeSet {
         changes: changes.into_iter().map(|change| (change.address.clone(), change)).collect(),
         outputs: Vec::new(),
+        twins: Vec::new(),
     }
 }
 

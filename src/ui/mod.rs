@@ -21,6 +21,7 @@ mod progress;
 mod prompt;
 mod report;
 mod status;
+mod twins;
 mod value;
 
 use std::io::{IsTerminal, Write};
@@ -34,7 +35,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::changes::{ChangeSet, Condition};
+use crate::changes::{ChangeSet, Condition, Twin};
 use crate::engine::event::{Event, Events};
 use crate::engine::scheduler::Operation;
 use crate::error::{Failure, Kind};
@@ -268,10 +269,16 @@ impl Screen {
     }
 
     /// Prints how a deployment is doing.
-    pub fn status(&self, deployment: &Deployment, conditions: &[Condition], outputs: &[(String, Value)]) {
+    pub fn status(
+        &self,
+        deployment: &Deployment,
+        conditions: &[Condition],
+        twins: &[Twin],
+        outputs: &[(String, Value)],
+    ) {
         match self.is_json() {
-            true => self.document(&json::document(status::document(deployment, conditions, outputs))),
-            false => print(&status::text(deployment, conditions, outputs, self.output)),
+            true => self.document(&json::document(status::document(deployment, conditions, twins, outputs))),
+            false => print(&status::text(deployment, conditions, twins, outputs, self.output)),
         }
     }
 

@@ -7,9 +7,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::page::{Page, count, span};
-use super::{Estimate, value};
+use super::{Estimate, twins, value};
 use crate::address::{Address, Scope};
-use crate::changes::{Action, Change, ChangeSet, Difference, Drift};
+use crate::changes::{Action, Change, ChangeSet, Difference, Drift, Twin};
 use crate::topology::Stack;
 
 /// How many there are of each sort in each scope, the scopes in the order of [`scope_order`].
@@ -20,7 +20,8 @@ const MOST_STEPS: usize = 8;
 
 /// The changes as people read them, or the line that says that there are none.
 pub(super) fn text(suffix: &str, set: &ChangeSet, estimate: &Estimate, page: Page) -> String {
-    let mut parts = vec![drift(set, page)];
+    let unasked: Vec<Twin> = set.twins.iter().filter(|twin| !set.removes(twin)).cloned().collect();
+    let mut parts = vec![drift(set, page), twins::text(suffix, &unasked, page)];
     if set.is_empty() {
         parts.push(no_changes(suffix, set));
     } else {
@@ -83,6 +84,7 @@ pub(super) fn document(suffix: &str, set: &ChangeSet, estimate: &Estimate) -> Va
         "changes": changes,
         "drift": drift,
         "kept": kept_resources(set).map(|change| &change.address).collect::<Vec<_>>(),
+        "twins": twins::documents(&set.twins),
         "estimate": { "milliseconds": milliseconds(estimate.duration), "critical_path": path },
     })
 }

@@ -74,7 +74,7 @@ impl RunEnd<'_> {
 pub(super) fn text(end: &RunEnd<'_>, page: Page) -> String {
     let mut parts: Vec<String> =
         end.report.failed.iter().map(|(operation, error)| root_cause(end, operation, error, page)).collect();
-    parts.extend([unrecorded(end, page), deferred(end, page), kept(end, page)]);
+    parts.extend([unrecorded(end, page), deferred(end, page), kept(end, page), left(end, page)]);
     parts.extend([summary(end, page), existing(end), next(end)]);
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
@@ -128,6 +128,9 @@ pub(super) fn document(end: &RunEnd<'_>) -> Value {
         "stopped": report.stopped.iter().map(named).collect::<Vec<_>>(),
         "not_started": report.not_started.len(),
         "unrecorded": unrecorded,
+        "swept": report.swept.iter().map(|operation| &operation.address).collect::<Vec<_>>(),
+        "left": report.left.iter().map(|one| json!({ "address": one.address, "arn": one.arn })).collect::<Vec<_>>(),
+        "unseen": report.unseen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kept": kept_resources(end.set).map(|change| &change.address).collect::<Vec<_>>(),
         "on_record": end.records.len(),
         "outputs": end.known_outputs().into_iter().collect::<serde_json::Map<_, _>>(),
@@ -239,6 +242,23 @@ fn deferred(end: &RunEnd<'_>, page: Page) -> String {
     lines.join("\n")
 }
 
+/// What the last look of `down` could not end: what says that it is of the deployment, and where nobody could look.
+fn left(end: &RunEnd<'_>, page: Page) -> String {
+    let RunReport { left, unseen, .. } = end.report;
+    let mut lines = Vec::new();
+    if !left.is_empty() {
+        lines.push(page.strong("left: these say that they are of the deployment, and no record leads to them"));
+        lines.extend(left.iter().map(|one| format!("  {} ({})", one.address, one.arn)));
+        lines.push("AWS lists what is gone for some minutes: run `down` again later. What stays is found by the plan that made".into());
+        lines.push(format!("it: drctl state rebuild --suffix {} --plan FILE", end.suffix));
+    }
+    if !unseen.is_empty() {
+        lines.push(page.strong("not seen: nobody knows what is left here"));
+        lines.extend(unseen.iter().map(|error| format!("  {error}")));
+    }
+    lines.join("\n")
+}
+
 fn kept(end: &RunEnd<'_>, page: Page) -> String {
     let kept: Vec<String> =
         kept_resources(end.set).map(|change| format!("  {}{}", change.address, why_kept(change))).collect();
@@ -250,7 +270,7 @@ fn kept(end: &RunEnd<'_>, page: Page) -> String {
 
 fn summary(end: &RunEnd<'_>, page: Page) -> String {
     let report = end.report;
-    if end.set.is_empty() {
+    if end.set.is_empty() && report.swept.is_empty() && report.is_complete() {
         return match (end.command, kept_resources(end.set).next()) {
             ("down", Some(_)) => "nothing to destroy but what is protected".to_owned(),
             ("down", None) => format!("nothing to destroy: `{}` has no resources", end.suffix),
@@ -269,18 +289,23 @@ fn summary(end: &RunEnd<'_>, page: Page) -> String {
     .map(|(number, word)| format!("{number} {word}"))
     .collect();
     let done = if done.is_empty() { "nothing done".to_owned() } else { done.join(", ") };
+    let swept = match report.swept.len() {
+        0 => String::new(),
+        number => format!(", {number} more that were still there"),
+    };
     let open: String = [
         (report.failed.len(), "failed"),
         (report.skipped.len(), "skipped"),
         (report.deferred.len(), "deferred"),
         (report.stopped.len(), "cut short"),
         (report.not_started.len(), "not started"),
+        (report.left.len(), "left"),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)
     .map(|(number, word)| format!(", {number} {word}"))
     .collect();
-    let text = format!("{}: {done}{open} in {}", end.word(), span(report.elapsed));
+    let text = format!("{}: {done}{swept}{open} in {}", end.word(), span(report.elapsed));
     match end.word() {
         "complete" => page.good(&text),
         "failed" => page.bad(&text),

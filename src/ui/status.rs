@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::page::{Page, count};
 use super::plan::{ByScope, drift_lines, drifted_fields, finished, plain_table, scope_order, stack_order, trimmed};
 use super::report::output_lines;
-use crate::changes::{Condition, Drift};
+use super::twins;
+use crate::changes::{Condition, Drift, Twin};
 use crate::state::{Deployment, Records, Status};
 
 /// How one resource is doing.
@@ -48,6 +49,7 @@ impl Health {
 pub(super) fn text(
     deployment: &Deployment,
     conditions: &[Condition],
+    twins: &[Twin],
     outputs: &[(String, Value)],
     page: Page,
 ) -> String {
@@ -59,14 +61,19 @@ pub(super) fn text(
     );
     let mut parts = vec![head, table(conditions), verdict(conditions, page)];
     parts.extend([drifted(conditions, page), missing(conditions, page), in_flight(conditions, page)]);
-    parts.extend([deferred(conditions, page), remarks(conditions, page)]);
+    parts.extend([deferred(conditions, page), twins::text(&deployment.suffix, twins, page), remarks(conditions, page)]);
     parts.push(output_lines(outputs));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
 /// The condition of a deployment as one document.
-pub(super) fn document(deployment: &Deployment, conditions: &[Condition], outputs: &[(String, Value)]) -> Value {
+pub(super) fn document(
+    deployment: &Deployment,
+    conditions: &[Condition],
+    twins: &[Twin],
+    outputs: &[(String, Value)],
+) -> Value {
     let resources: Vec<Value> = conditions
         .iter()
         .map(|condition| {
@@ -105,6 +112,7 @@ pub(super) fn document(deployment: &Deployment, conditions: &[Condition], output
         "regions": deployment.regions,
         "counts": counts,
         "resources": resources,
+        "twins": twins::documents(twins),
         "outputs": outputs.iter().cloned().collect::<serde_json::Map<_, _>>(),
     })
 }
@@ -178,7 +186,7 @@ fn drifted(conditions: &[Condition], page: Page) -> String {
 }
 
 fn missing(conditions: &[Condition], page: Page) -> String {
-    section("missing: on record, but not in AWS", conditions, Health::Missing, page, |_| Vec::new())
+    section("missing: on record, but AWS does not show them", conditions, Health::Missing, page, |_| Vec::new())
 }
 
 fn in_flight(conditions: &[Condition], page: Page) -> String {

@@ -164,6 +164,8 @@ pub(crate) struct Cloud {
     pub(crate) deferred: BTreeMap<Address, Duration>,
     /// Resources that AWS refuses to make.
     pub(crate) refused: Vec<Address>,
+    /// Objects of which so many further deletions are answered as if they had happened.
+    pub(crate) undying: BTreeMap<String, u32>,
     /// Objects that so many further looks do not show although they are there.
     pub(crate) hidden: BTreeMap<String, u32>,
     /// What is durable about each address: the last word of its entries, or the status of its record when the run began.
@@ -207,6 +209,7 @@ impl Cloud {
             work: BTreeMap::new(),
             deferred: BTreeMap::new(),
             refused: Vec::new(),
+            undying: BTreeMap::new(),
             hidden: BTreeMap::new(),
             on_record: BTreeMap::new(),
             disk_failed: false,
@@ -244,6 +247,7 @@ impl Cloud {
     pub(crate) fn story(&self, command: Command<'_>) -> String {
         let command = match command {
             Command::Up(_) => "up",
+            Command::UpWithoutTwins(_) => "up --remove-twins",
             Command::Down => "down",
             Command::Rebuild(_) => "state rebuild",
         };
@@ -375,6 +379,10 @@ impl Cloud {
     /// Begins to delete an object, unless others are in it.
     pub(crate) fn delete(&mut self, operation: &str, id: &str, seconds: u64) -> Result<()> {
         let now = self.now();
+        if let Some(left) = self.undying.get_mut(id).filter(|left| **left > 0) {
+            *left -= 1;
+            return Err(refusal(operation, "NotFound", 400));
+        }
         let inside = self
             .objects
             .iter()

@@ -254,3 +254,76 @@ fn records_that_name_objects_of_others_end_a_run() {
         }
     }
 }
+
+/// Two objects of one resource: both are named, `up` removes the one that is not on record only when it is asked to, and `down` removes both.
+#[test]
+fn a_twin_is_named_and_goes_when_it_is_asked_for() {
+    let topology = small().topology();
+    let mut base = World::new(15);
+    base.finish_up(&topology);
+    base.cloud.begin += Duration::from_secs(60);
+    let gateway = at("sim_slow", "gateway");
+    let id = base.ids(&gateway).remove(0);
+    // The checks after each run know one object of an address.
+    let twin = Object { address: None, ..base.cloud.objects[&id].clone() };
+    base.cloud.objects.insert("sim_slow-99".to_owned(), twin);
+
+    let mut world = base.fork();
+    let ended = world.up(&topology);
+    let set = &ended.end().set;
+    assert!(set.is_empty(), "nobody asked for it: {ended:?}");
+    let named: Vec<_> = set.twins.iter().map(|twin| (&twin.address, twin.id())).collect();
+    assert_eq!(named, [(&gateway, "sim_slow-99".to_owned())]);
+    assert!(world.cloud.get("sim_slow-99").is_some());
+
+    assert!(world.run(Command::UpWithoutTwins(&topology)).is_success());
+    assert!(world.cloud.get("sim_slow-99").is_none() && world.cloud.get(&id).is_some(), "the one on record stays");
+    world.finish_up(&topology);
+
+    let ended = base.down();
+    assert!(ended.is_success(), "{ended:?}");
+    base.check_empty();
+    assert!(base.cloud.get("sim_slow-99").is_none(), "down removes both");
+}
+
+/// A state of before: the deployment was made anew since, and has other ids. The last look of `down` finds it by its tags, and what is in it.
+#[test]
+fn an_old_state_put_back_leaves_nothing_behind() {
+    let topology = small().topology();
+    let mut world = World::new(16);
+    world.finish_up(&topology);
+    let old = world.disk.fork();
+    world.finish_down();
+    world.finish_up(&topology);
+    world.disk = old;
+    world.cloud.begin += Duration::from_secs(60);
+    let ended = world.down();
+    assert!(ended.is_success(), "{ended:?}");
+    world.check_empty();
+}
+
+/// "Gone" is the answer to each deletion in turn, and the object stays: the last look finds it.
+#[test]
+fn a_deletion_that_did_not_happen_is_made_once_more() {
+    let topology = small().topology();
+    let mut base = World::new(17);
+    base.finish_up(&topology);
+    base.cloud.begin += Duration::from_secs(60);
+    for (address, resource) in &topology.resources {
+        let mut world = base.fork();
+        let id = world.ids(address).remove(0);
+        // What is in it would be refused to outlive it; what has no tags is found in what has some.
+        let holds = world.cloud.live().any(|(_, object)| object.spec["parent"] == id.as_str());
+        if holds || resource.spec.get("tags").is_none() {
+            continue;
+        }
+        world.cloud.undying.insert(id, 1);
+        let ended = world.down();
+        assert_eq!(ended.end().report.swept.len(), 1, "{address}: {ended:?}");
+        // What it is in is refused to go before it, and goes with the next run.
+        let is_in_something = !resource.spec["parent"].is_null();
+        assert!(ended.is_success() || is_in_something, "{address}: {ended:?}");
+        world.finish_down();
+        world.check_empty();
+    }
+}

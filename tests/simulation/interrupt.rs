@@ -21,7 +21,10 @@ fn expire_everywhere(base: &World, command: Command<'_>, topology: &Topology) {
         assert!(unrecorded.is_empty(), "call {call}: {unrecorded:?}");
         match result.as_ref() {
             Ok(end) => {
-                let causes: Vec<_> = end.report.failed.iter().map(|(_, error)| error.to_string()).collect();
+                // The last look of a `down` is of many objects at once.
+                let unseen = end.report.unseen.iter().take(1).map(ToString::to_string);
+                let failed = end.report.failed.iter().map(|(_, error)| error.to_string());
+                let causes: Vec<_> = failed.chain(unseen).collect();
                 assert_eq!(causes.len(), 1, "call {call}: one root cause: {causes:?}");
                 assert!(causes[0].contains("ExpiredToken"), "call {call}: {causes:?}");
             }

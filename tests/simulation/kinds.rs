@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use drctl_core::address::Address;
+use drctl_core::address::{Address, Scope};
 use drctl_core::aws::error::Result;
 use drctl_core::aws::wait::{Look, Patience};
 use drctl_core::aws::{Error, tags};
 use drctl_core::kind::{
-    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Kinds, Permissions, Task, Traits,
+    Adoption, AnyKind, AnyObject, AnyWanted, Context, Deletion, Expected, Index, Kinds, Parent, Permissions, Provider,
+    Task, Traits,
 };
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -27,6 +28,39 @@ enum Recognised {
     ByTags,
     /// By its parent and its own name; it has no tags.
     InParent,
+}
+
+/// The cloud of the run on this thread.
+#[derive(Debug)]
+pub(crate) struct OfThread;
+
+/// How long the index of tags is late.
+const LATE: Duration = Duration::from_secs(30);
+
+impl Provider for OfThread {
+    fn index_regions(&self, scope: &Scope) -> Vec<String> {
+        vec![if scope.is_global() { "us-east-1".to_owned() } else { scope.to_string() }]
+    }
+
+    /// It lacks what is new, and has what went a moment ago.
+    fn index<'a>(&'a self, region: &'a str, suffix: &'a str) -> BoxFuture<'a, Result<Index>> {
+        Box::pin(async move {
+            call("tag:GetResources", false, |cloud| {
+                let now = cloud.now();
+                let scope = |object: &Object| object.tags.get(tags::ADDRESS)?.split('/').next().map(str::to_owned);
+                let is_listed = |object: &Object| {
+                    let is_here = scope(object)
+                        .is_some_and(|scope| scope == region || scope == "global" && region == "us-east-1");
+                    let is_ours = object.tags.get(tags::DEPLOYMENT).is_some_and(|owner| owner == suffix);
+                    let is_old = object.visible_at + LATE <= now;
+                    is_here && is_ours && is_old && object.gone_at.is_none_or(|at| at + LATE > now)
+                };
+                let listed = cloud.objects.iter().filter(|(_, object)| is_listed(object));
+                Ok(listed.map(|(id, object)| (format!("arn:sim:{}/{id}", object.kind), object.tags.clone())).collect())
+            })
+            .await
+        })
+    }
 }
 
 struct InMemory {
@@ -254,8 +288,8 @@ impl AnyKind for InMemory {
         false
     }
 
-    fn parent(&self) -> Option<&'static str> {
-        (self.recognised == Recognised::InParent).then_some("parent")
+    fn parent(&self) -> Option<Parent> {
+        (self.recognised == Recognised::InParent).then_some(Parent::apart("parent"))
     }
 
     fn changes_on_update(&self, output: &str) -> bool {
@@ -333,7 +367,10 @@ impl AnyKind for InMemory {
                 task.wait("it to be ready", Patience::seconds(7200, 60), || self.is_ready(id)).await?;
             }
             let operation = self.operation("Delete");
-            call(&operation, true, |cloud| cloud.delete(&operation, id, self.seconds)).await?;
+            match call(&operation, true, |cloud| cloud.delete(&operation, id, self.seconds)).await {
+                Err(error) if error.is_gone() => return Ok(Deletion::Gone),
+                answered => answered?,
+            }
             task.wait("it to be gone", Patience::seconds(7200, 60), || self.is_gone(id)).await?;
             Ok(Deletion::Gone)
         })

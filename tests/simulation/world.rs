@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use super::cloud::{self, Cloud, Deed};
 use super::is_replay;
-use super::kinds::kinds;
+use super::kinds::{OfThread, kinds};
 
 /// The suffix of every simulated deployment.
 pub(crate) const SUFFIX: &str = "sim";
@@ -43,6 +43,8 @@ static HOLDER: LazyLock<Holder> = LazyLock::new(|| Holder::current("simulation")
 pub(crate) enum Command<'a> {
     /// Make it be so.
     Up(&'a Topology),
+    /// Make it be so, and remove the twins of what is on record.
+    UpWithoutTwins(&'a Topology),
     /// Remove everything.
     Down,
     /// Make the state anew from what AWS has, as `state rebuild` does.
@@ -394,8 +396,7 @@ async fn process(
     let holder = HOLDER.clone();
     let shutdown = cloud::cloud(|cloud| cloud.shutdown.clone());
     let surroundings = Surroundings {
-        // The cloud is that of the thread.
-        provider: Arc::new(()),
+        provider: Arc::new(OfThread),
         suffix: SUFFIX.to_owned(),
         account: "123456789012".to_owned(),
         stop: shutdown.token(),
@@ -405,7 +406,7 @@ async fn process(
         return Ended::Rebuilt(rebuild(topology, medium, &holder, &surroundings, &shutdown).await);
     }
     let mut opened = Store::open(medium.clone(), SUFFIX, &holder, Duration::ZERO).await;
-    if matches!((&opened, command), (Err(StateError::NotFound { .. }), Command::Up(_))) {
+    if matches!((&opened, command), (Err(StateError::NotFound { .. }), Command::Up(_) | Command::UpWithoutTwins(_))) {
         let deployment = Deployment { suffix: SUFFIX.to_owned(), ..Deployment::default() };
         opened = Store::create(medium, deployment, &holder, Duration::ZERO).await;
     }
@@ -427,8 +428,9 @@ async fn process(
         limits: limits.clone(),
     });
     let (result, trace) = match command {
-        Command::Up(topology) => {
-            let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "" };
+        Command::Up(topology) | Command::UpWithoutTwins(topology) => {
+            let removes_twins = matches!(command, Command::UpWithoutTwins(_));
+            let goal = Goal { topology, facts: &BTreeMap::new(), plan_digest: "", removes_twins };
             let result = up(&execution, goal, permit).await;
             let trace = result.as_ref().is_ok_and(|end| end.report.is_complete());
             (result, trace)
@@ -454,7 +456,7 @@ async fn rebuild(
 ) -> Result<(), RunError> {
     let (kinds, unknown) = (kinds(), Records::new());
     let looked = run::look(&kinds, surroundings, &Events::unheard(), shutdown, &unknown, Some(topology)).await?;
-    let set = changes::build(topology, &unknown, &looked, SUFFIX, &kinds).map_err(RunError::Taken)?;
+    let set = changes::build(topology, &unknown, &looked.objects, SUFFIX, &kinds).map_err(RunError::Taken)?;
     let deployment = Deployment { suffix: SUFFIX.to_owned(), ..Deployment::default() };
     let store = Store::rebuild(medium, deployment, holder, Duration::ZERO).await?;
     recover::put_on_record(&store, &set).await?;

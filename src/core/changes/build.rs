@@ -13,7 +13,7 @@ use super::{Action, Change, ChangeSet, Drift};
 use crate::address::Address;
 use crate::aws::tags;
 use crate::graph::{Edge, Graph};
-use crate::kind::{Adoption, AnyKind, AnyObject, Kinds};
+use crate::kind::{Adoption, AnyKind, AnyObject, Kinds, Parent};
 use crate::reference::{is_known, plain_text, resolve};
 use crate::state::{Record, Records, Status};
 use crate::topology::{Resource, Topology};
@@ -266,31 +266,44 @@ fn owner(object: &AnyObject, suffix: &str) -> Option<String> {
     }
 }
 
+/// The records of what has to be looked at to know whose it is: what carries tags, and what is in another object under an id of its own. Not
+/// what comes back by itself, and without tags: its name alone says whose it is.
+pub fn to_be_proved(records: &Records, kinds: &Kinds) -> Records {
+    let mut records = records.clone();
+    records.retain(|address, _| {
+        let kind = kinds.get(address.kind());
+        kind.is_some_and(|kind| {
+            let is_part = kind.parent().is_some_and(|parent| !parent.is_named);
+            kind.traits().taggable && !kind.returns() || is_part
+        })
+    });
+    records
+}
+
 /// The objects on record that do not say they are ours. A state may be an old copy or edited, and an id may be used again: nothing that the
 /// state says makes an object ours. Tagged objects carry the deployment's tag; others are in an object that does.
-pub fn strangers(
-    records: &Records,
-    objects: &BTreeMap<Address, AnyObject>,
-    suffix: &str,
-    kinds: &Kinds,
-) -> Vec<Taken> {
+pub fn strangers(records: &Records, objects: &BTreeMap<Address, AnyObject>, suffix: &str, kinds: &Kinds) -> Vec<Taken> {
     let mut strangers: Vec<Taken> = Vec::new();
-    let identified = records.iter().filter(|(_, record)| record.is_identified());
-    let seen = identified.filter_map(|(address, record)| Some((address, record, objects.get(address)?)));
-    for (address, record, object) in seen {
+    for (address, record) in records.iter().filter(|(_, record)| record.is_identified()) {
         let Some(kind) = kinds.get(address.kind()) else { continue };
-        let owner = match kind.traits().taggable {
-            // What is taken over by its name, or only just being made, gets its tags later.
-            true if !record.was_finished() || record.status == Status::Adopting => {
-                foreign_owner(kinds, address, object, suffix)
+        let owner = match (objects.get(address), kind.parent()) {
+            (Some(object), _) if kind.traits().taggable => {
+                let comes_back = kind.returns() && !object.tags.contains_key(tags::DEPLOYMENT);
+                match record.status {
+                    // What is taken over by its name, or only just being made, gets its tags later.
+                    Status::Creating | Status::Adopting => foreign_owner(kinds, address, object, suffix),
+                    // The name of what comes back by itself says whose it is; it comes back without tags.
+                    _ if comes_back => None,
+                    _ => owner(object, suffix),
+                }
             }
-            // The name of what comes back by itself says whose it is; it comes back without tags.
-            true if kind.returns() && object.tags.get(tags::DEPLOYMENT).is_none() => None,
-            true => owner(object, suffix),
-            false => kind
-                .parent()
-                .filter(|field| !is_within(records, record, &object.spec[*field]))
-                .map(|field| format!("another {field}, {}", plain_text(&object.spec[field]).unwrap_or_default())),
+            (object, Some(Parent { field, is_named })) if is_named || object.is_some() => {
+                let whole = &object.map_or(&record.spec, |object| &object.spec)[field];
+                let is_ours =
+                    is_within(records, record, whole) && (!is_named || is_within(records, record, &record.spec[field]));
+                (!is_ours).then(|| format!("another {field}, {}", plain_text(whole).unwrap_or_default()))
+            }
+            _ => None,
         };
         strangers.extend(owner.map(|owner| Taken {
             address: address.clone(),
@@ -304,13 +317,14 @@ pub fn strangers(
 /// Tells whether a part is in an object that its record refers to: whether `whole` is one of the outputs of such an object. Where not all
 /// of these are on record any more, nobody can tell.
 fn is_within(records: &Records, record: &Record, whole: &Value) -> bool {
-    let holds = |outputs: &Value| outputs.as_object().is_some_and(|fields| fields.values().any(|output| output == whole));
+    let holds =
+        |outputs: &Value| outputs.as_object().is_some_and(|fields| fields.values().any(|output| output == whole));
     let mut referents = record.all_references().map(|reference| records.get(reference)).peekable();
     referents.peek().is_none() || referents.any(|referent| referent.is_none_or(|referent| holds(&referent.outputs)))
 }
 
 /// What people know an object by.
-pub(super) fn identity(outputs: &Value) -> Option<String> {
+pub fn identity(outputs: &Value) -> Option<String> {
     let fields = outputs.as_object()?;
     let named = ["id", "arn", "name"].iter().find_map(|name| fields.get(*name)?.as_str());
     named.or_else(|| fields.values().find_map(Value::as_str)).map(str::to_owned)

@@ -28,7 +28,7 @@ use crate::kind::AnyObject;
 use crate::state::Record;
 use crate::topology::Resource;
 
-pub use build::{Taken, build, foreign_owner, seen, strangers, teardown};
+pub use build::{Taken, build, foreign_owner, identity, seen, strangers, teardown, to_be_proved};
 pub use condition::{Condition, conditions};
 pub use diff::{Difference, differences};
 
@@ -120,6 +120,30 @@ impl Change {
     }
 }
 
+/// An object that carries the address of a resource whose object is another one: it is paid for, and nobody uses it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Twin {
+    /// The address of the resource.
+    pub address: Address,
+    /// The twin's ARN.
+    pub arn: String,
+    /// The twin.
+    pub object: AnyObject,
+}
+
+impl Twin {
+    /// The address under which the twin is on record while it is deleted: `us-east-1/ec2_nat_gateway/public-a+nat-2`.
+    pub fn own_address(&self) -> Option<Address> {
+        let id = self.arn.rsplit([':', '/']).next().unwrap_or(&self.arn);
+        format!("{}+{id}", self.address).parse().ok()
+    }
+
+    /// The id by which people know the twin.
+    pub fn id(&self) -> String {
+        identity(&self.object.outputs).unwrap_or_else(|| self.arn.clone())
+    }
+}
+
 /// What somebody else did to an object since drctl recorded it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(tag = "drift", rename_all = "snake_case")]
@@ -150,6 +174,8 @@ pub struct ChangeSet {
     pub changes: BTreeMap<Address, Change>,
     /// The deployment's outputs as far as they are known now.
     pub outputs: Vec<(String, Value)>,
+    /// Further objects that say they are those of resources on record.
+    pub twins: Vec<Twin>,
 }
 
 impl ChangeSet {
@@ -161,6 +187,11 @@ impl ChangeSet {
     /// Tells whether nothing has to be done.
     pub fn is_empty(&self) -> bool {
         self.changing().next().is_none()
+    }
+
+    /// Tells whether a twin is among what is deleted.
+    pub fn removes(&self, twin: &Twin) -> bool {
+        twin.own_address().is_some_and(|address| self.changes.contains_key(&address))
     }
 
     /// How many resources there are by action.

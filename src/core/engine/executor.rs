@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::event::{Event, Events, Outcome};
-use super::observe::observe_one;
+use super::observe::{ObserveError, observe_one};
 use super::recover::UNSEEN;
 use super::scheduler::{self, Action, Limits, Operation, OperationId, Scheduler};
 use super::shutdown::{Reason, Shutdown};
@@ -56,6 +56,15 @@ pub struct Execution {
     pub limits: Limits,
 }
 
+/// An object that says it is of the deployment, and that no record leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The address on its tags.
+    pub address: Address,
+    /// Its ARN.
+    pub arn: String,
+}
+
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct RunReport {
@@ -71,6 +80,12 @@ pub struct RunReport {
     pub stopped: Vec<Operation>,
     /// What an interrupt or a failed write kept from beginning.
     pub not_started: Vec<Operation>,
+    /// What was there although it was deleted, and was deleted once more.
+    pub swept: Vec<Operation>,
+    /// What still says that it is of the deployment after a `down`, and no record leads to.
+    pub left: Vec<Leftover>,
+    /// Looks that failed after everything was done: nobody knows what is left there.
+    pub unseen: Vec<ObserveError>,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -83,17 +98,12 @@ impl RunReport {
             && self.skipped.is_empty()
             && self.stopped.is_empty()
             && self.not_started.is_empty()
+            && self.left.is_empty()
+            && self.unseen.is_empty()
     }
 }
 
 impl RunReport {
-    /// Takes operations that had succeeded back as failed for one reason; the first of them stands for all.
-    pub(super) fn fail(&mut self, concerned: impl Fn(&Address) -> bool, error: Error) {
-        if let Some(at) = self.succeeded.iter().position(|operation| concerned(&operation.address)) {
-            self.failed.push((self.succeeded.remove(at), error));
-        }
-    }
-
     /// Lets the end of operations that were carried out once more take the place of their first one.
     pub(super) fn replace(&mut self, again: Self) {
         let ended: Vec<Address> = again
@@ -106,6 +116,7 @@ impl RunReport {
             .map(|operation| operation.address.clone())
             .collect();
         self.succeeded.retain(|operation| !ended.contains(&operation.address));
+        self.swept.extend(again.succeeded);
         self.failed.extend(again.failed);
         self.deferred.extend(again.deferred);
         self.skipped.extend(again.skipped);

@@ -30,3 +30,4 @@ pub mod run;
 pub mod scheduler;
 pub mod shutdown;
 mod sweep;
+mod twins;

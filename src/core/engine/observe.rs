@@ -15,8 +15,10 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::twins;
 use crate::address::{Address, Scope};
 use crate::aws::{Error, Tags, tags};
+use crate::changes::Twin;
 use crate::kind::{AnyObject, AnyWanted, Context, Kinds, Observation, Surroundings};
 use crate::reference::{is_known, resolve};
 use crate::state::{Record, Records, Status};
@@ -33,6 +35,15 @@ const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// What AWS has, by address.
 pub type Objects = BTreeMap<Address, AnyObject>;
+
+/// What a look has seen.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The objects of the resources.
+    pub objects: Objects,
+    /// Further objects that say they are those of the same resources.
+    pub twins: Vec<Twin>,
+}
 
 /// An observation that failed: one per kind and scope.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -56,7 +67,7 @@ pub async fn observe(
     surroundings: &Surroundings,
     records: &Records,
     topology: Option<&Topology>,
-) -> Result<Objects, Vec<ObserveError>> {
+) -> Result<Seen, Vec<ObserveError>> {
     let mut objects = Objects::new();
     let mut wanted: Vec<AnyWanted> = records
         .iter()
@@ -88,7 +99,11 @@ pub async fn observe(
         unfound.retain(|address, _| !objects.contains_key(*address));
         if objects.len() == before {
             objects.extend(look_again(kinds, surroundings, records, &objects).await?);
-            return Ok(completed(kinds, objects));
+            let twins = match observation.has_records() {
+                true => twins::find(kinds, surroundings, &observation, records, &objects).await?,
+                false => Vec::new(),
+            };
+            return Ok(Seen { objects: completed(kinds, objects), twins });
         }
     }
 }

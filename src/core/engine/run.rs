@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::event::{Event, Events};
 use super::executor::{self, Execution, RunReport};
-use super::observe::{self, Objects, ObserveError};
+use super::observe::{self, ObserveError, Seen};
 use super::operations::operations;
 use super::recover;
 use super::shutdown::Shutdown;
-use super::sweep::sweep;
+use super::sweep::{self, sweep};
+use super::twins;
 use crate::address::Address;
 use crate::changes::{self, Action, ChangeSet, Taken};
 use crate::kind::{Kinds, Surroundings};
@@ -34,6 +35,8 @@ pub struct Goal<'a> {
     pub facts: &'a BTreeMap<String, Value>,
     /// The digest of the plan.
     pub plan_digest: &'a str,
+    /// Whether further objects go that say they are those of resources on record.
+    pub removes_twins: bool,
 }
 
 /// What a run did.
@@ -71,9 +74,14 @@ pub enum RunError {
 pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeSet, RunError> {
     let Execution { kinds, store, surroundings, events, .. } = execution;
     let records = store.records();
-    let objects = look_twice(execution, &records, Some(goal.topology)).await?;
+    let Seen { objects, twins } = look_twice(execution, &records, Some(goal.topology)).await?;
     recover::settle(store, &objects, Some(goal.topology), kinds, events).await?;
-    changes::build(goal.topology, &store.records(), &objects, &surroundings.suffix, kinds).map_err(RunError::Taken)
+    let mut all = (store.records(), objects);
+    if goal.removes_twins {
+        all = twins::with_twins(all.0, all.1, &twins, store.now());
+    }
+    let set = changes::build(goal.topology, &all.0, &all.1, &surroundings.suffix, kinds);
+    Ok(ChangeSet { twins, ..set.map_err(RunError::Taken)? })
 }
 
 /// Makes the changes that [`prepare_up`] found.
@@ -83,6 +91,7 @@ pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeS
 pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: ChangeSet) -> Result<End, RunError> {
     check_stop(execution)?;
     note(execution, goal, &set).await?;
+    twins::put_on_record(&execution.store, &set).await?;
     let store = &execution.store;
     let report = execute(execution, &set).await;
     let outputs = outputs(goal.topology, &store.records());
@@ -104,13 +113,19 @@ pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: Chang
 pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> {
     let Execution { kinds, store, surroundings, events, .. } = execution;
     let records = store.records();
-    let objects = look_twice(execution, &records, None).await?;
+    let mut looked_for = changes::to_be_proved(&records, kinds);
+    looked_for.extend(recover::uncertain(&records));
+    let Seen { objects, twins } = match looked_for.is_empty() {
+        true => Seen::default(),
+        false => look_twice(execution, &looked_for, None).await?,
+    };
     let strangers = changes::strangers(&records, &objects, &surroundings.suffix, kinds);
     if !strangers.is_empty() {
         return Err(RunError::Taken(strangers));
     }
     recover::settle(store, &objects, None, kinds, events).await?;
-    Ok(changes::teardown(&store.records(), &objects, kinds))
+    let (records, objects) = twins::with_twins(store.records(), objects, &twins, store.now());
+    Ok(ChangeSet { twins, ..changes::teardown(&records, &objects, kinds) })
 }
 
 /// Makes the deletions that [`prepare_down`] found, and looks once more for what came back.
@@ -119,12 +134,14 @@ pub async fn prepare_down(execution: &Execution) -> Result<ChangeSet, RunError> 
 /// Whatever ends the run before its first operation. What goes wrong later is in the report.
 pub async fn carry_out_down(execution: &Arc<Execution>, set: ChangeSet) -> Result<End, RunError> {
     check_stop(execution)?;
+    twins::put_on_record(&execution.store, &set).await?;
+    let gone = sweep::remember(&execution.store, &set).await?;
     if !set.is_empty() && execution.store.facts().contains_key(OUTPUTS) {
         // Whatever happens from here on, what they name may be gone.
         execution.store.set_fact(OUTPUTS, Value::Null).await?;
     }
     let report = execute(execution, &set).await;
-    let report = sweep(execution, &set, report).await;
+    let report = sweep(execution, gone, report).await;
     Ok(End { set, report, outputs: Vec::new() })
 }
 
@@ -151,37 +168,33 @@ pub async fn look(
     shutdown: &Shutdown,
     records: &Records,
     topology: Option<&Topology>,
-) -> Result<Objects, RunError> {
+) -> Result<Seen, RunError> {
     let new = topology.iter().flat_map(|topology| topology.resources.keys()).filter(|key| !records.contains_key(*key));
     events.tell(Event::Observing { resources: records.len() + new.count() });
     let start = Instant::now();
-    let objects = tokio::select! {
+    let seen = tokio::select! {
         biased;
         () = shutdown.first() => return Err(RunError::Interrupted),
-        objects = observe::observe(kinds, surroundings, records, topology) => objects.map_err(RunError::Unseen)?,
+        seen = observe::observe(kinds, surroundings, records, topology) => seen.map_err(RunError::Unseen)?,
     };
-    events.tell(Event::Observed { objects: objects.len(), elapsed: start.elapsed() });
-    Ok(objects)
+    events.tell(Event::Observed { objects: seen.objects.len(), elapsed: start.elapsed() });
+    Ok(seen)
 }
 
 /// Looks, and once more for what an earlier run may have made so short a time before that it was not to be seen yet.
-async fn look_twice(
-    execution: &Execution,
-    records: &Records,
-    topology: Option<&Topology>,
-) -> Result<Objects, RunError> {
+async fn look_twice(execution: &Execution, records: &Records, topology: Option<&Topology>) -> Result<Seen, RunError> {
     let Execution { kinds, store, surroundings, events, shutdown, .. } = execution;
     let began = store.now();
-    let mut objects = look(kinds, surroundings, events, shutdown, records, topology).await?;
-    if let Some((wait, young)) = recover::unseen(store, records, &objects, began) {
+    let mut seen = look(kinds, surroundings, events, shutdown, records, topology).await?;
+    if let Some((wait, young)) = recover::unseen(store, records, &seen.objects, began) {
         tokio::select! {
             biased;
             () = shutdown.first() => return Err(RunError::Interrupted),
             () = tokio::time::sleep(wait) => {}
         }
-        objects.extend(look(kinds, surroundings, events, shutdown, &young, None).await?);
+        seen.objects.extend(look(kinds, surroundings, events, shutdown, &young, None).await?.objects);
     }
-    Ok(objects)
+    Ok(seen)
 }
 
 fn check_stop(execution: &Execution) -> Result<(), RunError> {

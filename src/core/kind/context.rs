@@ -31,9 +31,25 @@ const LOOKS_AT_ONCE: usize = 8;
 pub type Assets = HashMap<String, Vec<u8>>;
 
 /// Where the kinds of a run have their objects: AWS, or the cloud of the simulation. Only the kinds know which.
-pub trait Provider: Any + fmt::Debug + Send + Sync {}
+pub trait Provider: Any + fmt::Debug + Send + Sync {
+    /// The regions in whose indexes of tags the objects of a scope are.
+    fn index_regions(&self, scope: &Scope) -> Vec<String>;
 
-impl<T: Any + fmt::Debug + Send + Sync> Provider for T {}
+    /// Reads the index of tags of a region: every object that says it belongs to the deployment, by its ARN. An index may be late: it may
+    /// lack what is new and still have what is gone.
+    fn index<'a>(&'a self, region: &'a str, suffix: &'a str) -> BoxFuture<'a, Result<Index>>;
+}
+
+/// Nowhere: for tests in which nothing is looked at.
+impl Provider for () {
+    fn index_regions(&self, _: &Scope) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn index<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Index>> {
+        Box::pin(async { Ok(Index::new()) })
+    }
+}
 
 /// What is the same for all work of a run.
 #[derive(Clone, Debug)]
@@ -175,19 +191,16 @@ impl Context {
         }
     }
 
-    /// The tags of an object, when the region's index of tags confirms the recorded ones; see [`Observation`]. `read` reads the index.
-    /// `None` means that the object's own service has to be asked.
+    /// The tags of an object, when the region's index of tags confirms the recorded ones; see [`Observation`]. `None` means that the
+    /// object's own service has to be asked.
     ///
     /// # Errors
-    /// What the read returns.
-    pub async fn tags_by_index<Fut>(&self, arn: &str, read: impl FnOnce() -> Fut) -> Result<Option<Tags>>
-    where
-        Fut: Future<Output = Result<Index>>,
-    {
+    /// What the read of the index returns.
+    pub async fn tags_by_index(&self, arn: &str) -> Result<Option<Tags>> {
         let Some(observation) = self.observation.as_ref().filter(|observation| observation.has_records()) else {
             return Ok(None);
         };
-        let index: Arc<Index> = self.shared("the index of tags", read).await?;
+        let index = observation.index(&self.surroundings, self.region()).await?;
         Ok(observation.confirmed(&index, arn).cloned())
     }
 

@@ -41,8 +41,13 @@ pub trait AnyKind: Send + Sync {
         false
     }
 
-    /// The field of the spec that names the object which this one is a part of, for kinds without tags: a part is ours when its whole is.
-    fn parent(&self) -> Option<&'static str> {
+    /// Tells whether the index of tags has objects of this kind.
+    fn is_indexed(&self) -> bool {
+        self.traits().taggable
+    }
+
+    /// The object that this one is a part of, for kinds without tags: a part is ours when its whole is.
+    fn parent(&self) -> Option<Parent> {
         None
     }
 
@@ -166,6 +171,28 @@ pub enum Adoption {
     ByTag,
     /// By its name or its parent: nobody else has a reason to make it.
     ByName,
+}
+
+/// The object that one without tags is a part of: a route is in a route table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The field of the spec that names it.
+    pub field: &'static str,
+    /// Whether each call about the part names it, so that what is on record alone says in which object the part is. Otherwise the part has an
+    /// id of its own, and has to be looked at to know that.
+    pub is_named: bool,
+}
+
+impl Parent {
+    /// An object that each call about the part names.
+    pub const fn named(field: &'static str) -> Self {
+        Self { field, is_named: true }
+    }
+
+    /// An object whose part has an id of its own.
+    pub const fn apart(field: &'static str) -> Self {
+        Self { field, is_named: false }
+    }
 }
 
 /// Expected durations in seconds, as seen on AWS; used to order work and for estimates, never as limits.

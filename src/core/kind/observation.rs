@@ -8,7 +8,7 @@
 //! 2. The index only confirms: its word counts where it shows every recorded tag of a settled record with its value. For
 //!    anything else, be it missing or different, the object's own service is asked. So a tag that drctl has just changed is
 //!    never read from an index that is late; one that somebody else changes is seen once the index has it.
-//! 3. The index tells nothing about existence: its word counts only for objects that their own service shows.
+//! 3. The index tells nothing about existence by itself: its word counts only for objects that their own service shows.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
+use super::Surroundings;
 use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::{Tags, tags};
@@ -58,7 +59,13 @@ impl Observation {
         Ok(answer.downcast().expect("a read has one type of answer"))
     }
 
-    pub(super) fn has_records(&self) -> bool {
+    /// The index of tags of a region, read once.
+    pub(crate) async fn index(&self, surroundings: &Surroundings, region: &str) -> Result<Arc<Index>> {
+        let read = || surroundings.provider.index(region, &surroundings.suffix);
+        self.shared(region, "the index of tags", read).await
+    }
+
+    pub(crate) fn has_records(&self) -> bool {
         !self.recorded.is_empty()
     }
 

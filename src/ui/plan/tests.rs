@@ -10,7 +10,7 @@ fn every_kind_of_change_is_told_with_its_fields() {
       us-east-1/cloudwatch_alarm/errors
           threshold: 5 -> 9
       us-east-2/sns_topic/alerts
-          deleted
+          missing: AWS does not show what is on record
 
     changes to `dev`
 
@@ -211,11 +211,12 @@ fn the_document_has_what_the_text_has() {
         {
           "address": "us-east-2/sns_topic/alerts",
           "stack": "monitoring",
-          "drift": "deleted",
+          "drift": "missing",
           "fields": []
         }
       ],
       "kept": [],
+      "twins": [],
       "estimate": {
         "milliseconds": 372000,
         "critical_path": [

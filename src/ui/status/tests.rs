@@ -39,7 +39,7 @@ fn outputs() -> Vec<(String, Value)> {
 
 #[test]
 fn every_resource_that_is_not_well_is_named_with_the_reason() {
-    insta::assert_snapshot!(text(&deployment(), &conditions(), &outputs(), Page::PLAIN), @r#"
+    insta::assert_snapshot!(text(&deployment(), &conditions(), &[], &outputs(), Page::PLAIN), @r#"
     dev in account 123456789012 (us-east-1, us-east-2)
 
                 us-east-1  us-east-2     global
@@ -56,7 +56,7 @@ fn every_resource_that_is_not_well_is_named_with_the_reason() {
       us-east-1/ec2_vpc/vpc
           tags.team: "payments" -> "x"
 
-    missing: on record, but not in AWS
+    missing: on record, but AWS does not show them
       us-east-2/ec2_vpc/vpc
 
     in flight: the next `up` or `down` settles these
@@ -79,7 +79,7 @@ fn every_resource_that_is_not_well_is_named_with_the_reason() {
 #[test]
 fn a_healthy_deployment_says_so() {
     let conditions = conditions();
-    insta::assert_snapshot!(text(&deployment(), &conditions[..1], &outputs(), Page::PLAIN), @r#"
+    insta::assert_snapshot!(text(&deployment(), &conditions[..1], &[], &outputs(), Page::PLAIN), @r#"
     dev in account 123456789012 (us-east-1, us-east-2)
 
                  global
@@ -93,7 +93,7 @@ fn a_healthy_deployment_says_so() {
 
 #[test]
 fn the_document_counts_and_names_the_same() {
-    let document = document(&deployment(), &conditions(), &outputs());
+    let document = document(&deployment(), &conditions(), &[], &outputs());
     let counts = json!({ "healthy": 3, "drifted": 1, "missing": 1, "in_flight": 1, "deferred": 1 });
     assert_eq!(document["counts"], counts);
     assert_eq!(document["resources"][1]["drift"][0]["field"], "tags.team");
