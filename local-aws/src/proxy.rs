@@ -121,7 +121,7 @@ async fn answered(proxy: Arc<Proxy>, request: axum::http::Request<Body>) -> axum
     };
     let duration = started.elapsed();
     let (response, scenario) = match answer {
-        Ok((Outcome::Answer(response), scenario)) => (response, scenario),
+        Ok((Outcome::Answer(response) | Outcome::Instead(response), scenario)) => (response, scenario),
         Ok((Outcome::Cut, scenario)) => {
             let ending = Ending { status: 0, error: Some("Cut".to_owned()), scenario };
             proxy.log.add(&operation, ending, duration);
