@@ -56,7 +56,7 @@ fn is_credible(answer: &HttpResponse) -> bool {
         None => !answers_with_more,
         Some(b'<') => !is_page && !is_error_in_xml(body),
         Some(b'{') => body.len() > LONGEST_ERROR || !is_error_in_json(body),
-        Some(_) => !is_page,
+        Some(_) => !is_page && !is_error_in_cbor(body),
     }
 }
 
@@ -64,6 +64,11 @@ fn is_error_in_json(body: &[u8]) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return false };
     fields.contains_key("__type")
         || (!fields.is_empty() && fields.keys().all(|name| OF_ERRORS.contains(&name.as_str())))
+}
+
+/// The name of the field is a text of six bytes.
+fn is_error_in_cbor(body: &[u8]) -> bool {
+    body.len() <= LONGEST_ERROR && body.windows(7).take(200).any(|part| part == b"\x66__type")
 }
 
 fn is_error_in_xml(body: &[u8]) -> bool {

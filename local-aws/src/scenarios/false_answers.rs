@@ -1,5 +1,6 @@
 //! One read is answered falsely, as the settings order it (`false_answer`): AWS leaves out what is there, tells it twice, or does not
-//! find it. Whoever believes a single answer loses something. Without an order the scenario does nothing.
+//! find it; or somebody else answers in its place. Whoever believes a single answer loses something. Without an order the scenario does
+//! nothing.
 //!
 //! The true answer is taken first and then changed, so that its shape is right in every protocol. A read that is refused anyway has
 //! nothing to leave out: it counts, and passes unchanged.
@@ -7,16 +8,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xmltree::{Element, XMLNode};
 
 use super::tree::is;
-use super::{Outcome, Scenario};
+use super::{Outcome, Scenario, small_pages};
 use crate::corrections::Call;
 use crate::error::Error;
-use crate::message::{Response, XmlExt};
+use crate::message::{Request, Response, XmlExt};
 use crate::operation::{Kind, Operation};
 use crate::refusal::refusal;
 
@@ -26,7 +27,7 @@ use crate::refusal::refusal;
 pub(crate) struct Order {
     /// How the answer is changed.
     answer: Falsehood,
-    /// Only reads of this operation count, `service:Operation` with the service's name in the signature; all reads if left out.
+    /// Only calls of this operation count, `service:Operation` with the service's name in the signature; all reads if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
     /// The first read that is answered falsely, counted from the moment of the order, beginning with 1.
@@ -55,7 +56,23 @@ pub(crate) enum Falsehood {
     Partial,
     /// The service refuses: what was asked for does not exist.
     Gone,
+    /// A page for people, with the status of success.
+    Page,
+    /// A proxy wants to know who asks: status 407.
+    Proxy,
+    /// Nothing, with the status of success.
+    Blank,
+    /// The first half of the document.
+    Cut,
+    /// A refusal, with the status of success.
+    ErrorInside,
+    /// The whole list, and a token that leads to it once more. Only lists that `small-pages` knows.
+    Endless,
 }
+
+/// What captive portals answer.
+const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Sign in to the guest network</title></head>\
+                    <body><form action=\"/login?session=0123456789abcdef0123456789abcdef\"></form></body></html>\n";
 
 /// See the module.
 pub(super) struct FalseAnswers {
@@ -76,9 +93,17 @@ impl Scenario for FalseAnswers {
     }
 
     fn concerns(&self, operation: &Operation) -> bool {
-        operation.kind == Kind::Api
-            && !operation.is_mutating()
-            && self.order.as_ref().is_some_and(|order| order.operation.as_ref().is_none_or(|name| is(name, operation)))
+        let Some(order) = self.order.as_ref().filter(|_| operation.kind == Kind::Api) else { return false };
+        match &order.operation {
+            Some(name) => is(name, operation),
+            None => !operation.is_mutating(),
+        }
+    }
+
+    async fn before(&self, call: &Call<'_>, request: &mut Request) -> Result<Option<Outcome>, Error> {
+        // The emulator does not know the token of an endless list.
+        small_pages::forget_token(call.operation, request);
+        Ok(None)
     }
 
     async fn after(&self, call: &Call<'_>, answer: Response) -> Result<Outcome, Error> {
@@ -90,8 +115,16 @@ impl Scenario for FalseAnswers {
         let falsified = match order.answer {
             _ if !is_meant => None,
             Falsehood::Gone => not_found(call),
+            Falsehood::Page => Some(page(StatusCode::OK)),
+            Falsehood::Proxy => Some(page(StatusCode::PROXY_AUTHENTICATION_REQUIRED)),
+            Falsehood::ErrorInside => {
+                let message = "The request processing has failed because of an unknown error.";
+                let refused = refusal(call, StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", message);
+                Some(Response { status: StatusCode::OK, ..refused })
+            }
             _ if !answer.status.is_success() => None,
             // An answer without a list is as true as before.
+            Falsehood::Endless => small_pages::begins_anew(call.operation, answer.clone()),
             kind => Some(kind.of(answer.clone())).filter(|changed| changed.body != answer.body),
         };
         Ok(falsified.map_or(Outcome::Answer(answer), Outcome::Instead))
@@ -158,8 +191,22 @@ fn not_found(call: &Call<'_>) -> Option<Response> {
     Some(refusal(call, status, code, "What was asked for does not exist."))
 }
 
+/// A page for people.
+fn page(status: StatusCode) -> Response {
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))]);
+    Response { status, headers, body: PAGE.into() }
+}
+
 impl Falsehood {
     fn of(self, mut answer: Response) -> Response {
+        match self {
+            Self::Blank => return answer.with_body(""),
+            Self::Cut => {
+                let half = answer.body.slice(..answer.body.len() / 2);
+                return answer.with_body(half);
+            }
+            _ => {}
+        }
         let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.contains("cbor") {
             answer.change_cbor(|document| self.cbor(document));
@@ -252,7 +299,7 @@ impl Falsehood {
             Self::Empty | Self::Nothing => items.clear(),
             Self::Doubled => *items = items.iter().flat_map(|item| [item.clone(), item.clone()]).collect(),
             Self::Partial => items.truncate(items.len() / 2),
-            Self::Gone => {}
+            _ => {}
         }
     }
 }
@@ -303,7 +350,6 @@ fn says_there_is_more(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
     use serde_json::json;
 
     use super::super::tests::Caller;
@@ -359,6 +405,8 @@ mod tests {
         assert!(any.concerns(&target("DescribeTable")) && !any.concerns(&target("DeleteTable")));
         let one = order(json!({ "answer": "gone", "operation": "dynamodb:DescribeTable" }));
         assert!(one.concerns(&target("DescribeTable")) && !one.concerns(&target("DescribeTimeToLive")));
+        let change = order(json!({ "answer": "page", "operation": "dynamodb:DeleteTable" }));
+        assert!(change.concerns(&target("DeleteTable")), "a change that is named counts");
         assert!(!FalseAnswers::new(None).concerns(&target("DescribeTable")));
     }
 
@@ -459,6 +507,39 @@ mod tests {
         assert!(text(&bucket).contains("<Code>NoSuchBucket</Code>"));
         let identity = Caller::new("sts", "POST", "/", &[FORM], "Action=GetCallerIdentity");
         assert!(gone(identity).await.is_none(), "who asks does exist");
+    }
+
+    #[tokio::test]
+    async fn somebody_else_answers_in_the_place_of_aws() {
+        let said = async |kind: &str| {
+            let answer = Response::json_document(StatusCode::OK, &json!({ "Table": {} }));
+            let falsified = instead(&order(json!({ "answer": kind })), &describe_table(), answer).await;
+            let falsified = falsified.expect("it is falsified");
+            (falsified.status.as_u16(), text(&falsified))
+        };
+        assert_eq!(said("blank").await, (200, String::new()));
+        assert_eq!(said("cut").await, (200, r#"{"Tabl"#.to_owned()));
+        let (page, proxy, inside) = (said("page").await, said("proxy").await, said("error-inside").await);
+        assert!(page.0 == 200 && page.1.contains("Sign in") && proxy.0 == 407, "{page:?} {proxy:?}");
+        assert!(inside.0 == 200 && inside.1.contains("InternalFailure"), "{inside:?}");
+    }
+
+    #[tokio::test]
+    async fn a_list_without_end_leads_to_itself() {
+        let scenario = order(json!({ "answer": "endless", "times": 100 }));
+        let target = [("x-amz-target", "TrentService.ListKeys")];
+        let list = json!({ "Keys": [1], "Truncated": false });
+        let first = Caller::new("kms", "POST", "/", &target, "{}");
+        let answer = instead(&scenario, &first, Response::json_document(StatusCode::OK, &list)).await.expect("a page");
+        let document = answer.json_body();
+        assert_eq!((&document["Keys"], &document["Truncated"]), (&json!([1]), &json!(true)));
+        let next = json!({ "Marker": document["NextMarker"] }).to_string();
+        let second = Caller::new("kms", "POST", "/", &target, &next);
+        let mut request = second.request();
+        scenario.before(&second.call(), &mut request).await.expect("no emulator is asked");
+        assert_eq!(request.json(), json!({}));
+        let answer = instead(&scenario, &second, Response::json_document(StatusCode::OK, &list)).await.expect("a page");
+        assert_eq!(answer.json_body(), document);
     }
 
     /// A refusal has no lists, and stays what it is.

@@ -307,7 +307,7 @@ pub(crate) mod tests {
             Self {
                 operation: Operation::of(&request),
                 request,
-                emulator: Emulator::new(0),
+                emulator: Emulator::new(0, ""),
                 accelerators: Accelerators::new(std::time::Duration::ZERO),
             }
         }
