@@ -215,10 +215,12 @@ impl LocalAws {
 
     /// Asks the local AWS about itself.
     fn get(&self, path: &str) -> Value {
-        let endpoint = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
-        let host = endpoint.expect("the local AWS names its address").1.trim_start_matches("http://");
+        let told = |name| self.environment.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let host = told("AWS_ENDPOINT_URL").expect("the local AWS names its address").trim_start_matches("http://");
+        let key = told("AWS_ACCESS_KEY_ID").expect("the local AWS names its access key");
         let mut stream = TcpStream::connect(host).expect("the local AWS listens");
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").expect("it can be asked");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\nx-local-aws-key: {key}\r\n\r\n")
+            .expect("it can be asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a head and a body");

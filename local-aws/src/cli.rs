@@ -121,7 +121,7 @@ pub(crate) fn run() -> ExitCode {
 
 fn start(settings: &Settings) -> Result<ExitCode, Error> {
     let dir = absolute(&settings.dir).map_err(Error::file("find", &settings.dir))?;
-    fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
+    instance::create(&dir)?;
     if let Some(instance) = Instance::running(&dir) {
         say(&format!("already running in {} (process {})", dir.display(), instance.pid));
         print(&instance.shell_lines());

@@ -34,9 +34,21 @@ from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack.app import app  # noqa: E402
 
+secret = os.environ.pop("LOCAL_AWS_SECRET").encode()
+
+
+async def door(scope, receive, send):
+    """Lets only the proxy in: what reaches the port by another way came round its door."""
+    if scope["type"] == "lifespan" or (b"x-local-aws-secret", secret) in scope["headers"]:
+        return await app(scope, receive, send)
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 403, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
 config = Config()
 config.bind = [f"fd://{listener.fileno()}"]
 config.keep_alive_timeout = 3600
 config.loglevel = os.environ["LOG_LEVEL"]
-asyncio.run(serve(app, config))
+asyncio.run(serve(door, config))
 sys.exit("the emulator stopped serving")

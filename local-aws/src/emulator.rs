@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! 1. Its environment is built from nothing: no credential, profile or endpoint of the caller reaches it or a function.
-//! 2. It never reaches Docker, and stores nothing outside its own data folder.
+//! 2. It answers nobody but the proxy, whose answers let no web page read them.
+//! 3. It never reaches Docker, and stores nothing outside its own data folder.
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
@@ -24,10 +25,14 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use crate::access;
 use crate::error::Error;
 use crate::message::{Request, Response};
 
 const WRAPPER: &str = include_str!("emulator.py");
+
+/// The header by which the emulator knows the proxy.
+const SECRET_HEADER: HeaderName = HeaderName::from_static("x-local-aws-secret");
 
 /// How long the emulator may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
@@ -51,12 +56,29 @@ pub(crate) struct Process {
     log: PathBuf,
     /// The port the emulator listens on.
     pub(crate) port: u16,
+    /// What it knows the proxy by.
+    secret: String,
+}
+
+/// What the emulator and the functions it runs sign their calls with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credentials<'a> {
+    /// The access key that the emulator takes for the account's root.
+    pub(crate) key: &'a str,
+    /// The session token of functions.
+    pub(crate) token: &'a str,
 }
 
 impl Process {
     /// Starts the emulator with its data and log in `folder`, behind a proxy that listens on `proxy_port`, and waits
     /// until it answers.
-    pub(crate) async fn start(python: &Path, folder: &Path, proxy_port: u16) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        python: &Path,
+        folder: &Path,
+        proxy_port: u16,
+        credentials: Credentials<'_>,
+    ) -> Result<Self, Error> {
+        let secret = access::random();
         let data = folder.join("data");
         if data.exists() {
             fs::remove_dir_all(&data).map_err(Error::file("remove", &data))?;
@@ -84,6 +106,10 @@ impl Process {
             .env("GATEWAY_PORT", proxy_port.to_string())
             .env("EDGE_PORT", proxy_port.to_string())
             .env("MINISTACK_HOST", "localhost")
+            .env("LOCAL_AWS_SECRET", &secret)
+            .env("AWS_ACCESS_KEY_ID", credentials.key)
+            .env("AWS_SECRET_ACCESS_KEY", credentials.key)
+            .env("AWS_SESSION_TOKEN", credentials.token)
             .env("PERSIST_STATE", "0")
             .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
             .env("IOT_MTLS_ENABLED", "0")
@@ -106,13 +132,13 @@ impl Process {
             .ok()
             .and_then(|_| line.trim().parse().ok())
             .ok_or_else(|| failed("ended before it listened".to_owned()))?;
-        let mut process = Self { child, log, port };
+        let mut process = Self { child, log, port, secret };
         process.wait_until_ready().await?;
         Ok(process)
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), Error> {
-        let emulator = Emulator::new(self.port);
+        let emulator = self.client();
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let health =
@@ -129,6 +155,11 @@ impl Process {
             }
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> Emulator {
+        Emulator::new(self.port, &self.secret)
     }
 
     /// The emulator's process id, while it runs.
@@ -165,14 +196,16 @@ impl Process {
 pub(crate) struct Emulator {
     client: Client<HttpConnector, Full<Bytes>>,
     port: u16,
+    secret: HeaderValue,
 }
 
 impl Emulator {
-    /// A client of the emulator that listens on `port`.
-    pub(crate) fn new(port: u16) -> Self {
+    /// A client of the emulator that listens on `port` and answers only who knows the secret.
+    pub(crate) fn new(port: u16, secret: &str) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Self { client: Client::builder(TokioExecutor::new()).build(connector), port }
+        let secret = HeaderValue::from_str(secret).expect("a secret is made of letters and digits");
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), port, secret }
     }
 
     /// Sends a request as it is and returns the answer, whatever its status.
@@ -183,6 +216,8 @@ impl Emulator {
         if let Some(headers) = outgoing.headers_mut() {
             *headers = request.headers.clone();
             strip(headers);
+            headers.remove(access::KEY_HEADER);
+            headers.insert(SECRET_HEADER, self.secret.clone());
             // hyper computes the length from the body, which a correction may have changed.
             headers.remove(header::CONTENT_LENGTH);
         }
@@ -193,6 +228,7 @@ impl Emulator {
         let body = body.collect().await.map_err(|error| Error::Call(chain(&error)))?.to_bytes();
         let mut headers = parts.headers;
         strip(&mut headers);
+        forbid_pages(&mut headers);
         Ok(Response { status: parts.status, headers, body })
     }
 
@@ -260,6 +296,15 @@ fn own_headers(service: &str, region: &str) -> Result<HeaderMap, Error> {
     );
     let scope = HeaderValue::from_str(&scope).map_err(|error| Error::Call(error.to_string()))?;
     Ok(HeaderMap::from_iter([(header::AUTHORIZATION, scope)]))
+}
+
+/// Takes out what would let a web page read the answer: the emulator allows it to every page.
+fn forbid_pages(headers: &mut HeaderMap) {
+    let names: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -8,11 +8,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access;
 use crate::error::Error;
 
 /// What the folder records of the local AWS that runs in it, and what its health call answers.
@@ -30,6 +32,8 @@ pub(crate) struct Instance {
     pub(crate) dns_port: u16,
     /// Since when it is ready (RFC 3339, UTC).
     pub(crate) started: String,
+    /// The access key without which it answers nothing but calls of deployed APIs.
+    pub(crate) access_key: String,
 }
 
 impl Instance {
@@ -38,14 +42,15 @@ impl Instance {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The shell lines that point AWS clients at it. The credentials are no secret: the emulator accepts any.
+    /// The shell lines that point AWS clients at it. The secret key is not looked at, so it is the same.
     pub(crate) fn shell_lines(&self) -> String {
         format!(
-            "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID=test\nexport AWS_SECRET_ACCESS_KEY=test\n\
+            "export AWS_ENDPOINT_URL={}\nexport AWS_ACCESS_KEY_ID={key}\nexport AWS_SECRET_ACCESS_KEY={key}\n\
              export AWS_EC2_METADATA_DISABLED=true\nexport DRCTL_DNS_SERVER=127.0.0.1:{}\n\
              unset AWS_PROFILE AWS_SESSION_TOKEN\n",
             self.endpoint(),
-            self.dns_port
+            self.dns_port,
+            key = self.access_key
         )
     }
 
@@ -54,14 +59,16 @@ impl Instance {
         let path = record_path(folder);
         let draft = path.with_extension("draft");
         let text = serde_json::to_vec_pretty(self).expect("an instance has only plain fields");
-        fs::write(&draft, text).map_err(Error::file("write", &draft))?;
+        let mut how = fs::OpenOptions::new();
+        let file = how.create(true).write(true).truncate(true).mode(0o600).open(&draft);
+        file.and_then(|mut file| file.write_all(&text)).map_err(Error::file("write", &draft))?;
         fs::rename(&draft, &path).map_err(Error::file("write", &path))
     }
 
     /// The instance that runs in `folder` and answers, if any.
     pub(crate) fn running(folder: &Path) -> Option<Self> {
         let recorded: Self = serde_json::from_slice(&fs::read(record_path(folder)).ok()?).ok()?;
-        let answered = ask_health(recorded.port)?;
+        let answered = ask_health(&recorded)?;
         (answered == recorded).then_some(recorded)
     }
 }
@@ -74,7 +81,7 @@ pub(crate) fn forget(folder: &Path) {
 
 /// Takes the folder for this process; `None` when another has it.
 pub(crate) fn lock(folder: &Path) -> Result<Option<File>, Error> {
-    fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
+    create(folder)?;
     let path = folder.join("lock");
     let file = File::create(&path).map_err(Error::file("create", &path))?;
     match file.try_lock() {
@@ -84,16 +91,27 @@ pub(crate) fn lock(folder: &Path) -> Result<Option<File>, Error> {
     }
 }
 
+/// Creates the folder of an instance, which is nobody else's.
+pub(crate) fn create(folder: &Path) -> Result<(), Error> {
+    let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.map_err(Error::file("create", folder))
+}
+
 fn record_path(folder: &Path) -> PathBuf {
     folder.join("instance.json")
 }
 
-/// Asks whoever listens on the port which instance it is.
-fn ask_health(port: u16) -> Option<Instance> {
+/// Asks whoever listens on the recorded port which instance it is.
+fn ask_health(recorded: &Instance) -> Option<Instance> {
+    let Instance { port, access_key, .. } = recorded;
     let timeout = Duration::from_secs(5);
-    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), timeout).ok()?;
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, *port).into(), timeout).ok()?;
     stream.set_read_timeout(Some(timeout)).ok()?;
-    stream.write_all(b"GET /_local-aws/health HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").ok()?;
+    let request = format!(
+        "GET /_local-aws/health HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{}: {access_key}\r\n\r\n",
+        access::KEY_HEADER
+    );
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
@@ -120,8 +138,15 @@ mod tests {
     fn a_record_whose_process_does_not_answer_is_no_instance() {
         let folder = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let instance =
-            Instance { pid: 1, port, emulator_pid: 2, emulator_port: 3, dns_port: 4, started: "now".to_owned() };
+        let instance = Instance {
+            pid: 1,
+            port,
+            emulator_pid: 2,
+            emulator_port: 3,
+            dns_port: 4,
+            started: "now".to_owned(),
+            access_key: "k".to_owned(),
+        };
         instance.record(folder.path()).unwrap();
         assert_eq!(Instance::running(folder.path()), None);
     }

@@ -7,9 +7,11 @@
 //! Invariants:
 //! 1. Every listener is bound to 127.0.0.1.
 //! 2. No process outlives the proxy: the emulator ends when the pipe to its standard input is closed.
-//! 3. A process is stopped only after it answered that it is the one recorded.
+//! 3. Only who has the instance's access key is let in, and no web page is; see [`access`].
+//! 4. A process is stopped only after it answered that it is the one recorded.
 
 mod accelerator;
+mod access;
 mod admin;
 mod calls;
 mod cli;

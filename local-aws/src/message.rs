@@ -166,6 +166,12 @@ impl Response {
         }
     }
 
+    /// The same answer with another body.
+    pub(crate) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.set_body(body);
+        self
+    }
+
     fn set_body(&mut self, body: impl Into<Bytes>) {
         self.body = body.into();
         forget_body_headers(&mut self.headers);

@@ -5,7 +5,8 @@
 //! 1. What is neither Global Accelerator's nor concerned by a correction or a scenario passes byte for byte.
 //! 2. Every call is logged exactly once, with the status that the client saw, before the client sees it; a call whose
 //!    connection was cut has the status 0.
-//! 3. A client that goes away does not take back its call, which takes effect and is logged all the same.
+//! 3. Who is not let in (see [`crate::access`]) learns nothing and changes nothing.
+//! 4. A client that goes away does not take back its call, which takes effect and is logged all the same.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,11 +15,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
 use crate::accelerator::Accelerators;
+use crate::access::Access;
 use crate::admin;
 use crate::calls::{Ending, Log};
 use crate::corrections::{Call, Corrections};
@@ -38,6 +41,8 @@ pub(crate) struct Cut;
 pub(crate) struct Proxy {
     /// Who it is, as its health call answers.
     pub(crate) instance: Instance,
+    /// Who may call.
+    pub(crate) access: Access,
     /// The log of calls.
     pub(crate) log: Log,
     /// What is corrected.
@@ -54,17 +59,20 @@ impl Proxy {
     /// A proxy before `emulator`.
     pub(crate) fn new(
         instance: Instance,
+        access: Access,
         emulator: Emulator,
         accelerators: Accelerators,
         scenarios: Scenarios,
     ) -> Self {
         let (log, corrections, freeze) = (Log::default(), Corrections::new(), Freeze::new());
-        Self { instance, log, corrections, scenarios, freeze, emulator, accelerators }
+        Self { instance, access, log, corrections, scenarios, freeze, emulator, accelerators }
     }
 
     /// The routes to serve.
     pub(crate) fn router(self) -> Router {
-        admin::routes().fallback(handle).with_state(Arc::new(self))
+        let proxy = Arc::new(self);
+        let door = middleware::from_fn_with_state(proxy.clone(), door);
+        admin::routes().fallback(handle).layer(door).with_state(proxy)
     }
 
     /// The outcome of a call, and the scenario that decided it, if one did.
@@ -97,6 +105,24 @@ impl Proxy {
     }
 }
 
+/// Refuses what a web page sends, and who asks the proxy itself without its key, before anything is read.
+async fn door(
+    State(proxy): State<Arc<Proxy>>,
+    request: axum::http::Request<Body>,
+    next: Next,
+) -> axum::response::Response {
+    let is_own = request.uri().path().starts_with("/_local-aws");
+    let objection = proxy.access.objection(request.uri(), request.headers());
+    let no_key = || {
+        let has_key = !is_own || proxy.access.has_key(request.headers());
+        (!has_key).then_some("this needs the header x-local-aws-key with the access key that `local-aws start` prints")
+    };
+    match objection.or_else(no_key) {
+        Some(reason) => (StatusCode::FORBIDDEN, format!("{reason}\n")).into_response(),
+        None => next.run(request).await,
+    }
+}
+
 async fn handle(State(proxy): State<Arc<Proxy>>, request: axum::http::Request<Body>) -> axum::response::Response {
     // A task of its own goes on when the client goes away.
     let answered = tokio::spawn(answered(proxy, request)).await;
@@ -115,13 +141,18 @@ async fn answered(proxy: Arc<Proxy>, request: axum::http::Request<Body>) -> axum
     let operation = Operation::of(&request);
 
     let started = Instant::now();
+    if let Some(response) = proxy.access.refusal(&operation, &request) {
+        let ending = Ending { status: response.status.as_u16(), error: error_code(&response), scenario: None };
+        proxy.log.add(&operation, ending, started.elapsed());
+        return outgoing(response);
+    }
     let answer = match is_emulators_own {
         true => proxy.emulator.send(&request).await.map(|answer| (Outcome::Answer(answer), None)),
         false => proxy.answer(&operation, &request).await,
     };
     let duration = started.elapsed();
     let (response, scenario) = match answer {
-        Ok((Outcome::Answer(response), scenario)) => (response, scenario),
+        Ok((Outcome::Answer(response) | Outcome::Instead(response), scenario)) => (response, scenario),
         Ok((Outcome::Cut, scenario)) => {
             let ending = Ending { status: 0, error: Some("Cut".to_owned()), scenario };
             proxy.log.add(&operation, ending, duration);
@@ -139,6 +170,11 @@ async fn answered(proxy: Arc<Proxy>, request: axum::http::Request<Body>) -> axum
         let ending = Ending { status: response.status.as_u16(), error: error_code(&response), scenario };
         proxy.log.add(&operation, ending, duration);
     }
+    proxy.access.learn(&operation, &response);
+    outgoing(response)
+}
+
+fn outgoing(response: Response) -> axum::response::Response {
     let mut outgoing = axum::response::Response::new(Body::from(response.body));
     *outgoing.status_mut() = response.status;
     *outgoing.headers_mut() = response.headers;

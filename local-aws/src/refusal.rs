@@ -9,11 +9,23 @@ use uuid::Uuid;
 use xmltree::{Element, XMLNode};
 
 use crate::corrections::Call;
-use crate::message::{Response, branch, leaf};
+use crate::message::{Request, Response, branch, leaf};
+use crate::operation::Operation;
 
 /// The refusal of `call` with the code that AWS has for it on the wire.
 pub(crate) fn refusal(call: &Call<'_>, status: StatusCode, code: &str, message: &str) -> Response {
-    match Protocol::of(call) {
+    refusal_of(call.operation, call.original, status, code, message)
+}
+
+/// The same for a request that is not let in.
+pub(crate) fn refusal_of(
+    operation: &Operation,
+    request: &Request,
+    status: StatusCode,
+    code: &str,
+    message: &str,
+) -> Response {
+    match Protocol::of(operation, request) {
         Protocol::Cbor => cbor(status, code, message),
         Protocol::Json => {
             let document = json!({ "__type": code, "message": message });
@@ -22,7 +34,7 @@ pub(crate) fn refusal(call: &Call<'_>, status: StatusCode, code: &str, message: 
             response
         }
         Protocol::RestJson => Response::rest_refusal(status, code, message),
-        Protocol::S3 if call.original.method == Method::HEAD => {
+        Protocol::S3 if request.method == Method::HEAD => {
             Response { status, headers: HeaderMap::new(), body: Bytes::new() }
         }
         Protocol::S3 => {
@@ -59,15 +71,14 @@ enum Protocol {
 }
 
 impl Protocol {
-    fn of(call: &Call<'_>) -> Self {
-        let request = call.original;
+    fn of(operation: &Operation, request: &Request) -> Self {
         if request.header("smithy-protocol").is_some() {
             return Self::Cbor;
         }
         if request.header("x-amz-target").is_some() {
             return Self::Json;
         }
-        match call.operation.service.as_str() {
+        match operation.service.as_str() {
             "s3" => Self::S3,
             "ec2" => Self::Ec2,
             "apigateway" | "backup" | "lambda" => Self::RestJson,

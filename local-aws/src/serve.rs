@@ -13,9 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::accelerator::Accelerators;
+use crate::access::{self, Access};
 use crate::cli::{self, Settings};
 use crate::dns::NameServer;
-use crate::emulator::{Emulator, Process};
+use crate::emulator::{Credentials, Process};
 use crate::environment;
 use crate::error::Error;
 use crate::instance::{self, Instance};
@@ -48,12 +49,14 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move { while hangup.recv().await.is_some() {} });
 
+    let (access_key, token) = (Access::random_key(), access::random());
+    let credentials = Credentials { key: &access_key, token: &token };
     let mut emulator = tokio::select! {
-        started = Process::start(&python, folder, port) => started?,
+        started = Process::start(&python, folder, port, credentials) => started?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let name_server = NameServer::start(Emulator::new(emulator.port)).await?;
+    let name_server = NameServer::start(emulator.client()).await?;
     let instance = Instance {
         pid: std::process::id(),
         port,
@@ -61,9 +64,11 @@ pub(crate) async fn serve(settings: &Settings, ready: impl FnOnce(&Instance)) ->
         emulator_pid: emulator.pid().unwrap_or_default(),
         emulator_port: emulator.port,
         started: jiff::Timestamp::now().to_string(),
+        access_key,
     };
     let accelerators = Accelerators::new(settings.settle());
-    let proxy = Proxy::new(instance.clone(), Emulator::new(emulator.port), accelerators, scenarios);
+    let access = Access::new(port, &instance.access_key, &token);
+    let proxy = Proxy::new(instance.clone(), access, emulator.client(), accelerators, scenarios);
     let router = proxy.router();
     instance.record(folder)?;
     ready(&instance);

@@ -1,5 +1,6 @@
-"""What a client sees of the local AWS, asserted with boto3. Called by whole.rs with the endpoint as its argument."""
+"""What a client sees of the local AWS, asserted with boto3. Called by whole.rs with the endpoint and the access key."""
 
+import http.client
 import io
 import json
 import sys
@@ -13,13 +14,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-ENDPOINT = sys.argv[1]
+ENDPOINT, KEY = sys.argv[1:]
 HOME, AWAY = "eu-west-1", "eu-central-1"
 
 
 def client(service, region=HOME):
     return boto3.client(
-        service, region_name=region, endpoint_url=ENDPOINT, aws_access_key_id="test", aws_secret_access_key="test"
+        service, region_name=region, endpoint_url=ENDPOINT, aws_access_key_id=KEY, aws_secret_access_key=KEY
     )
 
 
@@ -29,15 +30,15 @@ def impatient(service):
         service,
         region_name=HOME,
         endpoint_url=ENDPOINT,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
+        aws_access_key_id=KEY,
+        aws_secret_access_key=KEY,
         config=Config(retries={"total_max_attempts": 1}),
     )
 
 
 def own(path, method="GET", document=None):
     body = None if document is None else json.dumps(document).encode()
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", "x-local-aws-key": KEY}
     request = urllib.request.Request(f"{ENDPOINT}/_local-aws/{path}", data=body, method=method, headers=headers)
     with urllib.request.urlopen(request) as answer:
         body = answer.read()
@@ -51,6 +52,64 @@ def refused(code, call, **parameters):
         assert error.response["Error"]["Code"] == code, error
         return
     raise AssertionError(f"{code} was expected")
+
+
+def raw(method, path, headers=(), body=b"", port=None):
+    """A request as it is, without what a client adds; `headers` may name another host."""
+    here = ENDPOINT.removeprefix("http://")
+    connection = http.client.HTTPConnection("127.0.0.1", port or int(here.split(":")[1]), timeout=10)
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in {"Host": here, "Content-Length": str(len(body)), **dict(headers)}.items():
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    answer.read()
+    shared = [name for name, _ in answer.getheaders() if name.lower().startswith("access-control")]
+    assert not shared, f"a page may read the answer: {shared}"
+    return answer.status
+
+
+def door(api_path):
+    """No web page and nobody without the key makes anything; what is deployed answers everybody but pages."""
+    own("calls", "DELETE")
+    scope = f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/{HOME}/ec2/aws4_request, SignedHeaders=host, Signature=0"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    vpc = b"Action=CreateVpc&Version=2016-11-15&CidrBlock=10.9.0.0/16"
+    function = json.dumps({"FunctionName": "evil", "Role": "arn:aws:iam::000000000000:role/r", "Handler": "x.y"})
+    function = function.encode()
+
+    # A page by its own script, by a form, with the key guessed right, and as a preflight.
+    for origin in ("https://evil.example", "null", ENDPOINT):
+        page = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+        assert raw("POST", "/2015-03-31/functions", page, function) == 403
+        assert raw("POST", "/", {**page, **form}, vpc) == 403
+        assert raw("POST", "/", {**page, **form, "Authorization": scope}, vpc) == 403
+        assert raw("OPTIONS", "/", {**page, "Access-Control-Request-Method": "POST"}) == 403
+        assert raw("GET", "/_local-aws/health", {**page, "x-local-aws-key": KEY}) == 403
+        assert raw("GET", api_path, page) == 403
+    # A page after DNS rebinding is of the same origin and sends neither header.
+    for host in ("evil.example", f"evil.example:{ENDPOINT.rsplit(':')[-1]}", "abc.execute-api.evil.example"):
+        assert raw("POST", "/", {**form, "Host": host, "Authorization": scope}, vpc) == 403
+        assert raw("GET", api_path, {"Host": host}) == 403
+    # Another user of the machine, at either port.
+    assert raw("POST", "/", form, vpc) == 403
+    assert raw("POST", "/2015-03-31/functions", {}, function) == 403
+    assert raw("GET", "/_ministack/health") == 403
+    assert raw("GET", "/_local-aws/health") == 403
+    assert raw("PUT", "/_local-aws/scenarios", {"Content-Type": "application/json"}, b"{}") == 403
+    emulator = own("health")["emulator_port"]
+    assert raw("POST", "/", {**form, "Authorization": scope}, vpc, port=emulator) == 403
+    guess = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": HOME, "endpoint_url": ENDPOINT}
+    refused("AuthFailure", boto3.client("ec2", **guess).describe_vpcs)
+    refused("UnrecognizedClientException", boto3.client("lambda", **guess).list_functions)
+    refused("UnrecognizedClientException", boto3.client("dynamodb", **guess).list_tables)
+    refused("InvalidClientTokenId", boto3.client("sts", **guess).get_caller_identity)
+
+    made = [call for call in own("calls?mutating=true&kind=api") if call["status"] < 400]
+    assert not made, made
+    made = [vpc for vpc in client("ec2").describe_vpcs()["Vpcs"] if vpc["CidrBlock"] == "10.9.0.0/16"]
+    assert not made and not [f for f in client("lambda").list_functions()["Functions"] if f["FunctionName"] == "evil"]
+    assert raw("GET", api_path) == 200, "a deployed API is open"
 
 
 def network():
@@ -273,6 +332,7 @@ def function_and_api():
     # The function's own call came through the proxy.
     calls = own("calls?service=sqs&operation=CreateQueue")
     assert len(calls) == 1 and calls[0]["mutating"] and calls[0]["region"] == HOME, calls
+    return f"/_aws/execute-api/{api}/prod/"
 
 
 def log():
@@ -374,8 +434,10 @@ balancer, vpc = network()
 routes(vpc)
 accelerator(balancer, vpc)
 data()
-function_and_api()
+api_path = function_and_api()
 log()
 refusals()
 quotas()
 freeze()
+own("scenarios", "PUT", {"names": []})
+door(api_path)

@@ -26,13 +26,15 @@ impl Place {
         local_aws().arg(command).arg("--dir").arg(self.folder()).output().unwrap()
     }
 
-    /// Starts and returns the endpoint that is printed.
-    fn start(&self) -> String {
+    /// Starts and returns the endpoint and the access key that are printed.
+    fn start(&self) -> [String; 2] {
         let output = self.run("start");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let lines = String::from_utf8(output.stdout).unwrap();
-        let endpoint = lines.lines().find_map(|line| line.strip_prefix("export AWS_ENDPOINT_URL=")).unwrap();
-        endpoint.to_owned()
+        ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"].map(|name| {
+            let start = format!("export {name}=");
+            lines.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
+        })
     }
 
     fn recorded(&self, field: &str) -> Pid {
@@ -74,11 +76,11 @@ fn eventually(what: &str, done: impl Fn() -> bool) {
 #[test]
 fn a_client_sees_aws_and_the_log_sees_the_client() {
     let place = Place::new();
-    let endpoint = place.start();
-    assert_eq!(place.start(), endpoint, "a second start gives the same environment");
+    let printed = place.start();
+    assert_eq!(place.start(), printed, "a second start gives the same environment");
     assert!(place.run("status").status.success());
 
-    let output = python().arg("tests/scenario.py").arg(&endpoint).env_remove("AWS_PROFILE").output().unwrap();
+    let output = python().arg("tests/scenario.py").args(&printed).env_remove("AWS_PROFILE").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     assert!(place.run("stop").status.success());

@@ -16,6 +16,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
+use super::doubt::Doubt;
 use super::merge::Merger;
 use super::retry::Forbid;
 use super::transport::{NameOperation, Transport};
@@ -125,7 +126,7 @@ macro_rules! clients {
                 pub fn $service(&self) -> &$sdk::Client {
                     self.$service.get_or_init(|| {
                         let config = $sdk::config::Builder::from(&self.config);
-                        let config = config.interceptor(NameOperation).retry_classifier(Forbid).build();
+                        let config = config.interceptor(NameOperation).interceptor(Doubt).retry_classifier(Forbid).build();
                         $sdk::Client::from_conf(config)
                     })
                 }

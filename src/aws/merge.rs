@@ -96,7 +96,7 @@ where
     Fut: Future<Output = Result<A>>,
 {
     let answer = send(batch.iter().map(|one| one.change.clone()).collect()).await;
-    let refused = matches!(&answer, Err(error) if !error.is_uncertain());
+    let refused = matches!(&answer, Err(error) if !error.is_unanswered());
     if refused && batch.len() > 1 {
         for one in batch {
             // Who no longer listens was stopped, and looks for itself the next time.

@@ -9,7 +9,9 @@
 //!    everything else in a kind's own table.
 
 pub mod clients;
+mod doubt;
 pub mod merge;
+pub mod pages;
 pub mod policy;
 pub mod regions;
 mod retry;
@@ -19,4 +21,5 @@ pub mod transport;
 
 pub use clients::{Aws, Clients, Connection};
 pub use drctl_core::aws::{Error, Refusal, TagChanges, Tags, error, tags, wait};
+pub use pages::Pages;
 pub use policy::Policy;

@@ -18,7 +18,7 @@ where
 {
     let [first, second] = REGIONS;
     match ask(first).await {
-        Err(error) if error.is_uncertain() => ask(second).await,
+        Err(error) if error.is_unanswered() => ask(second).await,
         answer => answer,
     }
 }

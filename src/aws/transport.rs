@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::error::STOPPED;
+use super::error::{STOPPED, never_connected};
 use super::throttle::Throttle;
 
 /// Names an operation for the transport; attached to each request by [`NameOperation`].
@@ -46,6 +46,11 @@ impl Operation {
         ["Describe", "Get", "List", "Head", "Simulate", "BatchGet", "Lookup", "Query", "Scan"]
             .iter()
             .any(|verb| self.name.starts_with(verb))
+    }
+
+    /// Tells whether a successful answer always has a body that is read as a whole.
+    pub(super) fn returns_something(&self) -> bool {
+        self.reads() && !self.name.starts_with("Head") && self.name != "GetObject"
     }
 }
 
@@ -172,8 +177,9 @@ impl HttpConnector for Connector {
                     answer.add_extension(operation);
                     Ok(answer)
                 }
-                // The SDK repeats what failed in any of its own words; these it does not know.
-                Err(error) if !operation.reads() => {
+                // What never left may be sent again. The SDK repeats what failed in any of its own words; those of a lost answer it
+                // does not know.
+                Err(error) if !operation.reads() && !never_connected(&error) => {
                     Err(ConnectorError::other(format!("the answer was lost: {}", error.into_source()).into(), None))
                 }
                 Err(error) => Err(error),

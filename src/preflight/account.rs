@@ -57,7 +57,8 @@ async fn identity_from(aws: &Aws, region: &str) -> Result<Identity, Error> {
     let answer = call.send().await.map_err(|error| Error::from_sdk(operation, error))?;
     let arn = answer.arn().ok_or_else(|| Error::incomplete(operation, "arn"))?.to_owned();
     let account = answer.account().ok_or_else(|| Error::incomplete(operation, "account"))?.to_owned();
-    let partition = arn.split(':').nth(1).unwrap_or("aws").to_owned();
+    let partition =
+        arn.split(':').nth(1).ok_or_else(|| Error::incomplete(operation, "partition in its ARN"))?.to_owned();
     Ok(Identity { account, partition, arn })
 }
 
@@ -79,7 +80,8 @@ pub async fn facts(
         facts.insert(ZONES.to_owned(), zones);
     }
     // The domain may be another one today, and a zone that was deleted and made anew has another id.
-    match domain::parent_zone(aws, plan).await? {
+    let known_zone = facts.get(domain::PARENT_ZONE).and_then(Value::as_str);
+    match domain::parent_zone(aws, plan, known_zone).await? {
         Some(id) => facts.insert(domain::PARENT_ZONE.to_owned(), id.into()),
         None => facts.remove(domain::PARENT_ZONE),
     };
@@ -134,6 +136,9 @@ async fn check_zones(aws: &Aws, plan: &Plan) -> Outcome {
         let answer = clients.ec2().describe_availability_zones().send().await;
         let answer = answer.map_err(|error| without_zones(region, &Error::from_sdk(operation, error)))?;
         let offered: Vec<&str> = answer.availability_zones().iter().filter_map(|zone| zone.zone_name()).collect();
+        if offered.is_empty() {
+            return Err(without_zones(region, &Error::incomplete(operation, "zone")));
+        }
         for zone in &plan.network.side(side).zones {
             let name = format!("{region}{}", zone.as_str());
             if !offered.contains(&name.as_str()) {

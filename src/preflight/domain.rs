@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_route53::operation::get_hosted_zone::GetHostedZoneOutput;
 use serde_json::Value;
 
 use super::dns::{self, DnsError, Hosted, Resolver};
@@ -21,11 +22,12 @@ pub const PARENT_ZONE: &str = "parent_zone";
 pub const DELEGATED: &str = "delegated";
 
 /// The id of the hosted zone of the plan's domain, when the deployment makes a zone below it and the plan does not name it; `None` when
-/// the account has no such zone, or none is needed.
+/// the account has no such zone, or none is needed. `known` is the one that was found before: a list that lacks it is not believed
+/// before it was asked for by its id, because without a zone above it the deployment's delegation would be taken away.
 ///
 /// # Errors
 /// When Route 53 cannot be asked, or several zones have the name.
-pub async fn parent_zone(aws: &Aws, plan: &Plan) -> Outcome<Option<String>> {
+pub async fn parent_zone(aws: &Aws, plan: &Plan, known: Option<&str>) -> Outcome<Option<String>> {
     let routing = &plan.routing;
     if !plan.api.custom_domain.enabled || routing.hosted_zone.is_some() || routing.parent_zone.is_some() {
         return Ok(None);
@@ -37,11 +39,15 @@ pub async fn parent_zone(aws: &Aws, plan: &Plan) -> Outcome<Option<String>> {
     let answer = answer.map_err(|error| failed(name, &Error::from_sdk(operation, error)))?;
     let public = answer.hosted_zones().iter().filter(|zone| {
         let is_private = zone.config().is_some_and(|config| config.private_zone());
-        !is_private && zone.name().trim_end_matches('.').eq_ignore_ascii_case(name)
+        !is_private && is_named(zone.name(), name)
     });
     let mut ids: BTreeSet<String> = public.map(|zone| bare(zone.id())).collect();
     match ids.len() {
-        0 | 1 => Ok(ids.pop_first()),
+        0 => match known {
+            Some(id) => Ok(look_at(aws, id).await?.filter(|zone| is_named(&zone.name, name)).map(|_| id.to_owned())),
+            None => Ok(None),
+        },
+        1 => Ok(ids.pop_first()),
         _ => Err(refused(&DnsError::Ambiguous { name: name.to_owned(), ids })),
     }
 }
@@ -96,19 +102,35 @@ pub async fn check(
     Ok(silent)
 }
 
-/// The hosted zone of an id.
+/// The hosted zone of an id that the plan or an earlier look names.
 async fn hosted(aws: &Aws, id: &str) -> Outcome<Hosted> {
+    look_at(aws, id).await?.ok_or_else(|| refused(&DnsError::NoZone { id: id.to_owned() }))
+}
+
+/// The public hosted zone of an id, if there is one.
+async fn look_at(aws: &Aws, id: &str) -> Outcome<Option<Hosted>> {
     let operation = "route53:GetHostedZone";
     let clients = aws.region("us-east-1");
     let answer = clients.route53().get_hosted_zone().id(id).send().await;
-    let answer = match answer.map_err(|error| Error::from_sdk(operation, error)) {
-        Err(error) if error.is_gone() => return Err(refused(&DnsError::NoZone { id: id.to_owned() })),
-        answer => answer.map_err(|error| failed(id, &error))?,
-    };
-    let name = answer.hosted_zone().map(|zone| zone.name().to_owned()).unwrap_or_default();
-    // A private zone has no name servers: public DNS never leads to it.
-    let Some(set) = answer.delegation_set() else { return Err(refused(&DnsError::NoZone { id: id.to_owned() })) };
-    Ok(Hosted { name, name_servers: set.name_servers().to_vec() })
+    match answer.map_err(|error| Error::from_sdk(operation, error)) {
+        Err(error) if error.is_gone() => Ok(None),
+        answer => public(answer.map_err(|error| failed(id, &error))?).map_err(|error| failed(id, &error)),
+    }
+}
+
+/// The zone of an answer; none when it is private, for public DNS never leads to it.
+fn public(answer: GetHostedZoneOutput) -> Result<Option<Hosted>, Error> {
+    let missing = |field| Error::incomplete("route53:GetHostedZone", field);
+    let zone = answer.hosted_zone.ok_or_else(|| missing("HostedZone"))?;
+    if zone.config.is_some_and(|config| config.private_zone) {
+        return Ok(None);
+    }
+    let servers = answer.delegation_set.map(|set| set.name_servers).filter(|servers| !servers.is_empty());
+    Ok(Some(Hosted { name: zone.name, name_servers: servers.ok_or_else(|| missing("NameServers"))? }))
+}
+
+fn is_named(zone: &str, name: &str) -> bool {
+    zone.trim_end_matches('.').eq_ignore_ascii_case(name)
 }
 
 fn bare(id: &str) -> String {
@@ -122,4 +144,30 @@ fn failed(what: &str, error: &Error) -> Failure {
 fn refused(error: &DnsError) -> Failure {
     Failure::new(Kind::Preflight, "the certificates of this deployment would never be issued; nothing was changed")
         .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_route53::types::{DelegationSet, HostedZone, HostedZoneConfig};
+
+    use super::*;
+
+    fn answer(is_private: bool, servers: Option<&str>) -> GetHostedZoneOutput {
+        let config = HostedZoneConfig::builder().private_zone(is_private).build();
+        let zone = HostedZone::builder().id("/hostedzone/Z1").name("example.com.").caller_reference("c").config(config);
+        let set = servers.map(|server| DelegationSet::builder().name_servers(server).build().expect("a set"));
+        let zone = zone.build().expect("a zone");
+        GetHostedZoneOutput::builder().hosted_zone(zone).set_delegation_set(set).build()
+    }
+
+    /// What AWS always sends and did not send says nothing about the zone.
+    #[test]
+    fn an_answer_without_name_servers_is_no_private_zone() {
+        assert_eq!(public(answer(true, None)).unwrap(), None);
+        let found = public(answer(false, Some("ns-1.awsdns-01.com"))).unwrap().expect("a public zone");
+        assert_eq!((found.name.as_str(), found.name_servers.len()), ("example.com.", 1));
+        assert!(public(answer(false, None)).unwrap_err().to_string().contains("GetHostedZone has no NameServers"));
+        let nothing = GetHostedZoneOutput::builder().build();
+        assert!(public(nothing).unwrap_err().to_string().contains("has no HostedZone"));
+    }
 }

@@ -1,8 +1,8 @@
 //! What the kinds of AWS Backup share: tags, by ARN.
 
 use super::{Context, OnAws, Task};
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Pages, Tags};
 
 /// An object's tags; none when the object has just gone.
 pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
@@ -10,16 +10,15 @@ pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
         return Ok(tags);
     }
     let clients = context.clients();
-    let (mut tags, mut next) = (Tags::new(), None::<String>);
+    let (mut tags, mut pages) = (Tags::new(), Pages::of("backup:ListTags"));
     loop {
         let answer = context
             .call("backup:ListTags", || {
-                clients.backup().list_tags().resource_arn(arn).set_next_token(next.clone()).send()
+                clients.backup().list_tags().resource_arn(arn).set_next_token(pages.token()).send()
             })
             .await?;
         tags.extend(answer.tags.unwrap_or_default());
-        next = answer.next_token;
-        if next.is_none() {
+        if !pages.turn(answer.next_token)? {
             return Ok(tags);
         }
     }

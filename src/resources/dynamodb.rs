@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Context, Deletion, OnAws, Retry, Task};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Clients, Error, Tags};
+use crate::aws::{Clients, Error, Pages, Tags};
 
 /// How long AWS keeps a table that was the source of a new replica (`ddb.delete.24h`).
 const SOURCE_HOLD: SignedDuration = SignedDuration::from_hours(24);
@@ -126,16 +126,15 @@ pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
         return Ok(tags);
     }
     let clients = context.clients();
-    let (mut tags, mut next) = (Tags::new(), None::<String>);
+    let (mut tags, mut pages) = (Tags::new(), Pages::of("dynamodb:ListTagsOfResource"));
     loop {
         let answer = context
             .call("dynamodb:ListTagsOfResource", || {
-                clients.dynamodb().list_tags_of_resource().resource_arn(arn).set_next_token(next.clone()).send()
+                clients.dynamodb().list_tags_of_resource().resource_arn(arn).set_next_token(pages.token()).send()
             })
             .await?;
         tags.extend(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
-        next = answer.next_token;
-        if next.is_none() {
+        if !pages.turn(answer.next_token)? {
             return Ok(tags);
         }
     }

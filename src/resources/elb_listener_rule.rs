@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{elb, existing};
-use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Pages};
 use crate::outputs;
 use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn};
 
@@ -217,22 +217,19 @@ fn aside(rules: &[Described], arn: &str, wanted: u32) -> Option<(String, u32)> {
 async fn rules_of(context: &Context, listener: &str) -> Result<Vec<Described>> {
     let clients = context.clients();
     let mut rules = Vec::new();
-    let mut marker = None;
+    let mut pages = Pages::of("elasticloadbalancing:DescribeRules");
     loop {
         let page = context
             .call("elasticloadbalancing:DescribeRules", || {
-                clients.elb().describe_rules().listener_arn(listener).set_marker(marker.clone()).send()
+                clients.elb().describe_rules().listener_arn(listener).set_marker(pages.token()).send()
             })
             .await;
-        match page {
-            Ok(page) => {
-                rules.extend_from_slice(page.rules());
-                marker = page.next_marker().map(str::to_owned);
-            }
+        let page = match page {
             Err(error) if error.is_gone() => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        }
-        if marker.is_none() {
+            page => page?,
+        };
+        rules.extend_from_slice(page.rules());
+        if !pages.turn(page.next_marker)? {
             return Ok(rules);
         }
     }

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use super::{elb, existing};
-use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
+use crate::aws::{Error, Pages};
 use crate::outputs;
 use crate::reference::{DnsName, HostedZoneId, LoadBalancerArn, Ref, SecurityGroupId, SubnetId};
 
@@ -109,16 +109,15 @@ impl Kind for LoadBalancer {
         let clients = context.clients();
         // Asking for names or ARNs fails the whole call for one that is gone; the list never does.
         let mut all = Vec::new();
-        let mut marker = None;
+        let mut pages = Pages::of("elasticloadbalancing:DescribeLoadBalancers");
         loop {
             let page = context
                 .call("elasticloadbalancing:DescribeLoadBalancers", || {
-                    clients.elb().describe_load_balancers().set_marker(marker.clone()).send()
+                    clients.elb().describe_load_balancers().set_marker(pages.token()).send()
                 })
                 .await?;
             all.extend_from_slice(page.load_balancers());
-            marker = page.next_marker().map(str::to_owned);
-            if marker.is_none() {
+            if !pages.turn(page.next_marker)? {
                 break;
             }
         }

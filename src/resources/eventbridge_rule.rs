@@ -11,8 +11,8 @@ use aws_sdk_eventbridge::types::{Rule as Described, RuleState};
 
 use super::eventbridge;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::Error;
 use crate::aws::error::Result;
+use crate::aws::{Error, Pages};
 use crate::outputs;
 use crate::reference::{EventBusName, Ref, RuleArn, RuleName};
 
@@ -154,11 +154,11 @@ async fn put(task: &Task<'_>, spec: &RuleSpec, new: bool) -> Result<RuleOutputs>
 async fn rules(context: &Context, bus: &EventBusName) -> Result<Vec<Described>> {
     let clients = context.clients();
     let mut found = Vec::new();
-    let mut next = None;
+    let mut pages = Pages::of("events:ListRules");
     loop {
         let page = context
             .call("events:ListRules", || {
-                clients.eventbridge().list_rules().event_bus_name(bus).set_next_token(next.clone()).send()
+                clients.eventbridge().list_rules().event_bus_name(bus).set_next_token(pages.token()).send()
             })
             .await;
         let page = match page {
@@ -166,8 +166,7 @@ async fn rules(context: &Context, bus: &EventBusName) -> Result<Vec<Described>> 
             page => page?,
         };
         found.extend(page.rules.unwrap_or_default());
-        next = page.next_token;
-        if next.is_none() {
+        if !pages.turn(page.next_token)? {
             return Ok(found);
         }
     }

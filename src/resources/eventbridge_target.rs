@@ -14,7 +14,7 @@ use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
 };
 use crate::aws::error::Result;
-use crate::aws::{Refusal, Tags};
+use crate::aws::{Pages, Refusal, Tags};
 use crate::outputs;
 use crate::reference::{EventBusName, QueueArn, Ref, RoleArn, RuleName, Text};
 
@@ -151,12 +151,12 @@ impl Kind for Target {
 async fn targets(context: &Context, bus: &EventBusName, rule: &RuleName) -> Result<Vec<Described>> {
     let clients = context.clients();
     let mut found = Vec::new();
-    let mut next = None;
+    let mut pages = Pages::of("events:ListTargetsByRule");
     loop {
         let page = context
             .call("events:ListTargetsByRule", || {
                 let request = clients.eventbridge().list_targets_by_rule();
-                request.event_bus_name(bus).rule(rule).set_next_token(next.clone()).send()
+                request.event_bus_name(bus).rule(rule).set_next_token(pages.token()).send()
             })
             .await;
         let page = match page {
@@ -164,8 +164,7 @@ async fn targets(context: &Context, bus: &EventBusName, rule: &RuleName) -> Resu
             page => page?,
         };
         found.extend(page.targets.unwrap_or_default());
-        next = page.next_token;
-        if next.is_none() {
+        if !pages.turn(page.next_token)? {
             return Ok(found);
         }
     }

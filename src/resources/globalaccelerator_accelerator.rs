@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::globalaccelerator::{self, clients, deployed, in_progress};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags, tags};
+use crate::aws::{Error, Pages, Tags, tags};
 use crate::outputs;
 use crate::reference::{AcceleratorArn, DnsName, HostedZoneId};
 use crate::sdk_tags;
@@ -205,17 +205,16 @@ async fn sync_tags(task: &Task<'_>, arn: &AcceleratorArn, actual: &Tags) -> Resu
 async fn list(context: &Context) -> Result<Vec<Described>> {
     let clients = clients(context);
     let mut accelerators = Vec::new();
-    let mut token = None;
+    let mut pages = Pages::of("globalaccelerator:ListAccelerators");
     loop {
         let page = context
             .call("globalaccelerator:ListAccelerators", || {
                 let request = clients.globalaccelerator().list_accelerators().max_results(100);
-                request.set_next_token(token.clone()).send()
+                request.set_next_token(pages.token()).send()
             })
             .await?;
         accelerators.extend_from_slice(page.accelerators());
-        token = page.next_token().map(str::to_owned);
-        if token.is_none() {
+        if !pages.turn(page.next_token)? {
             return Ok(accelerators);
         }
     }

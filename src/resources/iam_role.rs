@@ -20,7 +20,7 @@ use super::existing;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Policy, Tags};
+use crate::aws::{Pages, Policy, Tags};
 use crate::outputs;
 use crate::reference::{RoleArn, RoleName};
 
@@ -278,19 +278,18 @@ async fn delete(task: &Task<'_>, name: &str) -> Result<()> {
 /// Policies and tags of all roles, by name.
 async fn details(context: &Context) -> Result<HashMap<String, RoleDetail>> {
     let clients = context.clients();
-    let (mut found, mut marker) = (HashMap::new(), None);
+    let (mut found, mut pages) = (HashMap::new(), Pages::of("iam:GetAccountAuthorizationDetails"));
     loop {
         let page = context
             .call("iam:GetAccountAuthorizationDetails", || {
                 let request = clients.iam().get_account_authorization_details().filter(EntityType::Role);
-                request.max_items(1000).set_marker(marker.clone()).send()
+                request.max_items(1000).set_marker(pages.token()).send()
             })
             .await?;
         for detail in page.role_detail_list.unwrap_or_default() {
             found.insert(detail.role_name().unwrap_or_default().to_owned(), detail);
         }
-        marker = page.marker;
-        if marker.is_none() {
+        if !pages.turn(page.marker)? {
             return Ok(found);
         }
     }
@@ -299,14 +298,13 @@ async fn details(context: &Context) -> Result<HashMap<String, RoleDetail>> {
 /// Descriptions and session lengths of all roles, by name.
 async fn roles(context: &Context) -> Result<HashMap<String, SdkRole>> {
     let clients = context.clients();
-    let (mut found, mut marker) = (HashMap::new(), None);
+    let (mut found, mut pages) = (HashMap::new(), Pages::of("iam:ListRoles"));
     loop {
         let page = context
-            .call("iam:ListRoles", || clients.iam().list_roles().max_items(1000).set_marker(marker.clone()).send())
+            .call("iam:ListRoles", || clients.iam().list_roles().max_items(1000).set_marker(pages.token()).send())
             .await?;
         found.extend(page.roles.into_iter().map(|role| (role.role_name().to_owned(), role)));
-        marker = page.marker;
-        if marker.is_none() {
+        if !pages.turn(page.marker)? {
             return Ok(found);
         }
     }

@@ -10,7 +10,7 @@ use super::{Context, Deletion, OnAws, Task};
 use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Policy, Tags, tags};
+use crate::aws::{Error, Pages, Policy, Tags, tags};
 
 /// How long a new key or policy can be unknown to the call that follows (`kms.key.consistency`).
 pub(super) const VISIBLE: u64 = 120;
@@ -68,14 +68,13 @@ pub(super) async fn tags(context: &Context, key: &str) -> Result<Tags> {
 /// The id of the living key that carries the tags of this resource.
 pub(super) async fn find(context: &Context, address: &Address) -> Result<Option<String>> {
     let clients = context.clients();
-    let (mut ids, mut marker) = (Vec::new(), None);
+    let (mut ids, mut pages) = (Vec::new(), Pages::of("kms:ListKeys"));
     loop {
         let page = context
-            .call("kms:ListKeys", || clients.kms().list_keys().limit(1000).set_marker(marker.clone()).send())
+            .call("kms:ListKeys", || clients.kms().list_keys().limit(1000).set_marker(pages.token()).send())
             .await?;
         ids.extend(page.keys().iter().filter_map(|key| key.key_id().map(str::to_owned)));
-        marker = page.next_marker;
-        if marker.is_none() {
+        if !pages.turn(page.next_marker)? {
             break;
         }
     }

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Pages, Tags};
 use crate::outputs;
 use crate::reference::{AliasArn, KeyArn, Ref};
 
@@ -107,18 +107,17 @@ impl Kind for Alias {
 /// ARN and key id of every alias, by name.
 async fn list(context: &Context) -> Result<HashMap<String, (String, String)>> {
     let clients = context.clients();
-    let (mut found, mut marker) = (HashMap::new(), None);
+    let (mut found, mut pages) = (HashMap::new(), Pages::of("kms:ListAliases"));
     loop {
         let page = context
-            .call("kms:ListAliases", || clients.kms().list_aliases().limit(100).set_marker(marker.clone()).send())
+            .call("kms:ListAliases", || clients.kms().list_aliases().limit(100).set_marker(pages.token()).send())
             .await?;
         found.extend(page.aliases().iter().filter_map(|alias| {
             // Aliases of AWS's own keys that were never used have no target.
             let target = alias.target_key_id()?;
             Some((alias.alias_name()?.to_owned(), (alias.alias_arn()?.to_owned(), target.to_owned())))
         }));
-        marker = page.next_marker;
-        if marker.is_none() {
+        if !pages.turn(page.next_marker)? {
             return Ok(found);
         }
     }

@@ -11,7 +11,7 @@ use super::{Context, Index, Provider};
 use crate::address::Scope;
 use crate::aws::clients::RecordChanges;
 use crate::aws::error::Result;
-use crate::aws::{Aws, Clients, Error, Tags, tags};
+use crate::aws::{Aws, Clients, Error, Pages, Tags, tags};
 
 /// How many objects one page of the index holds.
 const PAGE: i32 = 100;
@@ -77,17 +77,17 @@ impl Provider for Aws {
 async fn tagged(clients: &Clients, suffix: &str) -> Result<Index> {
     let ours = TagFilter::builder().key(tags::DEPLOYMENT).values(suffix).build();
     let mut found = Index::new();
-    let mut next = None::<String>;
+    let mut pages = Pages::of("tag:GetResources");
     loop {
         let request = clients.tagging().get_resources().resources_per_page(PAGE).tag_filters(ours.clone());
-        let page = request.set_pagination_token(next).send().await;
+        let page = request.set_pagination_token(pages.token()).send().await;
         let page = page.map_err(|error| Error::from_sdk("tag:GetResources", error))?;
         for resource in page.resource_tag_mapping_list() {
             let tags = resource.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-            found.insert(resource.resource_arn().unwrap_or_default().to_owned(), tags);
+            let arn = resource.resource_arn().ok_or_else(|| Error::incomplete("tag:GetResources", "ResourceARN"))?;
+            found.insert(arn.to_owned(), tags);
         }
-        next = page.pagination_token.filter(|token| !token.is_empty());
-        if next.is_none() {
+        if !pages.turn(page.pagination_token)? {
             return Ok(found);
         }
     }

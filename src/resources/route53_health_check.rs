@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::route53;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Pages, Tags};
 use crate::outputs;
 use crate::reference::{HealthCheckId, Text};
 
@@ -199,16 +199,15 @@ fn changes(spec: &HealthCheckSpec, id: &HealthCheckId, current: Option<&Describe
 async fn list(context: &Context) -> Result<Vec<Described>> {
     let clients = context.clients();
     let mut checks = Vec::new();
-    let mut marker = None;
+    let mut pages = Pages::of("route53:ListHealthChecks");
     loop {
         let page = context
             .call("route53:ListHealthChecks", || {
-                clients.route53().list_health_checks().set_marker(marker.clone()).send()
+                clients.route53().list_health_checks().set_marker(pages.token()).send()
             })
             .await?;
         checks.extend_from_slice(page.health_checks());
-        marker = page.next_marker().map(str::to_owned);
-        if !page.is_truncated() || marker.is_none() {
+        if !page.is_truncated || !pages.turn(page.next_marker)? {
             return Ok(checks);
         }
     }

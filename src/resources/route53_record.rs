@@ -23,7 +23,7 @@ use super::route53::{bare, plain};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Pages, Tags};
 use crate::outputs;
 use crate::reference::{DnsName, HealthCheckId, HostedZoneId, Ref, Text};
 
@@ -192,6 +192,7 @@ async fn list(context: &Context, zone: &str, mut names: Vec<String>) -> Result<V
     let last = names.last().map(|name| order(name));
     let mut records = Vec::new();
     let (mut name, mut kind, mut identifier) = (names.first().cloned(), None, None);
+    let mut read = Pages::of("route53:ListResourceRecordSets");
     loop {
         let page = context
             .call("route53:ListResourceRecordSets", || {
@@ -213,6 +214,7 @@ async fn list(context: &Context, zone: &str, mut names: Vec<String>) -> Result<V
         name = next.map(str::to_owned);
         kind = page.next_record_type().cloned();
         identifier = page.next_record_identifier().map(str::to_owned);
+        read.once(&(&name, kind.as_ref().map(RrType::as_str), &identifier))?;
     }
 }
 

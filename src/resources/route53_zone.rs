@@ -15,7 +15,7 @@ use super::route53::{self, bare, plain};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Pages, Tags};
 use crate::outputs;
 use crate::reference::HostedZoneId;
 
@@ -151,6 +151,7 @@ async fn create(task: &Task<'_>, spec: &ZoneSpec) -> Result<Object<Zone>> {
 async fn find(context: &Context, name: &str, right: impl Fn(&str) -> bool) -> Result<Option<String>> {
     let clients = context.clients();
     let (mut next_name, mut next_id) = (Some(name.to_owned()), None);
+    let mut read = Pages::of("route53:ListHostedZonesByName");
     loop {
         let page = context
             .call("route53:ListHostedZonesByName", || {
@@ -167,6 +168,7 @@ async fn find(context: &Context, name: &str, right: impl Fn(&str) -> bool) -> Re
             return Ok(None);
         }
         (next_name, next_id) = (page.next_dns_name().map(str::to_owned), page.next_hosted_zone_id().map(str::to_owned));
+        read.once(&(&next_name, &next_id))?;
     }
 }
 

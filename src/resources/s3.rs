@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{OnAws, Task};
-use crate::aws::Error;
 use crate::aws::error::Result;
+use crate::aws::{Error, Pages};
 
 /// How many deletions of a page run at the same time.
 const DELETIONS_AT_ONCE: usize = 8;
@@ -95,6 +95,7 @@ async fn list_versions(
 ) -> Result<()> {
     let clients = task.clients();
     let (mut key, mut version) = (None, None);
+    let mut read = Pages::of("s3:ListObjectVersions");
     loop {
         let page = task
             .call("s3:ListObjectVersions", || {
@@ -124,6 +125,7 @@ async fn list_versions(
         }
         key = page.next_key_marker().map(decode);
         version = page.next_version_id_marker().map(str::to_owned);
+        read.once(&(&key, &version))?;
     }
 }
 
@@ -171,6 +173,7 @@ fn count(bucket: &str, asked: usize, failures: &[Failure]) -> Result<u64> {
 async fn abort_uploads(task: &Task<'_>, bucket: &str) -> Result<u64> {
     let clients = task.clients();
     let (mut aborted, mut key, mut upload) = (0, None, None);
+    let mut read = Pages::of("s3:ListMultipartUploads");
     loop {
         let page = task
             .call("s3:ListMultipartUploads", || {
@@ -197,6 +200,7 @@ async fn abort_uploads(task: &Task<'_>, bucket: &str) -> Result<u64> {
         }
         key = page.next_key_marker().map(decode);
         upload = page.next_upload_id_marker().map(str::to_owned);
+        read.once(&(&key, &upload))?;
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
 };
 use crate::aws::error::Result;
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Pages, Tags};
 use crate::outputs;
 use crate::reference::{Ref, SubscriptionArn, TopicArn};
 
@@ -151,11 +151,11 @@ impl Listed {
 async fn subscriptions(context: &Context, topic: &TopicArn) -> Result<Vec<Listed>> {
     let clients = context.clients();
     let mut found = Vec::new();
-    let mut next = None;
+    let mut pages = Pages::of("sns:ListSubscriptionsByTopic");
     loop {
         let page = context
             .call("sns:ListSubscriptionsByTopic", || {
-                clients.sns().list_subscriptions_by_topic().topic_arn(topic).set_next_token(next.clone()).send()
+                clients.sns().list_subscriptions_by_topic().topic_arn(topic).set_next_token(pages.token()).send()
             })
             .await;
         let page = match page {
@@ -168,8 +168,7 @@ async fn subscriptions(context: &Context, topic: &TopicArn) -> Result<Vec<Listed
             endpoint: subscription.endpoint().unwrap_or_default().to_owned(),
         });
         found.extend(listed.filter(|subscription| subscription.arn != DELETED));
-        next = page.next_token;
-        if next.is_none() {
+        if !pages.turn(page.next_token)? {
             return Ok(found);
         }
     }

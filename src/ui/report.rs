@@ -198,6 +198,12 @@ fn hints(error: &Error) -> Vec<String> {
             "AWS has no such instance free now: run again later, or choose another `instance_class`".to_owned()
         }
         Error::Deadline { .. } => "it may still get there: the next run goes on where this one stopped".to_owned(),
+        Error::Unsent { .. } => {
+            format!("check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one, {AGAIN}")
+        }
+        Error::Unreadable(_) => {
+            "find out who answers in AWS's place: a proxy (HTTPS_PROXY), a captive portal, --endpoint-url".to_owned()
+        }
         Error::NoAnswer { .. } => "the next run looks what became of the request before it goes on".to_owned(),
         Error::Taken(_) => "choose another suffix, or remove that object if nobody needs it".to_owned(),
         Error::Blocked(_) => "remove what is in the way, which drctl did not make, then run again".to_owned(),

@@ -50,8 +50,13 @@ fn credentials_that_expire_in_mid_run_stop_it_at_once_and_lose_nothing() {
     assert_eq!(up.stderr.matches("error:").count(), 1, "one root cause: {}", up.stderr);
 
     // New credentials of the same account: the same command goes on, and makes nothing a second time.
-    let renewed = [("AWS_ACCESS_KEY_ID", "renewed")];
     aws.scenarios(&json!({ "names": [] }));
+    let session = aws.python(
+        "answer = boto3.client('sts', region_name='us-east-1').get_session_token()['Credentials']\n\
+         result = [answer['AccessKeyId'], answer['SecretAccessKey'], answer['SessionToken']]",
+    );
+    let part = |index: usize| session[index].as_str().expect("a part of the credentials");
+    let renewed = [("AWS_ACCESS_KEY_ID", part(0)), ("AWS_SECRET_ACCESS_KEY", part(1)), ("AWS_SESSION_TOKEN", part(2))];
     workspace.drctl_with(&["up", "--suffix", "dev", "--yes"], &renewed).expect(0);
     workspace.drctl_with(&["plan", "--suffix", "dev", "--detailed-exitcode"], &renewed).expect(0);
     let vpcs = aws.python(

@@ -50,21 +50,27 @@ impl LocalAws {
         let answer = self.python(&format!(
             r#"
 import urllib.request, urllib.error
-request = urllib.request.Request({url:?}, data={body}, method={method:?}, headers={{"content-type": "application/json"}})
+headers = {{"content-type": "application/json", "x-local-aws-key": {key:?}}}
+request = urllib.request.Request({url:?}, data={body}, method={method:?}, headers=headers)
 try:
     answer = urllib.request.urlopen(request, timeout=60)
 except urllib.error.HTTPError as error:
     answer = error
 text = answer.read().decode()
 result = [answer.status, json.loads(text) if text else None]
-"#
+"#,
+            key = self.variable("AWS_ACCESS_KEY_ID"),
         ));
         (answer[0].as_u64().expect("a status"), answer[1].clone())
     }
 
     pub(crate) fn url(&self) -> &str {
-        let found = self.environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL");
-        &found.expect("the local AWS names its address").1
+        self.variable("AWS_ENDPOINT_URL")
+    }
+
+    fn variable(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(given, _)| given == name);
+        &found.expect("the local AWS tells its address and its access key").1
     }
 
     /// The local address of a deployed API's public one.

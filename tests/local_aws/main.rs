@@ -16,3 +16,4 @@ mod refusals;
 mod remote_state;
 mod rights;
 mod story;
+mod unreadable;

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 
 use super::{Outcome, Scenario};
+use crate::access::access_key;
 use crate::corrections::Call;
 use crate::error::Error;
 use crate::message::Request;
@@ -49,15 +50,11 @@ impl Scenario for ExpiredCredentials {
 
     async fn before(&self, call: &Call<'_>, request: &mut Request) -> Result<Option<Outcome>, Error> {
         let Some(key) = access_key(request) else { return Ok(None) };
-        Ok(self.has_expired(key).then(|| {
+        Ok(self.has_expired(&key).then(|| {
             let (status, code, message) = words(&call.operation.service, request);
             Outcome::Answer(refusal(call, status, code, message))
         }))
     }
-}
-
-fn access_key(request: &Request) -> Option<&str> {
-    request.header("authorization")?.split("Credential=").nth(1)?.split('/').next()
 }
 
 /// Status, code and message, as the service answers.

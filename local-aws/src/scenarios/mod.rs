@@ -20,6 +20,7 @@ mod dice;
 mod durations;
 mod eventual_reads;
 mod expired_credentials;
+mod false_answers;
 mod faults;
 mod hard_limits;
 mod held_source_tables;
@@ -55,6 +56,8 @@ const ALL: &str = "all";
 pub(crate) enum Outcome {
     /// It arrives.
     Answer(Response),
+    /// Another one arrives in its place, and the log names the scenario.
+    Instead(Response),
     /// The connection is closed without one.
     Cut,
 }
@@ -101,11 +104,14 @@ pub(crate) struct Settings {
     pub(crate) limit: Option<String>,
     /// For how many calls credentials are good; for ever if left out.
     pub(crate) credentials_last: Option<u64>,
+    /// Which reads are answered falsely, and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) false_answer: Option<false_answers::Order>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { names: Vec::new(), seed: 1, time_scale: 60.0, limit: None, credentials_last: None }
+        Self { names: Vec::new(), seed: 1, time_scale: 60.0, limit: None, credentials_last: None, false_answer: None }
     }
 }
 
@@ -120,6 +126,8 @@ pub(crate) struct Given {
     pub(crate) limit: Option<String>,
     /// For how many calls credentials are good.
     pub(crate) credentials_last: Option<u64>,
+    /// Which reads are answered falsely.
+    pub(crate) false_answer: Option<false_answers::Order>,
 }
 
 impl Given {
@@ -130,6 +138,7 @@ impl Given {
             dice: Arc::new(Dice::new(settings.seed)),
             limit: settings.limit.clone(),
             credentials_last: settings.credentials_last,
+            false_answer: settings.false_answer.clone(),
         }
     }
 }
@@ -146,6 +155,7 @@ fn make(given: &Given) -> Vec<Box<dyn Scenario>> {
         Box::new(quotas::Quotas::default()),
         Box::new(hard_limits::HardLimits(given.limit.clone())),
         Box::new(expired_credentials::ExpiredCredentials::new(given.credentials_last)),
+        Box::new(false_answers::FalseAnswers::new(given.false_answer.clone())),
         Box::new(small_pages::SmallPages),
         Box::new(unready_keys::UnreadyKeys::new(given)),
         Box::new(unready_roles::UnreadyRoles::new(given)),
@@ -223,6 +233,10 @@ impl Scenarios {
             let status = answer.status;
             match scenario.after(call, answer).await? {
                 Outcome::Answer(changed) => answer = changed,
+                Outcome::Instead(changed) => {
+                    answer = changed;
+                    refused_by = Some(scenario.name());
+                }
                 Outcome::Cut => return Ok((Outcome::Cut, Some(scenario.name()))),
             }
             if answer.status != status {
@@ -293,7 +307,7 @@ pub(crate) mod tests {
             Self {
                 operation: Operation::of(&request),
                 request,
-                emulator: Emulator::new(0),
+                emulator: Emulator::new(0, ""),
                 accelerators: Accelerators::new(std::time::Duration::ZERO),
             }
         }

@@ -83,6 +83,22 @@ const fn query(operation: &'static str, items: &'static str, told: &'static str)
     list(operation, items, "Marker", told)
 }
 
+/// An answer with the token of its own page as the token of the next one; none when the operation is no list.
+pub(super) fn begins_anew(operation: &Operation, mut answer: Response) -> Option<Response> {
+    let list = List::of(operation)?;
+    let mut tree = Tree::of(&answer)?;
+    list.go_on(&mut tree, &operation.name, 0);
+    tree.write(&mut answer);
+    Some(answer)
+}
+
+/// Takes a token of this scenario out of a request.
+pub(super) fn forget_token(operation: &Operation, request: &mut Request) {
+    if let Some(list) = List::of(operation).filter(|list| list.start(request).is_some()) {
+        list.forget_token(request);
+    }
+}
+
 impl List {
     fn of(operation: &Operation) -> Option<&'static Self> {
         LISTS.iter().find(|list| is(list.operation, operation))
@@ -115,23 +131,33 @@ impl List {
 
     /// Leaves one page of an answer.
     fn cut(&self, tree: &mut Tree, operation: &str, start: usize) {
-        let result = format!("{operation}Result");
-        let place = |path: &str| match tree.part(&result) {
-            Some(_) => format!("{result}/{path}"),
-            None => path.to_owned(),
-        };
-        let (items, told, truncated) = (place(self.items), place(self.told), self.truncated.map(place));
+        let items = place(tree, operation, self.items);
         let number = Cell::new(0);
         tree.retain(&items, &|_| (start..start + PAGE).contains(&number.replace(number.get() + 1)));
-        if number.get() <= start + PAGE {
-            return;
+        if number.get() > start + PAGE {
+            self.go_on(tree, operation, start + PAGE);
         }
-        tree.set(&told, &format!("{TOKEN}{}", start + PAGE));
+    }
+
+    /// Says that the list goes on with this item.
+    fn go_on(&self, tree: &mut Tree, operation: &str, start: usize) {
+        let (told, truncated) = (self.told, self.truncated);
+        let (told, truncated) = (place(tree, operation, told), truncated.map(|path| place(tree, operation, path)));
+        tree.set(&told, &format!("{TOKEN}{start}"));
         match (tree, truncated) {
             (Tree::Json(document), Some(path)) => document[path] = true.into(),
             (tree, Some(path)) => tree.set(&path, "true"),
             (_, None) => {}
         }
+    }
+}
+
+/// A path from the top of an answer: in the query protocol its fields stand below an element of the operation's name.
+fn place(tree: &Tree, operation: &str, path: &str) -> String {
+    let result = format!("{operation}Result");
+    match tree.part(&result) {
+        Some(_) => format!("{result}/{path}"),
+        None => path.to_owned(),
     }
 }
 
@@ -151,9 +177,7 @@ impl Scenario for SmallPages {
     }
 
     async fn before(&self, call: &Call<'_>, request: &mut Request) -> Result<Option<Outcome>, Error> {
-        if let Some(list) = List::of(call.operation).filter(|list| list.start(request).is_some()) {
-            list.forget_token(request);
-        }
+        forget_token(call.operation, request);
         Ok(None)
     }
 
@@ -183,7 +207,7 @@ mod tests {
         assert!(!format!("{} {:?}", request.uri, request.body).contains(TOKEN), "the emulator knows no such token");
         match SmallPages.after(&caller.call(), whole).await.unwrap() {
             Outcome::Answer(answer) => answer,
-            Outcome::Cut => panic!("nothing is cut"),
+            _ => panic!("the answer arrives"),
         }
     }
 

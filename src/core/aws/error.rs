@@ -14,11 +14,48 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::Unreadable;
+
 /// The text by which a request that was kept from leaving is recognised after it passed the SDK.
 pub const STOPPED: &str = "the run is stopping";
 
+/// How the SDK's paginators say that a list leads back to the page just read.
+const SAME_TOKEN: &str = "next token did not change";
+
+/// How the connection's errors say that there was none: no address, nobody listens, no time left, no trust.
+const UNCONNECTED: &str = "client error (Connect)";
+
 /// EC2's code for a request that was signed at another time than AWS's.
 const REQUEST_OUT_OF_TIME: &str = "InvalidSecurity.RequestHasExpired";
+
+/// S3's code for the same.
+const TIME_TOO_SKEWED: &str = "RequestTimeTooSkewed";
+
+/// The codes of credentials that no call would be accepted with, in the words of all services (`x.codes.credentials`).
+const USELESS_CREDENTIALS: [&str; 18] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "MissingSecurityHeader",
+    REQUEST_OUT_OF_TIME,
+    "RequestExpired",
+    TIME_TOO_SKEWED,
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClient",
+    "UnrecognizedClientException",
+];
+
+/// EC2 answers `AuthFailure` to the release of an address that is no longer ours (`eip.delete.twice`), which says nothing about the
+/// credentials.
+const RELEASE: &str = "ec2:ReleaseAddress";
 
 /// How the other services say the same, under a code that may have other causes.
 const OUT_OF_TIME: [&str; 2] = ["Signature expired", "Signature not yet current"];
@@ -39,6 +76,23 @@ pub enum Error {
         operation: String,
         /// What the connection reported.
         cause: String,
+    },
+    /// Something answered, but nothing can be read from it; what became of the request is unknown.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The request never left this machine, so nothing came of it.
+    #[error("{operation} could not be sent: {cause}")]
+    Unsent {
+        /// The operation, as `service:Operation`.
+        operation: String,
+        /// What was in the way.
+        cause: String,
+    },
+    /// A list has no end.
+    #[error("the pages of {operation} have no end: its answers lead back to a page that was read already")]
+    Endless {
+        /// The operation, as `service:Operation`.
+        operation: String,
     },
     /// There are no usable credentials.
     #[error("{operation} could not be signed: {cause}")]
@@ -111,30 +165,56 @@ impl Error {
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let operation = operation.to_owned();
-        let request_id = error.request_id().map(str::to_owned);
         match &error {
-            SdkError::ServiceError(service) => Self::Refused(Refusal {
-                operation,
-                code: service.err().code().unwrap_or("Unknown").to_owned(),
-                message: service.err().message().unwrap_or("no message").to_owned(),
-                request_id,
-                status: service.raw().status().as_u16(),
-            }),
-            _ => {
-                let context = DisplayErrorContext(&error).to_string();
-                let outer = context.split(" (").next().unwrap_or(&context);
-                let inner = innermost(&error);
-                let cause = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
-                if cause.contains(STOPPED) {
-                    Self::Interrupted
-                } else if cause.to_lowercase().contains("credential") || cause.contains("identity") {
-                    Self::Credentials { operation, cause }
-                } else {
-                    Self::NoAnswer { operation, cause }
-                }
+            SdkError::ServiceError(service) => {
+                let code = match service.err().code() {
+                    Some(code) => code.to_owned(),
+                    // A HEAD is answered without a body, so its status is all there is.
+                    None if operation.contains(":Head") => service.raw().status().to_string(),
+                    None => return Unreadable::of(operation, service.raw()).into(),
+                };
+                Self::Refused(Refusal {
+                    operation: operation.to_owned(),
+                    code,
+                    message: service.err().message().unwrap_or("no message").to_owned(),
+                    request_id: error.request_id().map(str::to_owned),
+                    status: service.raw().status().as_u16(),
+                })
             }
+            SdkError::ResponseError(answer) => Unreadable::of(operation, answer.raw()).into(),
+            _ => Self::without_answer(operation, &error),
         }
+    }
+
+    /// Why there is no answer.
+    fn without_answer<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let context = DisplayErrorContext(error).to_string();
+        let outer = context.split(" (").next().unwrap_or(&context);
+        let inner = innermost(error);
+        let cause = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
+        let operation = operation.to_owned();
+        if cause.contains(STOPPED) {
+            return Self::Interrupted;
+        }
+        if cause.contains(SAME_TOKEN) {
+            return Self::Endless { operation };
+        }
+        // Only what the SDK says of its own can be about credentials: the network's words may contain anything.
+        let is_of_the_network = matches!(error, SdkError::TimeoutError(_))
+            || matches!(error, SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout());
+        let words = context.to_lowercase();
+        if !is_of_the_network && ["credential", "identity"].iter().any(|word| words.contains(word)) {
+            return Self::Credentials { operation, cause };
+        }
+        let never_left = match error {
+            SdkError::ConstructionFailure(_) => true,
+            SdkError::DispatchFailure(failure) => failure.is_user() || never_connected(error),
+            _ => false,
+        };
+        if never_left { Self::Unsent { operation, cause } } else { Self::NoAnswer { operation, cause } }
     }
 
     /// An answer without a field that the API always sends.
@@ -166,9 +246,10 @@ impl Error {
         }
     }
 
-    /// The wire code without the suffix that some services write and others leave out (`x.error-code-wire`).
-    fn bare_code(&self) -> Option<&str> {
-        self.code().map(|code| code.trim_end_matches("Exception").trim_end_matches("Fault"))
+    /// The wire code in lower case, without the suffix that some services write and others leave out (`x.error-code-wire`).
+    fn bare_code(&self) -> Option<String> {
+        let code = self.code()?.to_lowercase();
+        Some(code.trim_end_matches("exception").trim_end_matches("fault").to_owned())
     }
 
     /// Tells whether AWS refused with one of these wire codes. EC2 writes the same one in upper and lower case,
@@ -187,10 +268,10 @@ impl Error {
     /// The services spell it in many ways (`x.codes.ec2-aliases`); a malformed id is not "gone" (`x.codes.malformed`).
     pub fn is_gone(&self) -> bool {
         self.bare_code().is_some_and(|code| {
-            code.ends_with("NotFound")
-                || code.starts_with("NoSuch")
-                || code.ends_with("DoesNotExist")
-                || code.ends_with("NonExistentQueue")
+            code.ends_with("notfound")
+                || code.starts_with("nosuch")
+                || code.ends_with("doesnotexist")
+                || code.ends_with("nonexistentqueue")
                 || code == "404"
         })
     }
@@ -200,7 +281,7 @@ impl Error {
     pub fn already_exists(&self) -> bool {
         self.says("ResourceConflictException", "already exist")
             || self.bare_code().is_some_and(|code| {
-                code.ends_with("AlreadyExists") || code.contains("Duplicate") || code == "InvalidSubnet.Conflict"
+                code.ends_with("alreadyexists") || code.contains("duplicate") || code == "invalidsubnet.conflict"
             })
     }
 
@@ -210,42 +291,34 @@ impl Error {
             || self.code().is_some_and(|code| code.contains("Throttl"))
     }
 
-    /// Tells whether the credentials are gone: expired, revoked, not to be had any more, or signing at a time that AWS does not
-    /// accept. Every other call would be refused as well, so nothing more is begun.
+    /// Tells whether the credentials are of no use: expired, revoked, wrong, not to be had any more, or signing at a time that AWS does
+    /// not accept. Every other call would be refused as well, so nothing more is begun.
     pub fn is_without_credentials(&self) -> bool {
+        let is_released = matches!(self, Self::Refused(refusal) if refusal.operation == RELEASE);
         matches!(self, Self::Credentials { .. })
-            || self.is(&[
-                "ExpiredToken",
-                "ExpiredTokenException",
-                "InvalidClientTokenId",
-                REQUEST_OUT_OF_TIME,
-                "RequestExpired",
-                "UnrecognizedClientException",
-            ])
+            || self.is(&USELESS_CREDENTIALS)
+            || (self.is(&["AuthFailure"]) && !is_released)
     }
 
     /// Tells whether AWS refused because of the time at which the request was signed: this machine's clock is off (`x.clock`).
     /// `RequestExpired` is not among it, for credentials that have ended are refused by the same code.
     pub fn blames_the_clock(&self) -> bool {
-        self.is(&[REQUEST_OUT_OF_TIME])
+        self.is(&[REQUEST_OUT_OF_TIME, TIME_TOO_SKEWED])
             || self.message().is_some_and(|message| OUT_OF_TIME.iter().any(|text| message.contains(text)))
     }
 
     /// Tells whether it is about who we are or what we may do: exit code 3.
     pub fn is_denied(&self) -> bool {
         self.is_without_credentials()
-            || self.code().is_some_and(|code| {
-                matches!(
-                    code,
-                    "AccessDenied"
-                        | "AccessDeniedException"
-                        | "AuthFailure"
-                        | "AuthorizationError"
-                        | "InvalidAccessKeyId"
-                        | "SignatureDoesNotMatch"
-                        | "UnauthorizedOperation"
-                )
-            })
+            || self.is(&[
+                "403",
+                "AccessDenied",
+                "AccessDeniedException",
+                "AuthFailure",
+                "AuthorizationError",
+                "AuthorizationErrorException",
+                "UnauthorizedOperation",
+            ])
     }
 
     /// Tells whether a result is unknown because the answer was lost: the object has to be observed before anything is sent again.
@@ -253,10 +326,22 @@ impl Error {
     pub fn is_uncertain(&self) -> bool {
         match self {
             Self::NoAnswer { .. } => true,
+            Self::Unreadable(answer) => !answer.is_held_back(),
             Self::Refused(refusal) => refusal.status >= 500 && !self.is_throttled(),
             _ => false,
         }
     }
+
+    /// Tells whether nothing came from AWS itself, whatever became of the request: another region, or the same later, may answer.
+    pub fn is_unanswered(&self) -> bool {
+        self.is_uncertain() || matches!(self, Self::Unsent { .. } | Self::Unreadable(_))
+    }
+}
+
+/// Tells whether there was no connection, so that nothing was sent.
+pub fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| cause.to_string().starts_with(UNCONNECTED))
 }
 
 /// The last cause of a chain, which names the actual fault of the connection.
@@ -270,6 +355,11 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
     use super::*;
 
     fn refused(code: &str, status: u16) -> Error {
@@ -314,8 +404,81 @@ mod tests {
         assert!(!refused("AccessDenied", 403).is_gone());
     }
 
+    /// What the SDK reports, as this module tells it.
+    fn told(error: SdkError<ErrorMetadata, HttpResponse>) -> Error {
+        Error::from_sdk("ec2:CreateVpc", error)
+    }
+
+    fn answer(status: u16, body: &'static str) -> HttpResponse {
+        HttpResponse::new(StatusCode::try_from(status).expect("a status"), SdkBody::from(body))
+    }
+
+    /// A failure without a code is no refusal: AWS always gives one, unless it was asked by HEAD.
+    #[test]
+    fn an_answer_that_cannot_be_read_is_told_as_it_came() {
+        let unreadable =
+            |status, body| told(SdkError::service_error(ErrorMetadata::builder().build(), answer(status, body)));
+        let error = unreadable(503, "<html><body>Service Unavailable</body></html>");
+        assert!(
+            error.to_string().contains("status 503") && error.to_string().contains("Service Unavailable"),
+            "{error}"
+        );
+        assert!(error.is_uncertain(), "it may have come after the change");
+        assert!(!unreadable(407, "").is_uncertain(), "a proxy held the request back");
+        let cut = told(SdkError::response_error("the document ends", answer(200, "<CreateVpcResponse><vpc>")));
+        assert!(matches!(cut, Error::Unreadable(_)) && cut.is_unanswered(), "{cut}");
+        let metadata = ErrorMetadata::builder().build();
+        let head = Error::from_sdk("s3:HeadBucket", SdkError::service_error(metadata, answer(403, "")));
+        assert!(head.is_denied() && head.code() == Some("403"), "{head}");
+    }
+
+    #[test]
+    fn what_never_left_this_machine_is_no_lost_answer() {
+        let unconnected = || ConnectorError::io(Chain("client error (Connect)", Some("connection refused")).into());
+        let error = told(SdkError::dispatch_failure(unconnected()));
+        assert!(matches!(error, Error::Unsent { .. }) && error.to_string().contains("connection refused"), "{error}");
+        assert!(!error.is_uncertain() && error.is_unanswered());
+        let invalid = told(SdkError::construction_failure("the address has no scheme"));
+        assert!(matches!(&invalid, Error::Unsent { cause, .. } if cause.contains("no scheme")), "{invalid}");
+        let lost = told(SdkError::dispatch_failure(ConnectorError::io("connection reset by peer".into())));
+        assert!(matches!(lost, Error::NoAnswer { .. }) && lost.is_uncertain(), "{lost}");
+        let host = Chain("client error (Connect)", Some("no address for cognito-identity.example"));
+        let host = told(SdkError::dispatch_failure(ConnectorError::io(host.into())));
+        assert!(matches!(host, Error::Unsent { .. }), "the words of the network are not about credentials: {host}");
+        let signed = told(SdkError::construction_failure("no providers in chain provided credentials"));
+        assert!(signed.is_without_credentials(), "{signed}");
+    }
+
+    #[test]
+    fn a_list_that_leads_back_to_the_same_page_has_no_end() {
+        let error = told(SdkError::construction_failure(
+            "next token did not change, aborting paginator. This indicates an SDK or AWS service bug.",
+        ));
+        assert!(matches!(error, Error::Endless { .. }), "{error}");
+    }
+
+    /// An error with a cause.
+    #[derive(Debug)]
+    struct Chain(&'static str, Option<&'static str>);
+
+    impl std::fmt::Display for Chain {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Chain {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            // Leaked, because a test's causes live as long as the test.
+            self.1.map(|text| &*Box::leak(Box::new(Self(text, None))) as _)
+        }
+    }
+
     #[test]
     fn a_code_is_recognised_in_upper_and_lower_case() {
+        assert!(refused("INVALIDSUBNETID.NOTFOUND", 400).is_gone() && refused("nosuchbucket", 404).is_gone());
+        assert!(refused("invalidgroup.duplicate", 400).already_exists());
+        assert!(refused("accessdenied", 403).is_denied());
         assert!(refused("InvalidSubnetId.NotFound", 400).is(&["InvalidSubnetID.NotFound"]));
         assert!(refused("InvalidSubnetID.NotFound", 400).says("InvalidSubnetId.NotFound", ""));
         assert!(!refused("InvalidSubnetID.Malformed", 400).is(&["InvalidSubnetID.NotFound"]));
@@ -358,9 +521,19 @@ mod tests {
             "InvalidClientTokenId",
             "RequestExpired",
             "InvalidSecurity.RequestHasExpired",
+            "RequestTimeTooSkewed",
+            "InvalidToken",
+            "TokenRefreshRequired",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
+            "AuthFailure",
         ] {
             assert!(refused(code, 403).is_without_credentials() && refused(code, 403).is_denied(), "{code}");
         }
+        let release =
+            Refusal { operation: "ec2:ReleaseAddress".into(), code: "AuthFailure".into(), ..Refusal::default() };
+        let release = Error::from(release);
+        assert!(!release.is_without_credentials(), "the address is somebody else's by now");
         for code in ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"] {
             assert!(!refused(code, 403).is_without_credentials() && refused(code, 403).is_denied(), "{code}");
         }
@@ -381,6 +554,7 @@ mod tests {
             assert!(signature(message).blames_the_clock() && signature(message).is_denied(), "{message}");
         }
         assert!(refused("InvalidSecurity.RequestHasExpired", 400).blames_the_clock());
+        assert!(refused("RequestTimeTooSkewed", 403).blames_the_clock());
         assert!(!signature("The request signature we calculated does not match.").blames_the_clock());
         assert!(!refused("RequestExpired", 400).blames_the_clock(), "it may be the credentials as well");
     }

@@ -2,7 +2,9 @@
 
 pub mod error;
 pub mod tags;
+pub mod unreadable;
 pub mod wait;
 
 pub use error::{Error, Refusal};
 pub use tags::{TagChanges, Tags};
+pub use unreadable::Unreadable;

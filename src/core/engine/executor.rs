@@ -382,7 +382,7 @@ impl Work {
                 tries += 1;
                 self.pause(&format!("to look again after: {error}"), Duration::from_secs(tries.into())).await?;
                 match self.look_again(&spec).await {
-                    Err(error) if error.is_uncertain() => {}
+                    Err(error) if error.is_unanswered() => {}
                     // What has an id is not made a second time because one look did not see it.
                     Ok(None) if self.known_outputs().is_some() => {}
                     looked => break looked?,

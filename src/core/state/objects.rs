@@ -51,7 +51,7 @@ impl ObjectError {
             Self::Unmet => false,
             // S3 refuses one of two writes that come at the same time, whatever their conditions.
             Self::Aws(error) => {
-                error.is_uncertain() || error.is(&["ConditionalRequestConflict", "OperationAborted", "SlowDown"])
+                error.is_unanswered() || error.is(&["ConditionalRequestConflict", "OperationAborted", "SlowDown"])
             }
         }
     }
