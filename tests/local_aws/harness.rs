@@ -160,6 +160,16 @@ impl Workspace<'_> {
         std::fs::write(path, text.replacen(from, to, 1)).expect("the file can be written");
     }
 
+    /// Puts a state in the place of the one there is, as whoever restores a copy does.
+    pub(crate) fn put_state(&self, suffix: &str, text: &str) {
+        let folder = self.path("state");
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            std::fs::remove_file(entry.path()).expect("the file can be removed");
+        }
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        std::fs::write(folder.join(format!("{suffix}.json")), text).expect("the file can be written");
+    }
+
     /// The outputs of the deployment.
     pub(crate) fn outputs(&self, suffix: &str) -> Value {
         self.drctl(&["outputs", "--suffix", suffix, "--output", "json"]).expect(0).json()["outputs"].clone()

@@ -6,6 +6,7 @@ mod boundaries;
 mod canary;
 mod credentials;
 mod drift;
+mod false_answers;
 mod foreign;
 mod functions;
 mod harness;
