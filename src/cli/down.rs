@@ -41,8 +41,8 @@ impl Down {
         // Nobody has to be asked who we are to say that there is nothing.
         session.existing(&suffix)?;
         let cloud = session.connect(&suffix, Assets::new()).await?;
-        let store = Arc::new(session.open(&suffix, "down").await?);
-        cloud.keep_to_lease(&store);
+        let store = Arc::new(session.open(&suffix, &cloud, "down").await?);
+        cloud.watch_over(&store);
         let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
         checked.map_err(|error| state_failure(&error))?;
         let result = self.destroy(&session, suffix.as_str(), &cloud, &store).await;

@@ -36,7 +36,7 @@ impl Graph {
         let suffix = session.named_suffix()?;
         let plan = session.load_plan()?;
         let sources = functions::load(&plan.plan.functions)?;
-        let snapshot = session.read(&suffix)?.unwrap_or_default();
+        let snapshot = session.read_for(&suffix, &plan.plan)?.unwrap_or_default();
         let cloud = session.connect(&suffix, sources.assets).await?;
         let facts = &snapshot.deployment.facts;
         let (topology, _) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;

@@ -171,6 +171,7 @@ fn trace(verbose: u8) {
     }
     // No directive is exact enough to get around this one.
     let open = filter_fn(|metadata| !SECRETIVE.iter().any(|start| metadata.target().starts_with(start)));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A trace that cannot be written, because the terminal is closed, is no reason to write that there, which would panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     tracing_subscriber::registry().with(lines.with_filter(EnvFilter::new(filter).and(open))).init();
 }

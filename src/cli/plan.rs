@@ -23,7 +23,7 @@ impl Plan {
         let suffix = session.suffix()?;
         let plan = session.load_plan()?;
         let sources = functions::load(&plan.plan.functions)?;
-        let snapshot = session.read(&suffix)?.unwrap_or_default();
+        let snapshot = session.read_for(&suffix, &plan.plan)?.unwrap_or_default();
         let cloud = session.connect(&suffix, sources.assets).await?;
         if !snapshot.deployment.account.is_empty() {
             let checked = snapshot.deployment.check_account(&cloud.identity.account, &cloud.identity.partition);

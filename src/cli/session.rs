@@ -27,7 +27,7 @@ use crate::preflight::account::{self, Identity};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{self, Assets, Kinds, Surroundings};
-use crate::state::{self, Bucket, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store};
+use crate::state::{self, Bucket, Deployment, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store};
 use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
 
@@ -67,8 +67,14 @@ impl Cloud {
         Names::new(suffix.as_str(), &self.identity.account, plan.domain.as_str())
     }
 
-    /// Makes the run stop when the lease of its state is lost, before another run may change anything.
-    pub(super) fn keep_to_lease(&self, store: &Store) {
+    /// Makes the run stop when the lease of its state is lost, before another run may change anything; and lets nothing wait for the
+    /// state any longer when a run that was asked to stop has to be out.
+    pub(super) fn watch_over(&self, store: &Store) {
+        let (abandonment, shutdown) = (store.abandonment(), self.shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.last().await;
+            abandonment.abandon();
+        });
         let Some(lease) = store.lease() else { return };
         let guard = lease.clone();
         self.aws.transport().guard_changes(move || guard.is_held());
@@ -198,15 +204,51 @@ impl<'a> Session<'a> {
     }
 
     /// Opens the state for writing.
-    pub(super) async fn open(&self, suffix: &Suffix, command: &str) -> Outcome<Store> {
-        self.try_to_open(suffix, command).await?.map_err(|error| state_failure(&error))
+    pub(super) async fn open(&self, suffix: &Suffix, cloud: &Cloud, command: &str) -> Outcome<Store> {
+        self.try_to_open(suffix, cloud, command).await?.map_err(|error| state_failure(&error))
     }
 
     /// Opens the state for writing; the caller knows better what it means when there is none.
-    pub(super) async fn try_to_open(&self, suffix: &Suffix, command: &str) -> Outcome<Result<Store, StateError>> {
-        let (medium, holder) = (self.medium()?, Holder::current(command));
-        let opening = Store::open(medium, suffix.as_str(), &holder, self.flags.lock_timeout);
-        Ok(self.patiently(suffix, opening).await)
+    pub(super) async fn try_to_open(
+        &self,
+        suffix: &Suffix,
+        cloud: &Cloud,
+        command: &str,
+    ) -> Outcome<Result<Store, StateError>> {
+        let (medium, holder, wait) = (self.medium()?, Holder::current(command), self.flags.lock_timeout);
+        let name = suffix.to_string();
+        let opening = async move { Store::open(medium, &name, &holder, wait).await };
+        self.unless_interrupted(suffix, cloud, opening).await
+    }
+
+    /// Begins the state of a new deployment.
+    pub(super) async fn try_to_create(
+        &self,
+        suffix: &Suffix,
+        cloud: &Cloud,
+        deployment: Deployment,
+        command: &str,
+    ) -> Outcome<Result<Store, StateError>> {
+        let (medium, holder, wait) = (self.medium()?, Holder::current(command), self.flags.lock_timeout);
+        let creating = async move { Store::create(medium, deployment, &holder, wait).await };
+        self.unless_interrupted(suffix, cloud, creating).await
+    }
+
+    /// Waits for a state to be opened, which may block, unless a signal comes.
+    async fn unless_interrupted<T: Send + 'static>(
+        &self,
+        suffix: &Suffix,
+        cloud: &Cloud,
+        opening: impl Future<Output = T> + Send + 'static,
+    ) -> Outcome<T> {
+        let opening = tokio::spawn(opening);
+        tokio::select! {
+            opened = self.patiently(suffix, opening) => Ok(opened.expect("a panic ends the process")),
+            () = cloud.shutdown.first() => {
+                let kind = Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2));
+                Err(Failure::new(kind, "interrupted; nothing was changed"))
+            }
+        }
     }
 
     /// Says so when a lock has to be waited for.
@@ -229,6 +271,15 @@ impl<'a> Session<'a> {
             Err(StateError::NotFound { .. }) => Ok(None),
             Err(error) => Err(state_failure(&error)),
         }
+    }
+
+    /// Reads the state as [`Session::read`] does, and refuses a plan that says other regions than the state, before anything is called.
+    pub(super) fn read_for(&self, suffix: &Suffix, plan: &Plan) -> Outcome<Option<Snapshot>> {
+        let snapshot = self.read(suffix)?;
+        if let Some(snapshot) = &snapshot {
+            check_regions(&snapshot.deployment, plan)?;
+        }
+        Ok(snapshot)
     }
 
     /// Reads the state of a deployment that must be there.
@@ -311,6 +362,13 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Refuses a plan that says other regions than the state.
+pub(super) fn check_regions(deployment: &Deployment, plan: &Plan) -> Outcome {
+    let regions = &plan.regions;
+    let checked = deployment.check_regions(regions.primary.as_str(), regions.secondary.as_str());
+    checked.map_err(|error| state_failure(&error))
+}
+
 /// The deployment's own zone, if this is its record.
 fn hosted(zone: &str, record: &Record) -> Option<Hosted> {
     if record.spec.get("name")?.as_str()? != zone {
@@ -323,9 +381,9 @@ fn hosted(zone: &str, record: &Record) -> Option<Hosted> {
 /// A failure of the state, with its hints and exit code.
 pub(super) fn state_failure(error: &StateError) -> Failure {
     let kind = match error {
-        StateError::Locked { .. } | StateError::Leased(_) => Kind::Locked,
+        StateError::Locked { .. } | StateError::Leased(_) | StateError::Exists { .. } => Kind::Locked,
         StateError::NotFound { .. } => Kind::Usage,
-        StateError::WrongAccount { .. } | StateError::NoBucket { .. } | StateError::InTheWay { .. } => Kind::Preflight,
+        StateError::WrongAccount { .. } | StateError::OtherRegions { .. } | StateError::NoBucket { .. } | StateError::InTheWay { .. } => Kind::Preflight,
         error if error.is_denied() => Kind::Denied,
         _ => Kind::Failed,
     };

@@ -97,7 +97,7 @@ fn show(session: &Session<'_>, address: &Address) -> Outcome {
 
 async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
     let suffix = session.suffix()?;
-    let store = session.open(&suffix, "state forget").await?;
+    let store = open(session, &suffix, "state forget").await?;
     if store.get(address).is_none() {
         return Err(unknown(address));
     }
@@ -109,6 +109,13 @@ async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
     store.close().await.map_err(|error| state_failure(&error))?;
     session.screen.note(&format!("{address} is off the record; its object stays in AWS"));
     Ok(())
+}
+
+/// Opens the state for writing. Nothing listens for signals here: they end the process at once.
+async fn open(session: &Session<'_>, suffix: &Suffix, command: &str) -> Outcome<Store> {
+    let (medium, holder) = (session.medium()?, Holder::current(command));
+    let opening = Store::open(medium, suffix.as_str(), &holder, session.flags.lock_timeout);
+    session.patiently(suffix, opening).await.map_err(|error| state_failure(&error))
 }
 
 async fn rebuild(session: &Session<'_>) -> Outcome {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Flags;
 use super::preflight::Preflight;
-use super::session::{Cloud, LoadedPlan, Session, run_failure, state_failure};
+use super::session::{Cloud, LoadedPlan, Session, check_regions, run_failure, state_failure};
 use crate::changes::ChangeSet;
 use crate::engine::executor::RunReport;
 use crate::engine::operations::operations;
@@ -16,7 +16,7 @@ use crate::engine::scheduler::{Limits, Scheduler};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
-use crate::state::{Deployment, Holder, StateError, Store};
+use crate::state::{Deployment, StateError, Store};
 use crate::ui::{RunEnd, Screen};
 
 /// Deploys what the plan says, and changes what differs from it
@@ -40,6 +40,7 @@ impl Up {
         let session = Session::new(flags, screen);
         let suffix = session.named_suffix()?;
         let plan = session.load_plan()?;
+        session.read_for(&suffix, &plan.plan)?;
         let sources = functions::load(&plan.plan.functions)?;
         let cloud = session.connect(&suffix, sources.assets).await?;
         let store = Arc::new(open_or_create(&session, &suffix, &plan, &cloud).await?);
@@ -135,8 +136,10 @@ fn refuse_protected(set: &ChangeSet) -> Outcome {
         .hint("take it out of `protect` in the plan, or undo the change that asks for this"))
 }
 
+/// Opens the deployment's state, or begins a new one. Who lets drctl wait for other runs goes on with what another run made meanwhile;
+/// who does not is told of that run.
 async fn open_or_create(session: &Session<'_>, suffix: &Suffix, plan: &LoadedPlan, cloud: &Cloud) -> Outcome<Store> {
-    let opened = match session.try_to_open(suffix, "up").await? {
+    let opened = match session.try_to_open(suffix, cloud, "up").await? {
         Err(StateError::NotFound { .. }) => {
             let regions = &plan.plan.regions;
             let deployment = Deployment {
@@ -146,16 +149,21 @@ async fn open_or_create(session: &Session<'_>, suffix: &Suffix, plan: &LoadedPla
                 regions: vec![regions.primary.to_string(), regions.secondary.to_string()],
                 ..Deployment::default()
             };
-            let (medium, holder) = (session.medium()?, Holder::current("up"));
-            let creating = Store::create(medium, deployment, &holder, session.flags.lock_timeout);
-            session.patiently(suffix, creating).await
+            match session.try_to_create(suffix, cloud, deployment, "up").await? {
+                Err(StateError::Exists { .. }) if !session.flags.lock_timeout.is_zero() => {
+                    session.try_to_open(suffix, cloud, "up").await?
+                }
+                created => created,
+            }
         }
         opened => opened,
     };
     let store = opened.map_err(|error| state_failure(&error))?;
-    cloud.keep_to_lease(&store);
-    let checked = store.deployment().check_account(&cloud.identity.account, &cloud.identity.partition);
+    cloud.watch_over(&store);
+    let deployment = store.deployment();
+    let checked = deployment.check_account(&cloud.identity.account, &cloud.identity.partition);
     checked.map_err(|error| state_failure(&error))?;
+    check_regions(&deployment, &plan.plan)?;
     Ok(store)
 }
 

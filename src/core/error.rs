@@ -56,7 +56,7 @@ impl Kind {
             Self::Timeout => 7,
             Self::Usage => 64,
             Self::Internal => 70,
-            // 128 + the signal's number, as shells report it: 130 and 143.
+            // 128 + the signal's number, as shells report it: 129, 130 and 143.
             Self::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(130),
         }
     }
@@ -143,6 +143,7 @@ mod tests {
             (Kind::Timeout, 7),
             (Kind::Usage, 64),
             (Kind::Internal, 70),
+            (Kind::Interrupted(1), 129),
             (Kind::Interrupted(2), 130),
             (Kind::Interrupted(15), 143),
         ];

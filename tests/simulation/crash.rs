@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use drctl_core::changes::Action;
 use drctl_core::engine::recover::UNSEEN;
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
@@ -115,6 +116,33 @@ fn what_has_an_id_is_kept_although_it_is_not_seen_yet() {
         }
     }
     assert!(unseen > 30, "many objects were too young to be seen: {unseen}");
+}
+
+/// Invariants 4 and 10: the journal of a complete `up` lost its end, at any entry. What it calls `creating` is there, so its outputs
+/// are known, and nothing that refers to it is made anew.
+#[test]
+fn a_journal_that_lost_its_end_leads_to_the_same_objects() {
+    let topology = small().topology();
+    let mut whole = World::new(15);
+    assert!(whole.up(&topology).is_success());
+    let writes = whole.disk.writes();
+    whole.finish_up(&topology);
+    let mut half_made = 0;
+    for number in 1..writes {
+        let mut cut = World::new(15);
+        Death::Write(number, Effect::Whole).prepare(&mut cut);
+        assert!(matches!(cut.up(&topology), Ended::Crashed));
+        let mut world = World { cloud: whole.cloud.clone(), disk: cut.disk.fork() };
+        half_made += world.records().values().filter(|record| record.status.is_in_flight()).count();
+        let ended = world.up(&topology);
+        let replaced = ended.end().set.count(Action::Replace);
+        assert_eq!(replaced, 0, "the journal ends after write {number}: {ended:?}");
+        assert!(ended.is_success(), "the journal ends after write {number}: {ended:?}");
+        for address in topology.resources.keys() {
+            assert_eq!(world.ids(address), whole.ids(address), "the journal ends after write {number}: {address}");
+        }
+    }
+    assert!(half_made > 20, "many records were in flight: {half_made}");
 }
 
 /// Invariant 4: how old an object is when it is looked for counts, and not how old it has become while other looks took long.

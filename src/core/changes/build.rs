@@ -330,13 +330,15 @@ pub fn identity(outputs: &Value) -> Option<String> {
     named.or_else(|| fields.values().find_map(Value::as_str)).map(str::to_owned)
 }
 
-/// An output of a resource that keeps its object: what is to be made or made again has no known outputs yet.
+/// An output of a resource that keeps its object: what is to be made or made again has no known outputs yet. What an earlier run
+/// left half made keeps its object too.
 fn known_output(set: &ChangeSet, kinds: &Kinds, address: &Address, field: &str) -> Option<Value> {
     let change = set.changes.get(address)?;
     let keeps = match change.action {
         Action::None => true,
-        Action::Update | Action::Adopt => !kind_of(kinds, address).changes_on_update(field),
-        Action::Create | Action::Replace | Action::Delete => false,
+        // A creation without an object has no outputs to look at.
+        Action::Update | Action::Adopt | Action::Create => !kind_of(kinds, address).changes_on_update(field),
+        Action::Replace | Action::Delete => false,
     };
     let value = change.object.as_ref().filter(|_| keeps)?.outputs.get(field)?;
     is_known(value).then(|| value.clone())

@@ -151,9 +151,14 @@ pub async fn carry_out_down(execution: &Arc<Execution>, set: ChangeSet) -> Resul
 /// # Errors
 /// When the state cannot be written, or could not be at any time of the run.
 pub async fn close(store: &Store, trace: bool) -> Result<(), StateError> {
-    match !trace && store.records().is_empty() && store.failure().is_none() {
+    let closed = match !trace && store.records().is_empty() && store.failure().is_none() {
         true => store.remove().await,
         false => store.close().await,
+    };
+    match closed {
+        // The run was asked to stop and has to be out; what is not on record was told, and the journal leads to all else.
+        Err(StateError::Abandoned) => Ok(()),
+        closed => closed,
     }
 }
 
@@ -242,7 +247,10 @@ pub(super) async fn execute(execution: &Arc<Execution>, set: &ChangeSet) -> RunR
     if set.is_empty() {
         return RunReport::default();
     }
-    executor::execute(execution.clone(), Arc::new(set.clone()), operations(set)).await
+    let report = executor::execute(execution.clone(), Arc::new(set.clone()), operations(set)).await;
+    // What an interrupt cut short may have handed in an entry just before.
+    execution.store.settle().await;
+    report
 }
 
 fn outputs(topology: &Topology, records: &Records) -> Vec<(String, Value)> {

@@ -24,8 +24,8 @@ pub enum StateError {
         /// The deployments that are there.
         known: Vec<String>,
     },
-    /// A new deployment would overwrite an old one.
-    #[error("the deployment `{suffix}` exists already: {path} is there")]
+    /// A new deployment would overwrite one that another run made since this one found none.
+    #[error("the deployment `{suffix}` was made by another run meanwhile: {path} is there")]
     Exists {
         /// The suffix asked for.
         suffix: String,
@@ -68,6 +68,19 @@ pub enum StateError {
         inside: String,
         /// The account, with its partition, of the credentials.
         actual: String,
+    },
+    /// The plan says other regions than those that the deployment is in.
+    #[error(
+        "the deployment `{suffix}` is in {} (primary) and {} (secondary), but the plan says {} and {}",
+        recorded[0], recorded[1], planned[0], planned[1]
+    )]
+    OtherRegions {
+        /// The deployment.
+        suffix: String,
+        /// The regions that the state names, the primary first.
+        recorded: [String; 2],
+        /// Those of the plan.
+        planned: [String; 2],
     },
     /// The state file is older than one of its own copies, so entries are missing.
     #[error("the state file {path} ends at entry {serial}, but its copy {copy} has entries up to {newest}")]
@@ -161,6 +174,9 @@ pub enum StateError {
         /// The failure.
         source: Box<StateError>,
     },
+    /// The run had to end before the entry was durable. It may have become so, or may become so yet.
+    #[error("the state could not be written before the run had to end")]
+    Abandoned,
     /// The store was closed.
     #[error("the state was closed before this entry was written")]
     Closed,
@@ -322,6 +338,17 @@ impl StateError {
             Self::WrongAccount { inside, .. } => {
                 vec![format!("choose credentials for {inside}, for example with --profile, or another state")]
             }
+            Self::OtherRegions { suffix, recorded: [primary, secondary], planned } => {
+                let mut hints = vec![format!(
+                    "go on with its regions: say primary = \"{primary}\" and secondary = \"{secondary}\" under [regions]"
+                )];
+                if *planned == [secondary.as_str(), primary.as_str()] {
+                    hints.push("which region writes is changed by a failover and never by the plan".to_owned());
+                }
+                hints.push(format!("to have it in other regions, deploy it under another suffix than `{suffix}`, move the data,"));
+                hints.push(format!("and then destroy this one: drctl down --suffix {suffix}"));
+                hints
+            }
             Self::Stale { copy, newest, path, .. } => vec![
                 format!("put the copy back: {}", copying(copy, path)),
                 format!("or, if the state was set back on purpose, remove the copies with numbers up to {newest}"),
@@ -360,7 +387,7 @@ impl StateError {
             Self::Read { source, .. } => vec![read_or_write_hint(source, "readable")],
             Self::Write { source, .. } => vec![read_or_write_hint(source, "writable")],
             Self::Stopped { source } => source.hints(),
-            Self::Closed => vec!["running again is safe".to_owned()],
+            Self::Abandoned | Self::Closed => vec!["running again is safe".to_owned()],
             Self::NotGone { suffix, .. } => vec![format!("destroy them first: drctl down --suffix {suffix}")],
         }
     }

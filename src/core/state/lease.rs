@@ -143,8 +143,9 @@ impl Lease {
     }
 
     /// Renews the lease; tells how long to wait before the next time, or nothing when it is over. No lock is held while S3
-    /// is asked.
+    /// is asked. One that is over is not renewed, though nobody may have taken it yet (invariant 2).
     pub(super) fn beat(&self) -> Option<Duration> {
+        self.check().ok()?;
         let (text, tag) = {
             let current = self.current();
             (current.text.next(), current.tag.clone())
@@ -153,6 +154,8 @@ impl Lease {
         let sent = objects.clock();
         let pause = match objects.put(&name(&self.shared.suffix), &text.encode(), Only::IfSame(&tag)) {
             Ok(tag) => {
+                // An answer that came when the lease before was over renews nothing: others may have been let in since.
+                self.check().ok()?;
                 let mut current = self.current();
                 (current.text, current.tag, current.confirmed) = (text, tag, sent);
                 HEARTBEAT

@@ -58,6 +58,6 @@ pub use load::{deployments_in, read};
 pub use lock::Holder;
 pub use objects::{Object, ObjectError, Objects, Only};
 pub use status::{Desired, Entry, IllegalTransition, Intent, Record, Status, next};
-pub use store::Store;
+pub use store::{Abandonment, Store};
 pub use transfer::{Transfer, transfer};
 pub use version::{Deployment, FORMAT, Records, Snapshot};

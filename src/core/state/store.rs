@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::durable::{Hold, Medium, Names};
 use super::error::StateError;
@@ -211,13 +212,25 @@ impl Store {
         self.lease.clone()
     }
 
+    /// Ends, in time, all waiting for this store.
+    pub fn abandonment(&self) -> Abandonment {
+        Abandonment(self.shared.abandoned().clone())
+    }
+
+    /// Waits until every entry that was handed in is durable or refused, or nobody waits for that any more. An entry whose future
+    /// was dropped may still be on its way.
+    pub async fn settle(&self) {
+        // What was refused is told where it was handed in, and in the report.
+        let _ = self.hear(self.ask(None, Job::Settle)).await;
+    }
+
     /// The first write that failed, if one did.
     pub fn failure(&self) -> Option<StateError> {
         self.shared.cause()
     }
 
-    /// Every entry that could not be recorded, in the order of the calls. Their outputs exist nowhere else, so they
-    /// must be shown.
+    /// Every entry that could not be recorded, or not before the run had to end, in the order of the calls. Their outputs may exist
+    /// nowhere else, so they must be shown.
     pub fn unrecorded(&self) -> Vec<(Address, Entry)> {
         self.shared.unrecorded()
     }
@@ -227,7 +240,7 @@ impl Store {
     /// # Errors
     /// When that failed, or when a write had failed before; what was recorded is safe in either case.
     pub async fn close(&self) -> Result<(), StateError> {
-        hear(self.ask(Job::Close)).await
+        self.hear(self.ask(None, Job::Close)).await
     }
 
     /// Removes every file of a deployment that has no records left, and closes the store.
@@ -235,15 +248,29 @@ impl Store {
     /// # Errors
     /// [`StateError::NotGone`] while there are records; [`StateError::Write`] when a file could not be removed.
     pub async fn remove(&self) -> Result<(), StateError> {
-        hear(self.ask(Job::Remove)).await
+        self.hear(self.ask(None, Job::Remove)).await
     }
 
     fn write(&self, item: Item) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
-        hear(self.ask(|reply| Job::Write(Box::new(item), reply)))
+        let number = self.shared.hand_in(&item);
+        self.hear(self.ask(number, |reply| Job::Write(Box::new(item), reply)))
     }
 
-    fn ask(&self, job: impl FnOnce(Reply) -> Job) -> Answer {
-        let (reply, answer) = oneshot::channel();
+    /// Waits for the writer's answer, unless nobody waits for it any more. It always comes, unless the writer panicked.
+    fn hear(&self, answer: Answer) -> impl Future<Output = Result<(), StateError>> + Send + use<> {
+        let abandoned = self.shared.abandoned().clone();
+        async move {
+            tokio::select! {
+                biased;
+                answer = answer => answer.unwrap_or(Err(StateError::Closed)),
+                () = abandoned.cancelled() => Err(StateError::Abandoned),
+            }
+        }
+    }
+
+    fn ask(&self, number: Option<u64>, job: impl FnOnce(Reply) -> Job) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        let reply = Reply { answer: sender, number };
         match &self.desk {
             Desk::Inline(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).work([job(reply)]),
             Desk::Thread { queue, .. } => {
@@ -260,17 +287,26 @@ impl Store {
 
 type Answer = oneshot::Receiver<Result<(), StateError>>;
 
-/// Waits for the writer's answer. It always comes, unless the writer panicked.
-async fn hear(answer: Answer) -> Result<(), StateError> {
-    answer.await.unwrap_or(Err(StateError::Closed))
+/// The end of all waiting for a store: a run that was asked to stop is out in time, however slow the medium is.
+#[derive(Clone, Debug)]
+pub struct Abandonment(CancellationToken);
+
+impl Abandonment {
+    /// Lets nobody wait for the store any more. What is not durable by then counts as unrecorded; nothing else is lost, because the
+    /// journal says everything that the state file does not, and a lease that is not given back ends by itself.
+    pub fn abandon(&self) {
+        self.0.cancel();
+    }
 }
 
 impl Drop for Store {
-    /// Waits for the writer, so that everything that was queued is durable and the lock is free afterwards.
+    /// Waits for the writer, so that everything that was queued is durable and the lock is free afterwards; unless nobody waits for
+    /// it any more.
     fn drop(&mut self) {
+        let is_abandoned = self.shared.abandoned().is_cancelled();
         if let Desk::Thread { queue, thread } = &mut self.desk {
             drop(queue.take());
-            if let Some(thread) = thread.take() {
+            if let Some(thread) = thread.take().filter(|_| !is_abandoned) {
                 // If the writer panicked, the one who waited for its answer has been told.
                 let _ = thread.join();
             }

@@ -68,6 +68,23 @@ impl Deployment {
             actual: format!("{account} ({partition})"),
         })
     }
+
+    /// Checks that a plan says the regions that this deployment is in. One that swaps them says others.
+    ///
+    /// # Errors
+    /// [`StateError::OtherRegions`] if it does not.
+    pub fn check_regions(&self, primary: &str, secondary: &str) -> Result<(), StateError> {
+        match self.regions.as_slice() {
+            [first, second] if (first.as_str(), second.as_str()) != (primary, secondary) => {
+                Err(StateError::OtherRegions {
+                    suffix: self.suffix.clone(),
+                    recorded: [first.clone(), second.clone()],
+                    planned: [primary.to_owned(), secondary.to_owned()],
+                })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A deployment at one moment.

@@ -7,11 +7,14 @@
 //! 1. Entries become durable in the order in which they were given, whole batches with one sync.
 //! 2. Readers see a batch after it is durable, and before any of its writers is answered.
 //! 3. After the first failure nothing is written any more, and every entry refused is kept for the report.
+//! 4. A slow medium never holds the process: once the run has to be out, nobody waits for the writer, and every entry that is not
+//!    answered by then is kept for the report as well, though it may become durable yet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::durable::{COPIES, Hold, Medium, Names};
 use super::error::StateError;
@@ -22,12 +25,18 @@ use super::version::{self, Snapshot};
 use crate::address::Address;
 
 /// Where the answer to a job goes. The one who waits may be gone; the job is done all the same.
-pub(super) type Reply = oneshot::Sender<Result<(), StateError>>;
+pub(super) struct Reply {
+    pub(super) answer: oneshot::Sender<Result<(), StateError>>,
+    /// The number of the entry that is answered for, if it is one.
+    pub(super) number: Option<u64>,
+}
 
 /// What the writer is asked to do.
 pub(super) enum Job {
     /// Make something durable.
     Write(Box<Item>, Reply),
+    /// Answer when everything handed in before is answered.
+    Settle(Reply),
     /// Fold the journal and give the lock back.
     Close(Reply),
     /// Remove all files of a deployment without records.
@@ -39,6 +48,16 @@ pub(super) enum Job {
 pub(super) struct Shared {
     snapshot: RwLock<Snapshot>,
     failure: Mutex<Failure>,
+    open: Mutex<Open>,
+    /// Cancelled when nobody waits for the writer any more.
+    abandoned: CancellationToken,
+}
+
+/// Entries that were handed in and are not answered.
+#[derive(Default)]
+struct Open {
+    handed_in: u64,
+    entries: BTreeMap<u64, (Address, Entry)>,
 }
 
 #[derive(Default)]
@@ -49,7 +68,7 @@ struct Failure {
 
 impl Shared {
     pub(super) fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: RwLock::new(snapshot), failure: Mutex::default() }
+        Self { snapshot: RwLock::new(snapshot), ..Self::default() }
     }
 
     /// Looks at what is durable.
@@ -61,8 +80,32 @@ impl Shared {
         self.failure().cause.clone()
     }
 
+    /// What was refused; and what is not answered either, once nobody waits for that any more.
     pub(super) fn unrecorded(&self) -> Vec<(Address, Entry)> {
-        self.failure().unrecorded.clone()
+        let mut unrecorded = self.failure().unrecorded.clone();
+        if self.abandoned.is_cancelled() {
+            unrecorded.extend(self.open().entries.values().cloned());
+        }
+        unrecorded
+    }
+
+    /// A token that is cancelled when nobody waits for the writer any more.
+    pub(super) fn abandoned(&self) -> &CancellationToken {
+        &self.abandoned
+    }
+
+    /// Keeps an entry in mind until it is answered, and returns its number.
+    pub(super) fn hand_in(&self, item: &Item) -> Option<u64> {
+        let Item::Entry { address, entry } = item else { return None };
+        let mut open = self.open();
+        open.handed_in += 1;
+        let number = open.handed_in;
+        open.entries.insert(number, (address.clone(), entry.clone()));
+        Some(number)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> MutexGuard<'_, Failure> {
@@ -73,7 +116,15 @@ impl Shared {
         if let Item::Entry { address, entry } = *item {
             self.failure().unrecorded.push((address, entry));
         }
-        let _ = reply.send(Err(why));
+        self.answer(reply, Err(why));
+    }
+
+    fn answer(&self, reply: Reply, result: Result<(), StateError>) {
+        if let Some(number) = reply.number {
+            self.open().entries.remove(&number);
+        }
+        // Whoever asked may have been dropped.
+        let _ = reply.answer.send(result);
     }
 }
 
@@ -106,13 +157,19 @@ impl Writer {
         for job in jobs {
             match job {
                 Job::Write(item, reply) => batch.push((item, reply)),
+                Job::Settle(reply) => {
+                    self.commit(std::mem::take(&mut batch));
+                    self.shared.answer(reply, Ok(()));
+                }
                 Job::Close(reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let _ = reply.send(self.close());
+                    let closed = self.close();
+                    self.shared.answer(reply, closed);
                 }
                 Job::Remove(reply) => {
                     self.commit(std::mem::take(&mut batch));
-                    let _ = reply.send(self.remove());
+                    let removed = self.remove();
+                    self.shared.answer(reply, removed);
                 }
             }
         }
@@ -142,7 +199,7 @@ impl Writer {
             effects.into_iter().for_each(|(serial, effect)| snapshot.apply(serial, effect));
         }
         for (_, reply) in accepted {
-            let _ = reply.send(Ok(()));
+            self.shared.answer(reply, Ok(()));
         }
         if self.lines > self.bound() {
             // The entries are durable; a failure here is told to the next one who writes, and to `close`.
@@ -173,7 +230,7 @@ impl Writer {
                     }
                     Err(source) => {
                         let address = line.address().cloned().expect("only entries about a resource can be illegal");
-                        let _ = reply.send(Err(StateError::Illegal { address, source }));
+                        self.shared.answer(reply, Err(StateError::Illegal { address, source }));
                     }
                 }
             }

@@ -311,3 +311,19 @@ async fn a_state_that_came_meanwhile_is_not_overwritten() {
     assert_eq!(read(&remote, "dev").expect("a good state"), next.snapshot());
     drop(hold);
 }
+
+/// Invariant 2 of the lease: one that ran out is not renewed, although nobody took it meanwhile.
+#[tokio::test]
+async fn a_lease_that_ran_out_is_never_renewed() {
+    let remote = Remote::new();
+    let store = new_store(&remote).await;
+    let lease = store.lease().expect("a lease");
+    remote.shelf.advance(seconds(54));
+    assert!(lease.beat().is_some(), "it is renewed in time");
+    remote.shelf.advance(seconds(61));
+    let before = remote.shelf.bytes("dev.lock");
+    assert!(lease.beat().is_none(), "it is over");
+    assert_eq!(remote.shelf.bytes("dev.lock"), before, "nothing was written");
+    assert!(!lease.is_held());
+    drop(take(&Remote::on(&remote.shelf)).expect("the next run need not wait"));
+}

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod folder;
 mod shelf;
+mod slow;
 mod transfer;
 mod transitions;
 
