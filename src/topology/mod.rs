@@ -364,7 +364,10 @@ fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -
                 }
             })
         }),
-        accelerator: routing.accelerator.as_ref().map(|accelerator| accelerator.id()),
+        accelerator: routing
+            .accelerator
+            .as_ref()
+            .map(|(accelerator, listener)| monitoring::Accelerator { id: accelerator.id(), listener: listener.id() }),
     }
 }
 

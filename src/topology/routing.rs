@@ -99,8 +99,8 @@ pub(super) struct Routing {
     pub(super) health_checks: Sides<Handle<HealthCheck>>,
     /// The load balancer of each region, with its target groups by function.
     pub(super) load_balancers: Option<Sides<Balancing>>,
-    /// The accelerator.
-    pub(super) accelerator: Option<Handle<Accelerator>>,
+    /// The accelerator and its listener.
+    pub(super) accelerator: Option<(Handle<Accelerator>, Handle<AcceleratorListener>)>,
 }
 
 /// A load balancer and what is behind it.
@@ -327,7 +327,7 @@ fn accelerate(
     dns: &Dns,
     needs: &Sides<Needs>,
     balancing: &Sides<Balancing>,
-) -> Handle<Accelerator> {
+) -> (Handle<Accelerator>, Handle<AcceleratorListener>) {
     let wanted = &builder.plan().routing.accelerator;
     let spec = AcceleratorSpec { name: builder.names().shared(), enabled: true };
     let accelerator = builder.add::<Accelerator>(Scope::global(), "pay", spec);
@@ -364,7 +364,7 @@ fn accelerate(
     let name = Text::from(builder.names().pay_domain());
     record(builder, "pay", &dns.zone, name, "A", target);
     builder.output("global_accelerator_dns", accelerator.dns_name());
-    accelerator
+    (accelerator, listener)
 }
 
 /// Adds a record that is alone under its name and type.
