@@ -90,8 +90,9 @@ pub struct Plan {
     /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces:
     /// `*/s3_bucket/*`.
     pub protect: Vec<AddressPattern>,
-    /// Further tags for every resource, at most 7: Route 53 takes 10, and three are drctl's. Keys have 1 to 127 characters, values 1 to
-    /// 256: letters from a to z, digits, spaces and `_.:/=+-@`. No key is `Name`, and no two differ in case alone.
+    /// Further tags for every resource, at most 7: Route 53 takes 10, and three are drctl's. Keys have 1 to 127
+    /// characters, values 1 to 256: letters from a to z, digits, spaces and `_.:/=+-@`. No key is `Name`, and no two
+    /// differ in case alone.
     pub tags: BTreeMap<TagKey, TagValue>,
     /// Where everything lives.
     pub regions: Regions,
@@ -154,8 +155,8 @@ pub struct Regions {
     pub primary: Region,
     /// The region that stands by.
     pub secondary: Region,
-    /// Regions that AWS opened after this version of drctl was made. It refuses any other region that it doesn't know, because such a
-    /// name is mostly a slip of the finger.
+    /// Regions that AWS opened after this version of drctl was made. It refuses any other region that it doesn't know,
+    /// because such a name is mostly a slip of the finger.
     pub unlisted: Vec<Region>,
 }
 

@@ -124,8 +124,8 @@ pub struct ReplicationAlarms {
     /// Bytes that wait to be copied to the other bucket.
     #[schemars(range(min = 1))]
     pub s3_pending_bytes: u64,
-    /// Objects in one period that S3 gave up copying to the other bucket. One such period is enough, whatever `datapoints` says: S3
-    /// doesn't try these objects again.
+    /// Objects in one period that S3 gave up copying to the other bucket. One such period is enough, whatever
+    /// `datapoints` says: S3 doesn't try these objects again.
     #[schemars(range(min = 1))]
     pub s3_failed_objects: u32,
 }

@@ -1,14 +1,16 @@
 //! `[regions]`: which regions there are.
 //!
-//! Every ARN and every endpoint that drctl makes is of AWS's commercial partition, `aws`. The others (`aws-cn`, `aws-us-gov` and so on)
-//! have accounts, names and services of their own, and a plan with a region of theirs is refused.
+//! Every ARN and every endpoint that drctl makes is of AWS's commercial partition, `aws`. The others (`aws-cn`,
+//! `aws-us-gov` and so on) have accounts, names and services of their own, and a plan with a region of theirs is
+//! refused.
 
 use super::rules::Violation;
 use super::shape::nearest;
 use super::values::{consists, require, text_value};
 use super::{Regions, Side};
 
-/// The regions of the commercial partition that AWS's own list had in the summer of 2026 (`partitions.json` of botocore).
+/// The regions of the commercial partition that AWS's own list had in the summer of 2026 (`partitions.json` of
+/// botocore).
 const KNOWN: [&str; 34] = [
     "af-south-1",
     "ap-east-1",

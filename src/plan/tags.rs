@@ -1,7 +1,8 @@
 //! `tags`: the user's own tags, which every resource that takes tags carries beside those of drctl.
 //!
-//! Each service has rules of its own (`x.tags.rules`), and what one of them refuses is refused here, before anything is made. A plan
-//! always has a resource of each service, but for Aurora's and the accelerator's, which may be switched on later.
+//! Each service has rules of its own (`x.tags.rules`), and what one of them refuses is refused here, before anything is
+//! made. A plan always has a resource of each service, but for Aurora's and the accelerator's, which may be switched on
+//! later.
 //!
 //! | what | the narrowest rule | whose |
 //! |---|---|---|
@@ -20,9 +21,9 @@ use super::rules::Violation;
 use super::tree::join;
 use super::values::{consists, require, text_value};
 
-/// The tags that drctl sets on every resource: its name, its deployment and its address.
+/// The tag that drctl gives every resource, so that its name shows in the AWS console.
 pub const NAME: &str = "Name";
-/// How many tags are drctl's own.
+/// How many tags are drctl's own: the name, the deployment and the address.
 const OWN: usize = 3;
 /// How many tags a resource of every kind takes.
 const MOST: usize = 10;

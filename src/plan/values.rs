@@ -247,8 +247,9 @@ text_value! {
 pub const RESERVED_VARIABLES: [&str; 5] =
     ["TABLE_NAME", "TTL_ATTRIBUTE", "BUCKET_NAME", "BUCKET_OWNER", "EVENT_BUS_NAME"];
 
-/// The environment variables that Lambda sets itself and refuses from anybody else (`lambda.env.reserved`). Others that begin with
-/// `AWS_` can be set, such as `AWS_LAMBDA_EXEC_WRAPPER`. Those that begin with an underscore are no variable names anyway.
+/// The environment variables that Lambda sets itself and refuses from anybody else (`lambda.env.reserved`). Others that
+/// begin with `AWS_` can be set, such as `AWS_LAMBDA_EXEC_WRAPPER`. Those that begin with an underscore are no variable
+/// names anyway.
 const VARIABLES_OF_LAMBDA: [&str; 17] = [
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",

@@ -1,9 +1,10 @@
 //! `cloudwatch_alarm`: tells a topic when a metric is beyond a threshold.
 //!
-//! Facts: `cw.alarm.put` (overwrites everything; tags count at creation only), `cw.alarm.period`, `cw.alarm.unvalidated` (a wrong
-//! dimension is never refused, it only never has data), `cw.alarm.query` (a query finds a metric whatever its other dimensions are),
-//! `cw.alarm.birth` (nobody is told of the state that an alarm begins with), `cw.alarm.region` (an alarm sees the metrics of its own region only),
-//! `cw.alarm.read` (100 per call; absent is an empty list), `sns.topic.region` (the topic is in the alarm's region).
+//! Facts: `cw.alarm.put` (overwrites everything; tags count at creation only), `cw.alarm.period`,
+//! `cw.alarm.unvalidated` (a wrong dimension is never refused, it only never has data), `cw.alarm.query` (a query finds
+//! a metric whatever its other dimensions are), `cw.alarm.birth` (nobody is told of the state that an alarm begins
+//! with), `cw.alarm.region` (an alarm sees the metrics of its own region only), `cw.alarm.read` (100 per call; absent
+//! is an empty list), `sns.topic.region` (the topic is in the alarm's region).
 //! Replacement: `name`. Slow: nothing.
 
 use std::collections::BTreeMap;
@@ -36,10 +37,11 @@ pub struct AlarmSpec {
     pub name: String,
     /// What it means that it fires, and what to look at.
     pub description: String,
-    /// The metrics that are measured, by the id that the expression calls them; a single one is measured as it is, and none at all
-    /// when the expression is a query.
+    /// The metrics that are measured, by the id that the expression calls them; a single one is measured as it is, and
+    /// none at all when the expression is a query.
     pub metrics: BTreeMap<String, Metric>,
-    /// Metric math over the metrics' ids, needed when there is more than one; without metrics a query of CloudWatch Metrics Insights.
+    /// Metric math over the metrics' ids, needed when there is more than one; without metrics a query of CloudWatch
+    /// Metrics Insights.
     pub expression: Option<String>,
     /// Seconds of one period.
     pub period_seconds: u32,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Context, OnAws, Task};
 use crate::address::Address;
 use crate::aws::error::Result;
-use crate::aws::{TagChanges, Tags};
+use crate::aws::{Error, TagChanges, Tags};
 use crate::{from_sdk_tags, sdk_tags};
 
 /// How many ids one `ListTagsForResources` takes.
@@ -60,10 +60,19 @@ pub(super) async fn tags(context: &Context, kind: TagResourceType, ids: &[String
             Err(error) => return Err(error),
         };
         for set in answer.resource_tag_sets() {
-            found.insert(set.resource_id().unwrap_or_default().to_owned(), from_sdk_tags!(set.tags()));
+            let id = set.resource_id().ok_or_else(|| missing("ResourceId"))?;
+            found.insert(id.to_owned(), from_sdk_tags!(set.tags()));
+        }
+        // One that is passed over isn't without tags.
+        if let Some(id) = some.iter().find(|id| !found.contains_key(*id)) {
+            return Err(missing(&format!("tags of {id}")));
         }
     }
     Ok(found)
+}
+
+fn missing(field: &str) -> Error {
+    Error::incomplete("route53:ListTagsForResources", field)
 }
 
 /// Brings an object's tags up to date.

@@ -1,8 +1,8 @@
 //! Each field of the plan, changed alone: what becomes of a deployment.
 //!
-//! A field that leads nowhere is a promise that nobody keeps. The table has a line for every field of the schema, with another value than
-//! the default, and the snapshot says which resources come (`+`), go (`-`) or change, and in which fields. On a running deployment a
-//! field is changed in place, but one that is marked with `!` replaces its resource.
+//! A field that leads nowhere is a promise that nobody keeps. The table has a line for every field of the schema, with
+//! another value than the default, and the snapshot says which resources come (`+`), go (`-`) or change, and in which
+//! fields. On a running deployment a field is changed in place, but one that is marked with `!` replaces its resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,7 +13,8 @@ use super::{Inputs, Topology, expand};
 use crate::plan::{self, Plan};
 use crate::resources::KINDS;
 
-/// The default plan with some fields changed, and those that are null left out, read as the user's files are: every rule is looked at.
+/// The default plan with some fields changed, and those that are null left out, read as the user's files are: every
+/// rule is looked at.
 fn changed(changes: &[(&str, Value)]) -> Plan {
     let mut document = serde_json::to_value(Plan::default()).unwrap();
     for (path, value) in changes {
@@ -41,7 +42,8 @@ fn topology(plan: &Plan) -> Topology {
     expand(Inputs { engine_version: Some(&version), ..Inputs::plain(plan, &suffix, &code) })
 }
 
-/// Which resources differ: `kind.{fields}` for those of one kind that change, `+kind` and `-kind` for those that come and go.
+/// Which resources differ: `kind.{fields}` for those of one kind that change, `+kind` and `-kind` for those that come
+/// and go.
 fn difference(before: &Topology, after: &Topology) -> String {
     let mut effects: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (address, resource) in &before.resources {

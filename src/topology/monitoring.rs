@@ -22,10 +22,11 @@
 //! 1. Every alarm is in the region of its metric, and tells topics of that region.
 //! 2. A dashboard shows the metrics of its region's alarms with their thresholds, and those of both regions that are measured elsewhere.
 //! 3. Every address of the plan gets every alert.
-//! 4. No alarm fires because it is new: silence is never taken for failure, but is told as silence where it means something.
+//! 4. No alarm fires because it is new: silence is never taken for failure, but is told as silence where it means
+//!    something.
 //!
-//! Each alarm has a row in `docs/alarms.md`: where it is, when it fires, what silence means, and what is left of it when a region is
-//! lost.
+//! Each alarm has a row in `docs/alarms.md`: where it is, when it fires, what silence means, and what is left of it
+//! when a region is lost.
 
 use std::collections::BTreeMap;
 
@@ -154,8 +155,8 @@ enum Silence {
     Well,
     /// Nothing can be said, and nobody is told.
     Unknown,
-    /// The metric is there as long as its object is, so people are told that it is not there any more. They aren't told while it is
-    /// not there yet: an alarm begins without data and tells only of changes (`cw.alarm.birth`).
+    /// The metric is there as long as its object is, so people are told that it is not there any more. They aren't told
+    /// while it is not there yet: an alarm begins without data and tells only of changes (`cw.alarm.birth`).
     Told,
 }
 
@@ -317,8 +318,9 @@ impl Monitoring<'_, '_> {
             f64::from(failover.aurora_connections),
             format!("An Aurora instance of {region} has {} connections or more", failover.aurora_connections),
         );
-        // AWS doesn't say whether this metric has a second dimension, the region of the writer. An alarm on other dimensions than the
-        // published ones never has data (`cw.alarm.unvalidated`), and a query finds the metric by the one that is sure.
+        // AWS doesn't say whether this metric has a second dimension, the region of the writer. An alarm on other
+        // dimensions than the published ones never has data (`cw.alarm.unvalidated`), and a query finds the metric by
+        // the one that is sure.
         let name = self.builder.names().regional("aurora", region);
         let lag = format!("SELECT MAX(AuroraGlobalDBRPOLag) FROM \"AWS/RDS\" WHERE DBClusterIdentifier = '{name}'");
         let behind = Watch {
@@ -342,8 +344,8 @@ impl Monitoring<'_, '_> {
         }
     }
 
-    /// The replication of objects into the bucket of this side, where AWS measures it: what is on its way there, and what was given up
-    /// where it comes from.
+    /// The replication of objects into the bucket of this side, where AWS measures it: what is on its way there, and
+    /// what was given up where it comes from.
     fn storage(&mut self, side: Side) {
         let plan = self.builder.plan();
         let arrives = match side {
@@ -712,7 +714,8 @@ mod tests {
         }
     }
 
-    /// S3 tries no object again that it gave up, and counts each once: an alarm that waited for more periods would never fire.
+    /// S3 tries no object again that it gave up, and counts each once: an alarm that waited for more periods would
+    /// never fire.
     #[test]
     fn one_object_that_was_given_up_is_enough() {
         let topology = topology(&Plan::default());
@@ -847,8 +850,8 @@ mod tests {
         }
     }
 
-    /// The lag has milliseconds and is there for the reading cluster alone, which may be either. The writer's silence isn't taken for
-    /// health, nor is that of a cluster that nothing is copied to.
+    /// The lag has milliseconds and is there for the reading cluster alone, which may be either. The writer's silence
+    /// isn't taken for health, nor is that of a cluster that nothing is copied to.
     #[test]
     fn the_lag_of_aurora_is_watched_on_both_clusters_and_its_end_is_told() {
         let plan = Plan::default();

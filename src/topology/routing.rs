@@ -579,8 +579,8 @@ mod tests {
         }
     }
 
-    /// `dr.r53.formula`, `dr.ga.alb`: what detects a region that is silent, and then Route 53's servers and a minute of resolvers, or half
-    /// a minute of the accelerator.
+    /// `dr.r53.formula`, `dr.ga.alb`: what detects a region that is silent, and then Route 53's servers and a minute of
+    /// resolvers, or half a minute of the accelerator.
     #[test]
     fn the_plan_files_say_how_long_callers_go_on_to_a_region_that_failed() {
         let minimal = include_str!("../../plans/minimal.toml");

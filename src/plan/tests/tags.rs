@@ -13,8 +13,9 @@ struct Rules {
     keys_ignore_case: bool,
 }
 
-/// Transcribed from botocore 1.40's models (`Tag`, `TagKey`, `TagValue`, `TagList` and the documentation of their members), not from
-/// drctl's own rules. The patterns there are all `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, which [`fits`] has for ASCII.
+/// Transcribed from botocore 1.43's models (`Tag`, `TagKey`, `TagValue`, `TagList` and the documentation of their
+/// members), not from drctl's own rules. The patterns there are all `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, which [`fits`] has
+/// for ASCII.
 const SERVICES: [Rules; 14] = [
     rules("acm", 128, 0..=256, 50),
     rules("apigateway", 128, 0..=256, 50),
@@ -124,7 +125,8 @@ fn tags_that_do_not_go_together_are_named() {
     );
 }
 
-/// A tag `Name` of the user would be the same on every resource, and the one that drctl sets tells them apart in AWS's console.
+/// A tag `Name` of the user would be the same on every resource, and the one that drctl sets tells them apart in AWS's
+/// console.
 #[test]
 fn the_name_of_a_resource_is_not_overwritten_without_a_word() {
     assert_eq!(
