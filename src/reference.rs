@@ -230,8 +230,8 @@ macro_rules! text {
 #[macro_export]
 macro_rules! outputs {
     ($(#[$meta:meta])* $vis:vis struct $name:ident of $kind:ty { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        $(#[$meta])*
         $vis struct $name { $($(#[$doc])* pub $field: $type,)* }
 
         impl $crate::reference::Handle<$kind> {

@@ -46,6 +46,7 @@ BUCKET_NAME = os.environ["BUCKET_NAME"]
 BUCKET_OWNER = os.environ["BUCKET_OWNER"]
 EVENT_BUS_NAME = os.environ["EVENT_BUS_NAME"]
 REGION = os.environ["AWS_REGION"]
+TTL_ATTRIBUTE = os.environ.get("TTL_ATTRIBUTE", "expiresAt")
 RECORD_TTL = timedelta(days=int(days)) if (days := os.environ.get("RECORD_TTL_DAYS")) else None
 
 # With bucket and bus both at their slowest, the answer still comes within the 29 s after which API Gateway gives up.
@@ -125,7 +126,7 @@ class Record:
     def to_item(self) -> dict[str, dict[str, str]]:
         item = {name: {"S": text} for name, text in {**self.result, **self.statuses}.items()}
         if RECORD_TTL:
-            item["expiresAt"] = {"N": str(int((self.processed_at + RECORD_TTL).timestamp()))}
+            item[TTL_ATTRIBUTE] = {"N": str(int((self.processed_at + RECORD_TTL).timestamp()))}
         return item
 
     @classmethod

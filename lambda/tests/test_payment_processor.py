@@ -267,6 +267,17 @@ class Repeat(Case):
         self.assertNotIn("customer_7", answer.response["body"])
 
 
+class ExpiryByAnotherName(Case):
+    environment: ClassVar[dict[str, str]] = {"RECORD_TTL_DAYS": "1", "TTL_ATTRIBUTE": "forget_at"}
+
+    def test_is_written_where_the_table_looks_for_it(self) -> None:
+        self.commit(forget_at={"N": str(int(NOW.timestamp()) + 24 * 3600)})
+        self.receipt()
+        self.event()
+        self.done("receiptStatus", "eventStatus")
+        self.assertEqual(self.ask().status, 201)
+
+
 class Expiry(Case):
     environment: ClassVar[dict[str, str]] = {"RECORD_TTL_DAYS": "30"}
 

@@ -41,8 +41,8 @@ pub struct Function {
     /// Whether X-Ray traces its calls; on by default.
     #[serde(default = "default_tracing")]
     pub tracing: bool,
-    /// Further environment variables, never for secrets; drctl itself sets `TABLE_NAME`, `BUCKET_NAME`,
-    /// `BUCKET_OWNER` and `EVENT_BUS_NAME`.
+    /// Further environment variables, never for secrets; drctl itself sets `TABLE_NAME`, `TTL_ATTRIBUTE`,
+    /// `BUCKET_NAME`, `BUCKET_OWNER` and `EVENT_BUS_NAME`.
     #[serde(default)]
     pub environment: BTreeMap<VariableName, String>,
 }

@@ -36,12 +36,14 @@ mod load;
 mod monitoring;
 mod network;
 mod problem;
+mod regions;
 mod routing;
 mod rules;
 mod security;
 mod shape;
 mod storage;
 mod suffix;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -62,15 +64,17 @@ pub use load::load;
 pub use monitoring::{FailoverAlarms, Monitoring, ReplicationAlarms};
 pub use network::{Cidr, FlowLogs, Nat, Network, RegionNetwork, derive_subnets};
 pub use problem::{Problem, Problems};
+pub use regions::Region;
 pub use routing::{Accelerator, ClientAffinity, HealthCheck, LoadBalancers, Routing};
 pub use security::Security;
 pub use storage::{Lifecycle, Replication, Storage};
 pub use suffix::{Suffix, SuffixError};
+pub use tags::{NAME as NAME_TAG, TagKey, TagValue};
 pub use time::{DailyWindow, Schedule, WeeklyWindow};
 pub use values::{
     AddressPattern, AttributeName, DatabaseName, DomainName, EmailAddress, EngineVersion, FunctionName, Handler,
-    HostedZoneId, InstanceClass, Method, RESERVED_VARIABLES, Region, RetentionDays, Route, SourceFolder, SslPolicy,
-    StageName, TagKey, TagValue, ValueError, VariableName, Zone,
+    HostedZoneId, InstanceClass, Method, RESERVED_VARIABLES, RetentionDays, Route, SourceFolder, SslPolicy, StageName,
+    ValueError, VariableName, Zone,
 };
 
 /// The plan file that is built in, and that `drctl init` writes: every field with its default and a comment.
@@ -86,7 +90,9 @@ pub struct Plan {
     /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces:
     /// `*/s3_bucket/*`.
     pub protect: Vec<AddressPattern>,
-    /// Further tags for every resource.
+    /// Further tags for every resource, at most 7: Route 53 takes 10, and three are drctl's. Keys have 1 to 127
+    /// characters, values 1 to 256: letters from a to z, digits, spaces and `_.:/=+-@`. No key is `Name`, and no two
+    /// differ in case alone.
     pub tags: BTreeMap<TagKey, TagValue>,
     /// Where everything lives.
     pub regions: Regions,
@@ -149,6 +155,9 @@ pub struct Regions {
     pub primary: Region,
     /// The region that stands by.
     pub secondary: Region,
+    /// Regions that AWS opened after this version of drctl was made. It refuses any other region that it doesn't know,
+    /// because such a name is mostly a slip of the finger.
+    pub unlisted: Vec<Region>,
 }
 
 impl Default for Regions {
@@ -156,6 +165,7 @@ impl Default for Regions {
         Self {
             primary: "us-east-1".parse().expect("the default is a region"),
             secondary: "us-east-2".parse().expect("the default is a region"),
+            unlisted: Vec::new(),
         }
     }
 }

@@ -112,7 +112,7 @@ pub struct ReplicationAlarms {
     /// Periods of those that must be beyond the threshold.
     #[schemars(range(min = 1, max = 1440))]
     pub datapoints: u32,
-    /// Milliseconds that the Aurora cluster of the secondary region is behind.
+    /// Milliseconds that the Aurora cluster of the region that stands by is behind.
     #[schemars(range(min = 1))]
     pub aurora_lag_ms: u32,
     /// Milliseconds until a write to DynamoDB arrives in the other region.
@@ -124,6 +124,10 @@ pub struct ReplicationAlarms {
     /// Bytes that wait to be copied to the other bucket.
     #[schemars(range(min = 1))]
     pub s3_pending_bytes: u64,
+    /// Objects in one period that S3 gave up copying to the other bucket. One such period is enough, whatever
+    /// `datapoints` says: S3 doesn't try these objects again.
+    #[schemars(range(min = 1))]
+    pub s3_failed_objects: u32,
 }
 
 impl Default for ReplicationAlarms {
@@ -136,6 +140,7 @@ impl Default for ReplicationAlarms {
             dynamodb_latency_ms: 5000,
             s3_latency_seconds: 900,
             s3_pending_bytes: 1_073_741_824,
+            s3_failed_objects: 1,
         }
     }
 }

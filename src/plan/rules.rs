@@ -2,17 +2,19 @@
 //!
 //! The limits are those of AWS; where a name is limited, the rule reckons with the longest suffix, so that no plan that
 //! loads is refused for its suffix later (`acm.create`, `alb.create`, `lambda.create.call`, `lambda.limits`,
-//! `rds.subnetgroup.create`, `rule.limits`, `sqs.dlq`, `bk.plan.create`, `iam.limits`, `x.tags.rules`).
+//! `rds.subnetgroup.create`, `rule.limits`, `sqs.dlq`, `bk.plan.create`, `iam.limits`).
 
 use std::collections::BTreeMap;
 
 use super::network::{Cidr, derive_subnets};
-use super::{FunctionName, Plan, RegionNetwork, Side, Suffix};
+use super::{FunctionName, Plan, RegionNetwork, Side, Suffix, regions, tags};
 
-/// AWS takes 50 tags on a resource; these many stay with the user, the others with drctl.
-const USER_TAGS: usize = 45;
 /// Bytes of all environment variables of a function that Lambda takes, less what drctl's own need.
 const ENVIRONMENT_BYTES: usize = 4096 - 512;
+
+/// What the function of payments writes into an item.
+const ATTRIBUTES: [&str; 8] =
+    ["transactionId", "customerId", "amount", "currency", "processedAt", "region", "receiptStatus", "eventStatus"];
 
 /// Parameters of a path that a rule of a load balancer can stand for.
 const ROUTE_PARAMETERS: usize = 5;
@@ -63,9 +65,8 @@ impl Rules<'_> {
             format!("both regions are {}", regions.primary),
             "choose two, or nothing is left when one fails",
         );
-        let count = self.plan.tags.len();
-        let message = format!("{count} extra tags, and a resource takes {USER_TAGS} beside those of drctl");
-        self.rule(count <= USER_TAGS, ["tags"], message, "");
+        self.broken.extend(regions::check(regions));
+        self.broken.extend(tags::check(&self.plan.tags));
 
         let api = format!("api.dr-payments-{}.{}", "x".repeat(Suffix::MAX_LEN), self.plan.domain);
         let message = format!(
@@ -158,6 +159,13 @@ impl Rules<'_> {
     }
 
     fn database(&mut self) {
+        let ttl = self.plan.database.dynamodb.ttl_attribute.as_str();
+        self.rule(
+            !ATTRIBUTES.contains(&ttl),
+            ["database.dynamodb.ttl_attribute"],
+            format!("{ttl:?} is an attribute of a payment, and DynamoDB needs one that holds a second"),
+            "take another name, such as \"expiresAt\"",
+        );
         let aurora = &self.plan.database.aurora;
         self.rule(
             !aurora.backup_window.overlaps(&aurora.maintenance_window),

@@ -92,7 +92,7 @@ fn table_fits(node: &mut Node, schema: &Json, found: &mut Vec<Found>) -> bool {
 }
 
 /// The known word that is most like an unknown one, if any is like it.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let likeness = |known: &str| {
         // A part of a compound name is as good a guess as a slip of the finger: `retention` for `retention_days`.

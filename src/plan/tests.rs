@@ -1,6 +1,7 @@
 //! Every rule of the plan file, tried on bad files: what is said, and about which place.
 
 mod refused;
+mod tags;
 
 use super::*;
 
@@ -162,10 +163,8 @@ fn list_entries_keep_their_numbers() {
 
 #[test]
 fn columns_count_characters_and_lines_end_with_or_without_carriage_return() {
-    assert_eq!(
-        refused("tags = { 'ü' = 'é', 'ö' = 1 }"),
-        "bad.toml:1:27: tags.\"ö\": expected a text in quotes, such as \"payments\", found the number 1"
-    );
+    let expected = "bad.toml:1:27: tags.\"ö\": expected a text in quotes, such as \"payments\", found the number 1";
+    assert!(refused("tags = { 'ü' = 'é', 'ö' = 1 }").contains(expected));
     assert!(refused("\r\n\r\nx = 1\r\n").starts_with("bad.toml:3:1: x: unknown key"));
 }
 
@@ -340,11 +339,12 @@ fn examples_in_the_schema_are_values() {
 fn what_aws_takes_is_taken() {
     let functions = "[[functions]]|name = 'health'|source = 's'|route = 'GET /health'|timeout_seconds = 29|\
                      [[functions]]|name = 'nightly-report2'|source = 's'|handler = 'jobs.report.main'|timeout_seconds = 900|\
-                     [[functions]]|name = 'lookup'|source = 's'|route = 'GET /payment/{transactionId}'|environment = { LOG_LEVEL = 'debug' }";
+                     [[functions]]|name = 'lookup'|source = 's'|route = 'GET /payment/{transactionId}'|environment = { LOG_LEVEL = 'debug', AWS_LAMBDA_EXEC_WRAPPER = '/opt/wrap', AWS_XRAY_CONTEXT_MISSING = 'LOG_ERROR' }";
     for text in [
         "domain = 'pay.eu-platform.example.net'",
         "domain = 'xn--bcher-kva.example'",
-        "[regions]|primary = 'ap-southeast-1'|secondary = 'us-gov-west-1'",
+        "[regions]|primary = 'ap-southeast-1'|secondary = 'ap-southeast-7'",
+        "[regions]|secondary = 'us-north-1'|unlisted = ['us-north-1']",
         "[network.primary]|cidr = '172.31.0.0/20'|zones = ['b', 'd']",
         "[network.primary]|cidr = '10.0.0.0/24'|zones = ['a', 'b']|\
          public_subnets = ['10.0.0.0/28', '10.0.0.16/28']|private_subnets = ['10.0.0.64/27', '10.0.0.96/27']",
@@ -360,7 +360,7 @@ fn what_aws_takes_is_taken() {
         "[monitoring.failover]|api_5xx_percent = 1|aurora_cpu_percent = 99.5|period_seconds = 300",
         "[monitoring.replication]|periods = 168|period_seconds = 3600",
         "[events.queue]|retention_days = 13",
-        "[tags]|'cost centre' = 'a/b:c=d+e-f@g_1.2'|'größe' = ''",
+        "[tags]|'cost centre' = 'a/b:c=d+e-f@g_1.2'|'names' = 'x y'|'xrds:' = '='",
         "[events]|archive_retention_days = 0|retry_attempts = 0|max_event_age_seconds = 60",
         "[[functions]]|name = 'health'|source = 's'|route = 'GET /health'|\
          [[functions]]|name = 'a'|source = 's'|route = 'GET /a/{b}/{c}/{d}/{e}/{f}'",

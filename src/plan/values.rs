@@ -76,26 +76,13 @@ macro_rules! text_value {
 pub(super) use text_value;
 
 /// Tells whether all characters of a text are of the given kind and their number is within the range.
-fn consists(text: &str, length: std::ops::RangeInclusive<usize>, allowed: impl Fn(char) -> bool) -> bool {
+pub(super) fn consists(text: &str, length: std::ops::RangeInclusive<usize>, allowed: impl Fn(char) -> bool) -> bool {
     length.contains(&text.chars().count()) && text.chars().all(allowed)
 }
 
 /// Turns a condition into the error that explains it.
-fn require(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn require(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
-}
-
-text_value! {
-    /// An AWS region, for example `us-east-1`.
-    Region, example = "us-east-1", check = |text| {
-        let parts: Vec<&str> = text.split('-').collect();
-        let words = parts.len().checked_sub(1).map_or(&[][..], |last| &parts[..last]);
-        let number = parts.last().copied().unwrap_or_default();
-        let well_formed = (3..=4).contains(&parts.len())
-            && words.iter().all(|word| consists(word, 2..=9, |c| c.is_ascii_lowercase()))
-            && consists(number, 1..=1, |c| c.is_ascii_digit());
-        require(well_formed, || format!("{text:?} is not a region; regions look like \"us-east-1\""))
-    }
 }
 
 text_value! {
@@ -257,7 +244,31 @@ text_value! {
 }
 
 /// The environment variables that drctl sets on every function; a plan cannot set them.
-pub const RESERVED_VARIABLES: [&str; 4] = ["TABLE_NAME", "BUCKET_NAME", "BUCKET_OWNER", "EVENT_BUS_NAME"];
+pub const RESERVED_VARIABLES: [&str; 5] =
+    ["TABLE_NAME", "TTL_ATTRIBUTE", "BUCKET_NAME", "BUCKET_OWNER", "EVENT_BUS_NAME"];
+
+/// The environment variables that Lambda sets itself and refuses from anybody else (`lambda.env.reserved`). Others that
+/// begin with `AWS_` can be set, such as `AWS_LAMBDA_EXEC_WRAPPER`. Those that begin with an underscore are no variable
+/// names anyway.
+const VARIABLES_OF_LAMBDA: [&str; 17] = [
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
 
 text_value! {
     /// The name of an environment variable of a function, none of those that Lambda or drctl sets.
@@ -268,7 +279,7 @@ text_value! {
         require(well_formed, || {
             format!("{text:?} is not a variable name; Lambda takes two or more letters, digits and underscores, beginning with a letter")
         })?;
-        let lambda = text.starts_with("AWS_") || ["LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"].contains(&text);
+        let lambda = VARIABLES_OF_LAMBDA.contains(&text) || ["LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"].contains(&text);
         require(!lambda, || format!("{text:?} belongs to Lambda; choose another name"))?;
         require(!RESERVED_VARIABLES.contains(&text), || format!("{text:?} is set by drctl; choose another name"))
     }
@@ -294,35 +305,6 @@ text_value! {
             format!("{text:?} allows TLS before 1.2; take \"ELBSecurityPolicy-TLS13-1-2-2021-06\"")
         })
     }
-}
-
-text_value! {
-    /// The key of an extra tag; the prefixes `aws:` and `drctl:` are taken.
-    TagKey, example = "cost-centre", check = |text| {
-        for prefix in ["aws:", "drctl:"] {
-            let owner = if prefix == "aws:" { "AWS" } else { "drctl, which finds its resources by them" };
-            require(!text.to_ascii_lowercase().starts_with(prefix), || {
-                format!("{text:?} begins with \"{prefix}\"; these keys belong to {owner}")
-            })?;
-        }
-        require(consists(text, 1..=128, is_tag_character), || {
-            format!("{text:?} is not a tag key; 1 to 128 letters, digits, spaces and _ . : / = + - @")
-        })
-    }
-}
-
-text_value! {
-    /// The value of an extra tag.
-    TagValue, example = "payments", check = |text| {
-        require(consists(text, 0..=256, is_tag_character), || {
-            format!("{text:?} is not a tag value; at most 256 letters, digits, spaces and _ . : / = + - @")
-        })
-    }
-}
-
-/// The characters that every AWS service takes in tags.
-fn is_tag_character(c: char) -> bool {
-    c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c)
 }
 
 text_value! {

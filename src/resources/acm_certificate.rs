@@ -44,7 +44,7 @@ outputs! {
 }
 
 /// The states from which a certificate never becomes usable.
-const DEAD: [CertificateStatus; 5] = [
+pub(super) const DEAD: [CertificateStatus; 5] = [
     CertificateStatus::Expired,
     CertificateStatus::Failed,
     CertificateStatus::Inactive,
@@ -189,7 +189,8 @@ async fn look(context: &Context, arn: &str) -> Result<Option<Object<Certificate>
     if detail.status().is_some_and(|status| DEAD.contains(status)) {
         return Ok(None);
     }
-    let spec = CertificateSpec { domain: detail.domain_name().unwrap_or_default().to_owned() };
+    let domain = detail.domain_name().ok_or_else(|| Error::incomplete("acm:DescribeCertificate", "DomainName"))?;
+    let spec = CertificateSpec { domain: domain.to_owned() };
     Ok(Some(Object { spec, outputs: outputs(arn, &detail), tags }))
 }
 

@@ -119,13 +119,16 @@ fn judge(detail: &CertificateDetail) -> Result<Look<()>> {
             }
             None => "pending: ACM has not named its record yet".to_owned(),
         })),
-        status => {
-            let status = status.map(CertificateStatus::as_str).unwrap_or("no state");
+        Some(status) if acm_certificate::DEAD.contains(status) => {
+            let status = status.as_str();
             let reason = detail.failure_reason().map(|reason| format!(" ({})", reason.as_str())).unwrap_or_default();
             Err(Error::Failed(format!(
                 "the certificate of {domain} came to {status}{reason} and will not be issued; the next run requests another one"
             )))
         }
+        // One that drctl doesn't know isn't the end.
+        Some(status) => Ok(Look::Pending(status.as_str().to_owned())),
+        None => Err(Error::incomplete("acm:DescribeCertificate", "Status")),
     }
 }
 

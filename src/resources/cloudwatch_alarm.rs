@@ -1,8 +1,10 @@
 //! `cloudwatch_alarm`: tells a topic when a metric is beyond a threshold.
 //!
-//! Facts: `cw.alarm.put` (overwrites everything; tags count at creation only), `cw.alarm.period`, `cw.alarm.unvalidated` (a wrong
-//! dimension is never refused, it only never has data), `cw.alarm.region` (an alarm sees the metrics of its own region only),
-//! `cw.alarm.read` (100 per call; absent is an empty list), `sns.topic.region` (the topic is in the alarm's region).
+//! Facts: `cw.alarm.put` (overwrites everything; tags count at creation only), `cw.alarm.period`,
+//! `cw.alarm.unvalidated` (a wrong dimension is never refused, it only never has data), `cw.alarm.query` (a query finds
+//! a metric whatever its other dimensions are), `cw.alarm.birth` (nobody is told of the state that an alarm begins
+//! with), `cw.alarm.region` (an alarm sees the metrics of its own region only), `cw.alarm.read` (100 per call; absent
+//! is an empty list), `sns.topic.region` (the topic is in the alarm's region).
 //! Replacement: `name`. Slow: nothing.
 
 use std::collections::BTreeMap;
@@ -15,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cloudwatch;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
 use crate::outputs;
 use crate::reference::{AlarmArn, Ref, Text, TopicArn};
 use crate::sdk_tags;
@@ -35,9 +37,11 @@ pub struct AlarmSpec {
     pub name: String,
     /// What it means that it fires, and what to look at.
     pub description: String,
-    /// The metrics that are measured, by the id that the expression calls them; a single one is measured as it is.
+    /// The metrics that are measured, by the id that the expression calls them; a single one is measured as it is, and
+    /// none at all when the expression is a query.
     pub metrics: BTreeMap<String, Metric>,
-    /// Metric math over the metrics' ids; needed when there is more than one.
+    /// Metric math over the metrics' ids, needed when there is more than one; without metrics a query of CloudWatch
+    /// Metrics Insights.
     pub expression: Option<String>,
     /// Seconds of one period.
     pub period_seconds: u32,
@@ -55,6 +59,9 @@ pub struct AlarmSpec {
     pub alarm_topics: Vec<Ref<TopicArn>>,
     /// The topics told when it is over.
     pub ok_topics: Vec<Ref<TopicArn>>,
+    /// The topics told when there are no data any more.
+    #[serde(default)]
+    pub no_data_topics: Vec<Ref<TopicArn>>,
     /// Whether anybody is told.
     pub actions_enabled: bool,
 }
@@ -147,12 +154,12 @@ impl Kind for Alarm {
                 let alarm = found.iter().find(|alarm| alarm.alarm_name() == Some(wanted.spec.name.as_str()));
                 async move {
                     let Some(alarm) = alarm else { return Ok(None) };
-                    let arn = alarm.alarm_arn().unwrap_or_default();
+                    let arn = alarm.alarm_arn().ok_or_else(|| missing("AlarmArn"))?;
                     let tags = match tags_of(context, arn).await {
                         Err(error) if error.is_gone() => return Ok(None),
                         tags => tags?,
                     };
-                    Ok(Some(Object { spec: parse(alarm), outputs: AlarmOutputs { arn: arn.into() }, tags }))
+                    Ok(Some(Object { spec: parse(alarm)?, outputs: AlarmOutputs { arn: arn.into() }, tags }))
                 }
             })
             .await
@@ -226,6 +233,7 @@ async fn put(task: &Task<'_>, spec: &AlarmSpec, tags: Option<Vec<Tag>>) -> Resul
             .treat_missing_data(missing_data(spec.missing_data))
             .set_alarm_actions(arns(&spec.alarm_topics))
             .set_ok_actions(arns(&spec.ok_topics))
+            .set_insufficient_data_actions(arns(&spec.no_data_topics))
             .actions_enabled(spec.actions_enabled)
             .set_tags(tags.clone());
         let request = match (&spec.expression, spec.metrics.values().next()) {
@@ -264,8 +272,10 @@ fn queries(spec: &AlarmSpec) -> Vec<MetricDataQuery> {
             .stat(&metric.statistic);
         MetricDataQuery::builder().id(id).metric_stat(stat.build()).return_data(false).build()
     });
+    // A query has a period of its own; metric math has those of its metrics.
+    let period = spec.metrics.is_empty().then(|| int(spec.period_seconds));
     let result = MetricDataQuery::builder().id(RESULT).set_expression(spec.expression.clone()).return_data(true);
-    metrics.chain([result.build()]).collect()
+    metrics.chain([result.set_period(period).build()]).collect()
 }
 
 fn dimensions(metric: &Metric) -> Vec<Dimension> {
@@ -273,13 +283,21 @@ fn dimensions(metric: &Metric) -> Vec<Dimension> {
     metric.dimensions.iter().map(dimension).collect()
 }
 
-fn parse(alarm: &MetricAlarm) -> AlarmSpec {
+/// The error of an answer without a field that every alarm has.
+fn missing(field: &str) -> Error {
+    Error::incomplete("cloudwatch:DescribeAlarms", field)
+}
+
+fn parse(alarm: &MetricAlarm) -> Result<AlarmSpec> {
     let mut metrics = BTreeMap::new();
     let mut period = alarm.period();
     let mut expression = None;
     for query in alarm.metrics() {
         expression = expression.or(query.expression().map(str::to_owned));
-        let Some(stat) = query.metric_stat() else { continue };
+        let Some(stat) = query.metric_stat() else {
+            period = period.or(query.period());
+            continue;
+        };
         let Some(metric) = stat.metric() else { continue };
         period = period.or(stat.period());
         let statistic = stat.stat().unwrap_or_default();
@@ -291,9 +309,9 @@ fn parse(alarm: &MetricAlarm) -> AlarmSpec {
         let metric = metric_of(alarm.namespace(), alarm.metric_name(), alarm.dimensions(), statistic);
         metrics.insert(SINGLE.to_owned(), metric);
     }
-    let periods = alarm.evaluation_periods().unwrap_or_default();
-    AlarmSpec {
-        name: alarm.alarm_name().unwrap_or_default().to_owned(),
+    let periods = alarm.evaluation_periods().ok_or_else(|| missing("EvaluationPeriods"))?;
+    Ok(AlarmSpec {
+        name: alarm.alarm_name().ok_or_else(|| missing("AlarmName"))?.to_owned(),
         description: alarm.alarm_description().unwrap_or_default().to_owned(),
         metrics,
         expression,
@@ -311,8 +329,9 @@ fn parse(alarm: &MetricAlarm) -> AlarmSpec {
         },
         alarm_topics: topics(alarm.alarm_actions()),
         ok_topics: topics(alarm.ok_actions()),
+        no_data_topics: topics(alarm.insufficient_data_actions()),
         actions_enabled: alarm.actions_enabled().unwrap_or(true),
-    }
+    })
 }
 
 fn metric_of(namespace: Option<&str>, name: Option<&str>, dimensions: &[Dimension], statistic: &str) -> Metric {
@@ -389,6 +408,7 @@ mod tests {
             missing_data: MissingData::NotBreaching,
             alarm_topics: vec![Ref::Known("arn:aws:sns:us-east-1:1:t".into())],
             ok_topics: vec![],
+            no_data_topics: vec![Ref::Known("arn:aws:sns:us-east-1:1:t".into())],
             actions_enabled: true,
         }
     }
@@ -396,6 +416,7 @@ mod tests {
     fn described() -> aws_sdk_cloudwatch::types::builders::MetricAlarmBuilder {
         MetricAlarm::builder()
             .alarm_name("dr-throttles-us-east-1-dev")
+            .alarm_arn("arn:aws:cloudwatch:us-east-1:1:alarm:dr-throttles-us-east-1-dev")
             .alarm_description("why")
             .evaluation_periods(3)
             .datapoints_to_alarm(2)
@@ -403,13 +424,32 @@ mod tests {
             .threshold(10.0)
             .treat_missing_data("notBreaching")
             .alarm_actions("arn:aws:sns:us-east-1:1:t")
+            .insufficient_data_actions("arn:aws:sns:us-east-1:1:t")
             .actions_enabled(true)
     }
 
     /// Invariant 6 of the kinds, for metric math.
     #[test]
     fn metric_math_reads_back_as_the_spec() {
-        assert_eq!(parse(&described().set_metrics(Some(queries(&spec()))).build()), spec());
+        assert_eq!(parse(&described().set_metrics(Some(queries(&spec()))).build()).unwrap(), spec());
+    }
+
+    /// Invariant 6 of the kinds, for a query; AWS wants its period beside it.
+    #[test]
+    fn a_query_reads_back_as_the_spec() {
+        let query = "SELECT MAX(AuroraGlobalDBRPOLag) FROM \"AWS/RDS\"".to_owned();
+        let spec = AlarmSpec { metrics: BTreeMap::new(), expression: Some(query), ..spec() };
+        let sent = queries(&spec);
+        assert_eq!((sent.len(), sent[0].period(), sent[0].return_data()), (1, Some(60), Some(true)));
+        assert_eq!(parse(&described().set_metrics(Some(sent)).build()).unwrap(), spec);
+    }
+
+    /// What AWS always sends and did not send is no difference, which `up` would write over.
+    #[test]
+    fn an_answer_without_what_every_alarm_has_is_an_error() {
+        let alarm = described().set_evaluation_periods(None).set_metrics(Some(queries(&spec()))).build();
+        let error = parse(&alarm).unwrap_err().to_string();
+        assert!(error.contains("cloudwatch:DescribeAlarms") && error.contains("EvaluationPeriods"), "{error}");
     }
 
     /// Invariant 6 of the kinds, for one metric; a percentile stands in a field of its own.
@@ -423,12 +463,12 @@ mod tests {
             .extended_statistic("p99")
             .period(60);
         let expected = AlarmSpec { metrics: [(SINGLE.to_owned(), single)].into(), expression: None, ..spec() };
-        assert_eq!(parse(&alarm.build()), expected);
+        assert_eq!(parse(&alarm.build()).unwrap(), expected);
     }
 
     #[test]
     fn an_alarm_that_somebody_silenced_differs() {
         let alarm = described().set_metrics(Some(queries(&spec()))).actions_enabled(false).build();
-        assert_ne!(parse(&alarm), spec());
+        assert_ne!(parse(&alarm).unwrap(), spec());
     }
 }

@@ -107,7 +107,8 @@ async fn read(context: &Context, name: &str) -> Result<Object<Dashboard>> {
     let found = context
         .call("cloudwatch:GetDashboard", || clients.cloudwatch().get_dashboard().dashboard_name(name).send())
         .await?;
-    let spec = DashboardSpec { name: name.to_owned(), body: parse(found.dashboard_body().unwrap_or_default()) };
+    let body = found.dashboard_body().ok_or_else(|| Error::incomplete("cloudwatch:GetDashboard", "DashboardBody"))?;
+    let spec = DashboardSpec { name: name.to_owned(), body: parse(body) };
     let tags = cloudwatch::tags(context, &arn(context, name)).await?;
     Ok(Object { spec, outputs: DashboardOutputs { name: name.to_owned() }, tags })
 }

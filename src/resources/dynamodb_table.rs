@@ -100,6 +100,8 @@ impl Kind for Table {
             dynamodb::UPDATE_BUSY[2],
             Retry::seconds("dynamodb:CreateTable", "LimitExceededException", "simultaneously", 30 * 60),
             Retry::seconds("dynamodb:UpdateTimeToLive", "ResourceInUseException", "", 300),
+            // AWS takes one change an hour, and another attribute is two of them (`ddb.ttl`).
+            Retry::seconds("dynamodb:UpdateTimeToLive", "ValidationException", "modified multiple times", 65 * 60),
             Retry::seconds("dynamodb:DeleteTable", "ResourceInUseException", "", 60 * 60),
             Retry::seconds("dynamodb:DeleteTable", "LimitExceededException", "", 10 * 60),
         ],

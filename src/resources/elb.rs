@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 
 use super::{Context, OnAws, Task};
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
 use crate::reference::Ref;
 use crate::{from_sdk_tags, sdk_tags};
 
@@ -31,11 +31,19 @@ pub(super) async fn tags(context: &Context, arns: &[String]) -> Result<HashMap<S
             })
             .await?;
         for described in answer.tag_descriptions() {
-            let arn = described.resource_arn().unwrap_or_default().to_owned();
-            found.insert(arn, from_sdk_tags!(described.tags()));
+            let arn = described.resource_arn().ok_or_else(|| missing("ResourceArn"))?;
+            found.insert(arn.to_owned(), from_sdk_tags!(described.tags()));
         }
     }
-    Ok(found)
+    // One that is gone refuses the call. One that is passed over isn't without tags.
+    match unconfirmed.iter().find(|arn| !found.contains_key(*arn)) {
+        Some(arn) => Err(missing(&format!("tags of {arn}"))),
+        None => Ok(found),
+    }
+}
+
+fn missing(field: &str) -> Error {
+    Error::incomplete("elasticloadbalancing:DescribeTags", field)
 }
 
 /// The ARNs of each call.

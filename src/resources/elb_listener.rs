@@ -113,12 +113,12 @@ impl Kind for Listener {
             wanted.iter().filter_map(find).filter_map(|one| one.listener_arn().map(str::to_owned)).collect();
         let tags = elb::tags(context, &arns).await?;
         let object = |wanted| {
-            let described = find(wanted)?;
-            let arn = described.listener_arn().unwrap_or_default();
+            let Some(described) = find(wanted) else { return Ok(None) };
+            let arn = described.listener_arn().ok_or_else(|| missing("ListenerArn"))?;
             let tags = tags.get(arn).cloned().unwrap_or_default();
-            Some(Object { spec: spec(described), outputs: ListenerOutputs { arn: arn.into() }, tags })
+            Ok(Some(Object { spec: spec(described)?, outputs: ListenerOutputs { arn: arn.into() }, tags }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &ListenerSpec, object: Option<Object<Self>>) -> Result<ListenerOutputs> {
@@ -207,12 +207,21 @@ fn load_balancer_of(listener: &str) -> Option<String> {
     Some(listener.replacen(":listener/", ":loadbalancer/", 1))
 }
 
-fn spec(described: &Described) -> ListenerSpec {
+fn missing(field: &str) -> Error {
+    Error::incomplete("elasticloadbalancing:DescribeListeners", field)
+}
+
+fn spec(described: &Described) -> Result<ListenerSpec> {
+    let load_balancer = described.load_balancer_arn().ok_or_else(|| missing("LoadBalancerArn"))?;
+    let port = described.port().and_then(|port| u16::try_from(port).ok()).ok_or_else(|| missing("Port"))?;
+    if described.default_actions().is_empty() {
+        return Err(missing("DefaultActions"));
+    }
     let certificate = described.certificates().first().and_then(|one| one.certificate_arn()).unwrap_or_default();
     let response = described.default_actions().first().and_then(|action| action.fixed_response_config());
-    ListenerSpec {
-        load_balancer: Ref::Known(described.load_balancer_arn().unwrap_or_default().into()),
-        port: described.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
+    Ok(ListenerSpec {
+        load_balancer: Ref::Known(load_balancer.into()),
+        port,
         certificate: Ref::Known(certificate.into()),
         ssl_policy: described.ssl_policy().unwrap_or_default().to_owned(),
         // Any other action than a fixed answer reads as an empty one, which differs from every wanted one.
@@ -221,7 +230,7 @@ fn spec(described: &Described) -> ListenerSpec {
             content_type: response.content_type().unwrap_or_default().to_owned(),
             body: response.message_body().unwrap_or_default().to_owned(),
         }),
-    }
+    })
 }
 
 fn certificate(spec: &ListenerSpec) -> Certificate {
@@ -262,9 +271,12 @@ mod tests {
     #[test]
     fn an_unchanged_listener_equals_its_spec_and_one_that_forwards_does_not() {
         let unchanged = described().default_actions(fixed(&wanted().default_response)).build();
-        assert_eq!(spec(&unchanged), wanted());
+        assert_eq!(spec(&unchanged).unwrap(), wanted());
         let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn("arn:tg").build();
-        assert_ne!(spec(&described().default_actions(forward).build()), wanted());
+        assert_ne!(spec(&described().default_actions(forward).build()).unwrap(), wanted());
+
+        let error = spec(&described().set_port(None).build()).unwrap_err().to_string();
+        assert!(error.contains("DescribeListeners") && error.contains("Port"), "{error}");
     }
 
     #[test]

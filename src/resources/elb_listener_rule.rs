@@ -98,13 +98,13 @@ impl Kind for ListenerRule {
             wanted.iter().filter_map(find).filter_map(|one| one.rule_arn().map(str::to_owned)).collect();
         let tags = elb::tags(context, &arns).await?;
         let object = |wanted| {
-            let described = find(wanted)?;
-            let arn = described.rule_arn().unwrap_or_default();
+            let (Some(described), Some(listener)) = (find(wanted), parent(wanted)) else { return Ok(None) };
+            let arn = described.rule_arn().ok_or_else(|| missing("RuleArn"))?;
             let tags = tags.get(arn).cloned().unwrap_or_default();
-            let listener = parent(wanted).unwrap_or_default().into();
-            Some(Object { spec: spec(described, listener), outputs: ListenerRuleOutputs { arn: arn.into() }, tags })
+            let outputs = ListenerRuleOutputs { arn: arn.into() };
+            Ok(Some(Object { spec: spec(described, listener.into())?, outputs, tags }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(
@@ -254,7 +254,18 @@ fn priority(described: &Described) -> Option<u32> {
     described.priority()?.parse().ok()
 }
 
-fn spec(described: &Described, listener: ListenerArn) -> ListenerRuleSpec {
+fn missing(field: &str) -> Error {
+    Error::incomplete("elasticloadbalancing:DescribeRules", field)
+}
+
+fn spec(described: &Described, listener: ListenerArn) -> Result<ListenerRuleSpec> {
+    for (field, absent) in
+        [("Conditions", described.conditions().is_empty()), ("Actions", described.actions().is_empty())]
+    {
+        if absent {
+            return Err(missing(field));
+        }
+    }
     // AWS repeats the values of a condition in its configuration, but need not do so for rules made long ago.
     let values = |field: &str| -> BTreeSet<String> {
         let conditions = described.conditions().iter().filter(|condition| condition.field() == Some(field));
@@ -270,13 +281,13 @@ fn spec(described: &Described, listener: ListenerArn) -> ListenerRuleSpec {
         let weighted = action.forward_config().and_then(|forward| forward.target_groups().first());
         action.target_group_arn().or_else(|| weighted?.target_group_arn())
     });
-    ListenerRuleSpec {
+    Ok(ListenerRuleSpec {
         listener: Ref::Known(listener),
-        priority: priority(described).unwrap_or_default(),
+        priority: priority(described).ok_or_else(|| missing("Priority"))?,
         methods: values("http-request-method"),
         paths: values("path-pattern"),
         target_group: Ref::Known(target_group.unwrap_or_default().into()),
-    }
+    })
 }
 
 fn conditions(spec: &ListenerRuleSpec) -> Vec<RuleCondition> {
@@ -318,7 +329,7 @@ mod tests {
             .set_conditions(Some(conditions(&wanted())))
             .actions(forward(&wanted()))
             .build();
-        assert_eq!(spec(&described, "arn:listener".into()), wanted());
+        assert_eq!(spec(&described, "arn:listener".into()).unwrap(), wanted());
     }
 
     /// `rule.update`: priorities are unique at every moment, so that of two rules that change places one steps aside.

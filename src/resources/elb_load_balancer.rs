@@ -139,7 +139,7 @@ impl Kind for LoadBalancer {
                         return Ok(None);
                     };
                     let tags = tags.get(outputs.arn.as_str()).cloned().unwrap_or_default();
-                    Ok(Some(Object { spec: spec(described, &wanted.spec, attributes), outputs, tags }))
+                    Ok(Some(Object { spec: spec(described, &wanted.spec, attributes)?, outputs, tags }))
                 }
             })
             .await
@@ -336,26 +336,36 @@ fn description(full_name: &str) -> String {
     format!("ELB {full_name}")
 }
 
+fn missing(field: &str) -> Error {
+    Error::incomplete("elasticloadbalancing:DescribeLoadBalancers", field)
+}
+
 fn outputs(described: &Described) -> Result<LoadBalancerOutputs> {
-    let missing = |field| Error::incomplete("elasticloadbalancing:DescribeLoadBalancers", field);
     let arn = described.load_balancer_arn().ok_or_else(|| missing("ARN"))?;
     Ok(LoadBalancerOutputs {
         arn: arn.into(),
         full_name: arn.split_once(":loadbalancer/").ok_or_else(|| missing("name in the ARN"))?.1.to_owned(),
         dns_name: described.dns_name().ok_or_else(|| missing("host name"))?.into(),
-        zone: described.canonical_hosted_zone_id().unwrap_or_default().into(),
+        zone: described.canonical_hosted_zone_id().ok_or_else(|| missing("CanonicalHostedZoneId"))?.into(),
     })
 }
 
-fn spec(described: &Described, wanted: &LoadBalancerSpec, attributes: BTreeMap<String, String>) -> LoadBalancerSpec {
+fn spec(
+    described: &Described,
+    wanted: &LoadBalancerSpec,
+    attributes: BTreeMap<String, String>,
+) -> Result<LoadBalancerSpec> {
+    if described.availability_zones().is_empty() {
+        return Err(missing("AvailabilityZones"));
+    }
     let subnets = described.availability_zones().iter().filter_map(|zone| zone.subnet_id()).map(SubnetId::from);
     let groups = described.security_groups().iter().map(|group| SecurityGroupId::from(group.as_str()));
-    LoadBalancerSpec {
-        name: described.load_balancer_name().unwrap_or_default().to_owned(),
+    Ok(LoadBalancerSpec {
+        name: described.load_balancer_name().ok_or_else(|| missing("LoadBalancerName"))?.to_owned(),
         subnets: elb::in_order_of(&wanted.subnets, subnets.collect()),
         security_groups: elb::in_order_of(&wanted.security_groups, groups.collect()),
         attributes,
-    }
+    })
 }
 
 fn state(described: &Described) -> Option<&LoadBalancerStateEnum> {
@@ -389,7 +399,7 @@ mod tests {
             security_groups: vec![Ref::Known("sg-1".into())],
             attributes: BTreeMap::new(),
         };
-        assert_eq!(spec(&described(), &wanted, BTreeMap::new()), wanted);
+        assert_eq!(spec(&described(), &wanted, BTreeMap::new()).unwrap(), wanted);
     }
 
     /// `eni.elb`: another text finds no interfaces, and the wait for them ends at once.

@@ -11,8 +11,8 @@ use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
 };
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Error, Tags};
 use crate::outputs;
 use crate::reference::{FunctionArn, Ref, TargetGroupArn, Text};
 
@@ -82,16 +82,16 @@ impl Kind for Target {
                         Err(error) => return Err(error),
                     };
                     // A function that was just deregistered may be listed for a moment, with the state that says so.
-                    let mut ids = answer.target_health_descriptions().iter().filter_map(|described| {
+                    let staying = answer.target_health_descriptions().iter().find(|described| {
                         let state = described.target_health().and_then(|health| health.state());
-                        let leaving = state.is_some_and(|state| state.as_str() == "draining");
-                        described.target().map(|target| target.id().unwrap_or_default()).filter(|_| !leaving)
+                        state.is_none_or(|state| state.as_str() != "draining")
                     });
-                    Ok(ids.next().map(|id| {
-                        let function = FunctionArn::from(id);
-                        let spec = TargetSpec { function: Ref::Known(function.clone()), ..wanted.spec.clone() };
-                        Object { spec, outputs: TargetOutputs { function }, tags: Tags::new() }
-                    }))
+                    let Some(described) = staying else { return Ok(None) };
+                    let id = described.target().and_then(|target| target.id());
+                    let missing = || Error::incomplete("elasticloadbalancing:DescribeTargetHealth", "Target.Id");
+                    let function = FunctionArn::from(id.ok_or_else(missing)?);
+                    let spec = TargetSpec { function: Ref::Known(function.clone()), ..wanted.spec.clone() };
+                    Ok(Some(Object { spec, outputs: TargetOutputs { function }, tags: Tags::new() }))
                 }
             })
             .await

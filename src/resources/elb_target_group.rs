@@ -115,7 +115,7 @@ impl Kind for TargetGroup {
                 .map(|described| {
                     let outputs = outputs(described)?;
                     let tags = tags.get(outputs.arn.as_str()).cloned().unwrap_or_default();
-                    Ok(Object { spec: spec(described), outputs, tags })
+                    Ok(Object { spec: spec(described)?, outputs, tags })
                 })
                 .transpose()
         };
@@ -206,28 +206,32 @@ async fn create(task: &Task<'_>, spec: &TargetGroupSpec) -> Result<Object<Target
     Ok(object)
 }
 
+fn missing(field: &str) -> Error {
+    Error::incomplete("elasticloadbalancing:DescribeTargetGroups", field)
+}
+
 fn outputs(described: &Described) -> Result<TargetGroupOutputs> {
-    let missing = |field| Error::incomplete("elasticloadbalancing:DescribeTargetGroups", field);
     let arn = described.target_group_arn().ok_or_else(|| missing("ARN"))?;
     let full_name = arn.rsplit_once(':').ok_or_else(|| missing("name in the ARN"))?.1;
     Ok(TargetGroupOutputs { arn: arn.into(), full_name: full_name.to_owned() })
 }
 
-fn spec(described: &Described) -> TargetGroupSpec {
-    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
+fn spec(described: &Described) -> Result<TargetGroupSpec> {
+    let number =
+        |value: Option<i32>, field| value.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| missing(field));
     // A group whose checks are off keeps the numbers; the empty path is what shows it.
-    let enabled = described.health_check_enabled().unwrap_or_default();
-    TargetGroupSpec {
-        name: described.target_group_name().unwrap_or_default().to_owned(),
+    let enabled = described.health_check_enabled().ok_or_else(|| missing("HealthCheckEnabled"))?;
+    Ok(TargetGroupSpec {
+        name: described.target_group_name().ok_or_else(|| missing("TargetGroupName"))?.to_owned(),
         health_check: TargetHealthCheck {
             path: described.health_check_path().filter(|_| enabled).unwrap_or_default().to_owned(),
             codes: described.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default().to_owned(),
-            interval_seconds: number(described.health_check_interval_seconds()),
-            timeout_seconds: number(described.health_check_timeout_seconds()),
-            healthy_threshold: number(described.healthy_threshold_count()),
-            unhealthy_threshold: number(described.unhealthy_threshold_count()),
+            interval_seconds: number(described.health_check_interval_seconds(), "HealthCheckIntervalSeconds")?,
+            timeout_seconds: number(described.health_check_timeout_seconds(), "HealthCheckTimeoutSeconds")?,
+            healthy_threshold: number(described.healthy_threshold_count(), "HealthyThresholdCount")?,
+            unhealthy_threshold: number(described.unhealthy_threshold_count(), "UnhealthyThresholdCount")?,
         },
-    }
+    })
 }
 
 fn matcher(check: &TargetHealthCheck) -> Matcher {
@@ -267,7 +271,7 @@ mod tests {
                 unhealthy_threshold: 2,
             },
         };
-        assert_eq!(spec(&described(true)), wanted);
-        assert_ne!(spec(&described(false)), wanted);
+        assert_eq!(spec(&described(true)).unwrap(), wanted);
+        assert_ne!(spec(&described(false)).unwrap(), wanted);
     }
 }

@@ -5,6 +5,7 @@
 //! Replacement: `name`, `bus`. Slow: nothing.
 
 use aws_sdk_eventbridge::operation::describe_archive::DescribeArchiveOutput;
+use aws_sdk_eventbridge::operation::update_archive::builders::UpdateArchiveInputBuilder;
 use aws_sdk_eventbridge::types::ArchiveState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,21 +103,9 @@ impl Kind for Archive {
         };
         if object.spec != *spec {
             let clients = task.clients();
-            let updated = task
-                .call("events:UpdateArchive", || {
-                    clients
-                        .eventbridge()
-                        .update_archive()
-                        .archive_name(&spec.name)
-                        .description(&spec.description)
-                        .event_pattern(pattern(spec).unwrap_or_default())
-                        .retention_days(days(spec))
-                        .kms_key_identifier(
-                            spec.kms_key.as_ref().map(|key| key.known().to_string()).unwrap_or_default(),
-                        )
-                        .send()
-                })
-                .await?;
+            let changes = changes(&object.spec, spec);
+            let updated =
+                task.call("events:UpdateArchive", || changes.clone().send_with(clients.eventbridge())).await?;
             if updated.state() != Some(&ArchiveState::Enabled) {
                 task.wait("the archive to be enabled", PATIENCE, || enabled(task, &spec.name)).await?;
             }
@@ -152,7 +141,7 @@ async fn create(task: &Task<'_>, spec: &ArchiveSpec) -> Result<Object<Archive>> 
                 .description(&spec.description)
                 .set_event_pattern(pattern(spec))
                 .retention_days(days(spec))
-                .set_kms_key_identifier(spec.kms_key.as_ref().map(|key| key.known().to_string()))
+                .set_kms_key_identifier(key(spec))
                 .send()
         })
         .await?;
@@ -200,6 +189,22 @@ async fn delete(task: &Task<'_>, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// What an archive is told to become. An empty text takes a pattern or a key away, and is sent where there is one to
+/// take away only: AWS wants no empty pattern for an archive that has none (`eb.archive.update`).
+fn changes(actual: &ArchiveSpec, spec: &ArchiveSpec) -> UpdateArchiveInputBuilder {
+    let away = |is_there: bool| is_there.then(String::new);
+    UpdateArchiveInputBuilder::default()
+        .archive_name(&spec.name)
+        .description(&spec.description)
+        .retention_days(days(spec))
+        .set_event_pattern(pattern(spec).or(away(actual.pattern.is_some())))
+        .set_kms_key_identifier(key(spec).or(away(actual.kms_key.is_some())))
+}
+
+fn key(spec: &ArchiveSpec) -> Option<String> {
+    spec.kms_key.as_ref().map(|key| key.known().to_string())
+}
+
 fn pattern(spec: &ArchiveSpec) -> Option<String> {
     spec.pattern.as_ref().map(Value::to_string)
 }
@@ -210,9 +215,11 @@ fn days(spec: &ArchiveSpec) -> i32 {
 
 fn parse(archive: &DescribeArchiveOutput, name: &str) -> Result<Object<Archive>> {
     let arn = archive.archive_arn().ok_or_else(|| Error::incomplete("events:DescribeArchive", "ArchiveArn"))?;
+    let missing = || Error::incomplete("events:DescribeArchive", "EventSourceArn");
+    let bus = archive.event_source_arn().ok_or_else(missing)?;
     let spec = ArchiveSpec {
         name: name.to_owned(),
-        bus: Ref::Known(archive.event_source_arn().unwrap_or_default().into()),
+        bus: Ref::Known(bus.into()),
         description: archive.description().unwrap_or_default().to_owned(),
         pattern: archive.event_pattern().filter(|pattern| !pattern.is_empty()).map(eventbridge::json),
         retention_days: archive.retention_days().unwrap_or_default().unsigned_abs(),
@@ -224,6 +231,34 @@ fn parse(archive: &DescribeArchiveOutput, name: &str) -> Result<Object<Archive>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A change of the retention alone says nothing of a pattern and a key that the archive never had.
+    #[test]
+    fn what_is_not_meant_is_not_sent() {
+        let plain = ArchiveSpec {
+            name: "a".into(),
+            bus: Ref::Known("arn:bus".into()),
+            description: "d".into(),
+            pattern: None,
+            retention_days: 30,
+            kms_key: None,
+        };
+        let longer = ArchiveSpec { retention_days: 60, ..plain.clone() };
+        let sent = |actual, wanted| {
+            let sent = changes(actual, wanted);
+            (sent.get_event_pattern().clone(), sent.get_kms_key_identifier().clone(), *sent.get_retention_days())
+        };
+        assert_eq!(sent(&plain, &longer), (None, None, Some(60)));
+
+        let special = ArchiveSpec {
+            pattern: Some(serde_json::json!({ "source": ["a"] })),
+            kms_key: Some(Ref::Known("arn:key".into())),
+            ..plain.clone()
+        };
+        let whole = (Some(r#"{"source":["a"]}"#.to_owned()), Some("arn:key".to_owned()), Some(30));
+        assert_eq!(sent(&plain, &special), whole);
+        assert_eq!(sent(&special, &plain), (Some(String::new()), Some(String::new()), Some(30)));
+    }
 
     /// Invariant 6 of the kinds: AWS writes "no pattern" and "no key" as empty texts.
     #[test]

@@ -81,7 +81,7 @@ impl Kind for Bus {
         };
         if object.spec != *spec {
             let clients = task.clients();
-            let changes = changes(spec);
+            let changes = changes(&object.spec, spec);
             task.call("events:UpdateEventBus", || changes.clone().send_with(clients.eventbridge())).await?;
         }
         eventbridge::sync_tags(task, object.outputs.arn.as_str(), &object.tags).await?;
@@ -120,12 +120,15 @@ async fn look(context: &Context, wanted: &Wanted<Bus>) -> Result<Option<Object<B
     Ok(Some(Object { spec, outputs: BusOutputs { name: name.into(), arn: arn.into() }, tags }))
 }
 
-/// What a bus is told to become; an empty text takes a description or a key away (`eb.bus.update`).
-fn changes(spec: &BusSpec) -> UpdateEventBusInputBuilder {
+/// What a bus is told to become; an empty text takes a description or a key away (`eb.bus.update`), and is sent where
+/// there is one to take away only.
+fn changes(actual: &BusSpec, spec: &BusSpec) -> UpdateEventBusInputBuilder {
+    let key = spec.kms_key.as_ref().map(|key| key.known().to_string());
+    let description = Some(&spec.description).filter(|text| !text.is_empty() || !actual.description.is_empty());
     UpdateEventBusInputBuilder::default()
         .name(&spec.name)
-        .description(&spec.description)
-        .kms_key_identifier(spec.kms_key.as_ref().map(|key| key.known().to_string()).unwrap_or_default())
+        .set_description(description.cloned())
+        .set_kms_key_identifier(key.or(actual.kms_key.is_some().then(String::new)))
 }
 
 async fn create(task: &Task<'_>, spec: &BusSpec) -> Result<Object<Bus>> {
@@ -163,10 +166,13 @@ mod tests {
     #[test]
     fn a_bus_changes_in_place_and_what_is_taken_away_is_sent_as_nothing() {
         let bare = BusSpec { name: "dr-payments-dev".into(), description: String::new(), kms_key: None };
-        let sent = changes(&bare).build().unwrap();
+        let (key, description) = (Some(Ref::Known("arn:key".into())), "payments".to_owned());
+        let with_key = BusSpec { kms_key: key, description, ..bare.clone() };
+        assert_eq!(changes(&bare, &bare).get_kms_key_identifier(), &None);
+        let sent = changes(&with_key, &bare).build().unwrap();
         assert_eq!((sent.name(), sent.description()), (Some("dr-payments-dev"), Some("")));
         assert_eq!(sent.kms_key_identifier(), Some(""));
-        let sent = changes(&BusSpec { kms_key: Some(Ref::Known("arn:key".into())), ..bare }).build().unwrap();
+        let sent = changes(&bare, &with_key).build().unwrap();
         assert_eq!(sent.kms_key_identifier(), Some("arn:key"));
         assert_eq!(Bus::TRAITS.immutable, ["name"]);
     }

@@ -89,7 +89,7 @@ impl Kind for Rule {
                     list.and_then(|list| list.iter().find(|rule| rule.name() == Some(spec.name.as_str()))).cloned();
                 async move {
                     let Some(rule) = rule else { return Ok(None) };
-                    let arn = rule.arn().unwrap_or_default();
+                    let arn = rule.arn().ok_or_else(|| Error::incomplete("events:ListRules", "Arn"))?;
                     let tags = match eventbridge::tags(context, arn).await {
                         Err(error) if error.is_gone() => return Ok(None),
                         tags => tags?,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use aws_sdk_globalaccelerator::types::{Accelerator, AcceleratorStatus};
 
 use super::{Context, OnAws, Retry, Task};
-use crate::aws::Clients;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
+use crate::aws::{Clients, Error};
 use crate::reference::AcceleratorArn;
 
 /// What AWS answers while an earlier change is still going out (`ga.status-shared`).
@@ -29,7 +29,10 @@ pub(super) async fn describe(context: &Context, arn: &AcceleratorArn) -> Result<
         })
         .await;
     match answer {
-        Ok(answer) => Ok(answer.accelerator().cloned()),
+        Ok(answer) => match answer.accelerator() {
+            Some(accelerator) => Ok(Some(accelerator.clone())),
+            None => Err(Error::incomplete("globalaccelerator:DescribeAccelerator", "Accelerator")),
+        },
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
     }

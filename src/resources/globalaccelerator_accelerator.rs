@@ -93,7 +93,7 @@ impl Kind for Accelerator {
                         let address = wanted.address.to_string();
                         let ours = context.owns(&tags) && tags.get(tags::ADDRESS) == Some(&address);
                         if wanted.outputs.is_some() || ours {
-                            return Ok(Some(Object { spec: spec(described), outputs: outputs(described)?, tags }));
+                            return Ok(Some(Object { spec: spec(described)?, outputs: outputs(described)?, tags }));
                         }
                     }
                     Ok(None)
@@ -128,7 +128,7 @@ impl Kind for Accelerator {
         let Some(described) = globalaccelerator::describe(&task.context, arn).await? else {
             return Ok(Deletion::Gone);
         };
-        if described.enabled().unwrap_or_default() {
+        if self::spec(&described)?.enabled {
             update(task, arn, &AcceleratorSpec { enabled: false, ..spec.clone() }).await?;
         }
         deployed(task, arn).await?;
@@ -167,7 +167,7 @@ async fn create(task: &Task<'_>, spec: &AcceleratorSpec) -> Result<(Object<Accel
         created.accelerator().ok_or_else(|| Error::incomplete("globalaccelerator:CreateAccelerator", "accelerator"))?;
     let outputs = outputs(described)?;
     task.identified(&outputs).await?;
-    let object = Object { spec: self::spec(described), outputs, tags: task.tags.clone() };
+    let object = Object { spec: self::spec(described)?, outputs, tags: task.tags.clone() };
     Ok((object, described.status() == Some(&AcceleratorStatus::Deployed)))
 }
 
@@ -230,7 +230,7 @@ fn may_be(described: &Described, wanted: &Wanted<Accelerator>) -> bool {
 
 async fn tags_of(context: &Context, described: &Described) -> Result<Tags> {
     let clients = clients(context);
-    let arn = described.accelerator_arn().unwrap_or_default();
+    let arn = described.accelerator_arn().ok_or_else(|| missing("ARN"))?;
     let answer = context
         .call("globalaccelerator:ListTagsForResource", || {
             clients.globalaccelerator().list_tags_for_resource().resource_arn(arn).send()
@@ -239,8 +239,11 @@ async fn tags_of(context: &Context, described: &Described) -> Result<Tags> {
     Ok(answer.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
 }
 
+fn missing(field: &str) -> Error {
+    Error::incomplete("globalaccelerator:DescribeAccelerator", field)
+}
+
 fn outputs(described: &Described) -> Result<AcceleratorOutputs> {
-    let missing = |field| Error::incomplete("globalaccelerator:DescribeAccelerator", field);
     let arn = described.accelerator_arn().ok_or_else(|| missing("ARN"))?;
     Ok(AcceleratorOutputs {
         arn: arn.into(),
@@ -251,11 +254,11 @@ fn outputs(described: &Described) -> Result<AcceleratorOutputs> {
     })
 }
 
-fn spec(described: &Described) -> AcceleratorSpec {
-    AcceleratorSpec {
-        name: described.name().unwrap_or_default().to_owned(),
-        enabled: described.enabled().unwrap_or_default(),
-    }
+fn spec(described: &Described) -> Result<AcceleratorSpec> {
+    Ok(AcceleratorSpec {
+        name: described.name().ok_or_else(|| missing("Name"))?.to_owned(),
+        enabled: described.enabled().ok_or_else(|| missing("Enabled"))?,
+    })
 }
 
 #[cfg(test)]

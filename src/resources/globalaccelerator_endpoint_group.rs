@@ -129,16 +129,17 @@ impl Kind for EndpointGroup {
             found.insert(listener, groups);
         }
         let object = |wanted: &Wanted<Self>| {
-            let listener = parent(wanted)?;
-            let described = found.get(&listener)?.iter().find(|described| match &wanted.outputs {
+            let Some(listener) = parent(wanted) else { return Ok(None) };
+            let described = found[&listener].iter().find(|described| match &wanted.outputs {
                 Some(outputs) => described.endpoint_group_arn() == Some(outputs.arn.as_str()),
                 None => described.endpoint_group_region() == Some(&wanted.spec.region),
-            })?;
-            let arn = EndpointGroupArn::from(described.endpoint_group_arn().unwrap_or_default());
-            let spec = spec(described, &listener, &wanted.spec);
-            Some(Object { spec, outputs: EndpointGroupOutputs { arn }, tags: Tags::new() })
+            });
+            let Some(described) = described else { return Ok(None) };
+            let arn = described.endpoint_group_arn().ok_or_else(|| missing("EndpointGroupArn"))?.into();
+            let spec = spec(described, &listener, &wanted.spec)?;
+            Ok(Some(Object { spec, outputs: EndpointGroupOutputs { arn }, tags: Tags::new() }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(
@@ -285,29 +286,35 @@ fn parent(wanted: &Wanted<EndpointGroup>) -> Option<String> {
     }
 }
 
-fn spec(described: &Described, listener: &str, wanted: &EndpointGroupSpec) -> EndpointGroupSpec {
+fn missing(field: &str) -> Error {
+    Error::incomplete("globalaccelerator:ListEndpointGroups", field)
+}
+
+fn spec(described: &Described, listener: &str, wanted: &EndpointGroupSpec) -> Result<EndpointGroupSpec> {
     let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
     let mut endpoints: Vec<Endpoint> = described
         .endpoint_descriptions()
         .iter()
-        .map(|endpoint| Endpoint {
-            load_balancer: Ref::Known(endpoint.endpoint_id().unwrap_or_default().into()),
-            weight: endpoint.weight().and_then(|weight| u8::try_from(weight).ok()).unwrap_or_default(),
+        .map(|endpoint| {
+            let id = endpoint.endpoint_id().ok_or_else(|| missing("EndpointId"))?;
+            let weight = endpoint.weight().and_then(|weight| u8::try_from(weight).ok());
+            let weight = weight.ok_or_else(|| missing("Weight"))?;
+            Ok(Endpoint { load_balancer: Ref::Known(id.into()), weight })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     // AWS lists endpoints in no order: wanted ones first, in their order.
     let position = |endpoint: &Endpoint| {
         let found = wanted.endpoints.iter().position(|wanted| wanted.load_balancer == endpoint.load_balancer);
         found.unwrap_or(usize::MAX)
     };
     endpoints.sort_by_key(position);
-    EndpointGroupSpec {
+    Ok(EndpointGroupSpec {
         accelerator: match listener.split_once("/listener/") {
             Some((accelerator, _)) => Ref::Known(accelerator.into()),
             None => wanted.accelerator.clone(),
         },
         listener: Ref::Known(listener.into()),
-        region: described.endpoint_group_region().unwrap_or_default().to_owned(),
+        region: described.endpoint_group_region().ok_or_else(|| missing("EndpointGroupRegion"))?.to_owned(),
         vpc: wanted.vpc.clone(),
         internet_gateway: wanted.internet_gateway.clone(),
         endpoints,
@@ -319,7 +326,7 @@ fn spec(described: &Described, listener: &str, wanted: &EndpointGroupSpec) -> En
             interval_seconds: number(described.health_check_interval_seconds()),
             threshold: number(described.threshold_count()),
         },
-    }
+    })
 }
 
 fn endpoints(spec: &EndpointGroupSpec) -> Vec<EndpointConfiguration> {
@@ -385,7 +392,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_group_equals_its_spec_whatever_the_order_of_endpoints() {
-        assert_eq!(spec(&described(&["arn:a", "arn:b"]), LISTENER, &wanted()), wanted());
-        assert_ne!(spec(&described(&["arn:a"]), LISTENER, &wanted()), wanted());
+        assert_eq!(spec(&described(&["arn:a", "arn:b"]), LISTENER, &wanted()).unwrap(), wanted());
+        assert_ne!(spec(&described(&["arn:a"]), LISTENER, &wanted()).unwrap(), wanted());
     }
 }

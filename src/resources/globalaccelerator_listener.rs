@@ -33,10 +33,30 @@ pub struct AcceleratorListenerSpec {
 
 outputs! {
     /// What is known of an accelerator's listener once it exists.
+    #[serde(from = "Recorded")]
     pub struct AcceleratorListenerOutputs of AcceleratorListener {
         /// The ARN.
         arn: AcceleratorListenerArn,
+        /// The end of the ARN: the dimension of its metrics.
+        id: String,
     }
+}
+
+/// The outputs on record. Those of earlier versions of drctl have the ARN alone.
+#[derive(Deserialize)]
+struct Recorded {
+    arn: AcceleratorListenerArn,
+}
+
+impl From<Recorded> for AcceleratorListenerOutputs {
+    fn from(recorded: Recorded) -> Self {
+        outputs(recorded.arn.as_str())
+    }
+}
+
+fn outputs(arn: &str) -> AcceleratorListenerOutputs {
+    let id = arn.rsplit('/').next().unwrap_or(arn).to_owned();
+    AcceleratorListenerOutputs { arn: arn.into(), id }
 }
 
 impl Kind for AcceleratorListener {
@@ -84,10 +104,12 @@ impl Kind for AcceleratorListener {
                 // A port belongs to one listener of an accelerator only.
                 None => !ports(described).is_disjoint(&wanted.spec.ports),
             })?;
-            let outputs = AcceleratorListenerOutputs { arn: described.listener_arn().unwrap_or_default().into() };
-            Some(Object { spec: spec(described, accelerator.into()), outputs, tags: Tags::new() })
+            let arn =
+                described.listener_arn().ok_or_else(|| Error::incomplete("globalaccelerator:ListListeners", "ARN"));
+            let spec = spec(described, accelerator.into());
+            Some(arn.map(|arn| Object { spec, outputs: outputs(arn), tags: Tags::new() }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(
@@ -157,7 +179,7 @@ async fn create(task: &Task<'_>, spec: &AcceleratorListenerSpec) -> Result<Accel
         .await?;
     let arn = created.listener().and_then(|listener| listener.listener_arn());
     let arn = arn.ok_or_else(|| Error::incomplete("globalaccelerator:CreateListener", "ARN"))?;
-    let outputs = AcceleratorListenerOutputs { arn: arn.into() };
+    let outputs = outputs(arn);
     task.identified(&outputs).await?;
     Ok(outputs)
 }
@@ -212,6 +234,16 @@ fn affinity(spec: &AcceleratorListenerSpec) -> ClientAffinity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The metrics of a listener name it by the end of its ARN, also one that an earlier version of drctl recorded.
+    #[test]
+    fn a_listener_on_record_without_an_id_has_that_of_its_arn() {
+        let arn = "arn:aws:globalaccelerator::1:accelerator/a1/listener/l2";
+        let recorded = serde_json::from_value(serde_json::json!({ "arn": arn }));
+        let recorded: AcceleratorListenerOutputs = recorded.unwrap();
+        assert_eq!((recorded.arn.as_str(), recorded.id.as_str()), (arn, "l2"));
+        assert_eq!(serde_json::to_value(&recorded).unwrap(), serde_json::json!({ "arn": arn, "id": "l2" }));
+    }
 
     #[test]
     fn an_unchanged_listener_equals_its_spec() {

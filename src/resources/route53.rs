@@ -7,12 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Context, OnAws, Task};
 use crate::address::Address;
-use crate::aws::Tags;
 use crate::aws::error::Result;
+use crate::aws::{Error, TagChanges, Tags};
 use crate::{from_sdk_tags, sdk_tags};
 
 /// How many ids one `ListTagsForResources` takes.
 const TAGGED_AT_ONCE: usize = 10;
+/// How many tags a hosted zone or a health check takes (`x.tags.rules`).
+const TAGS_OF_AN_OBJECT: usize = 10;
 
 /// The beginning of the caller references of all objects that are made for an address.
 ///
@@ -58,10 +60,19 @@ pub(super) async fn tags(context: &Context, kind: TagResourceType, ids: &[String
             Err(error) => return Err(error),
         };
         for set in answer.resource_tag_sets() {
-            found.insert(set.resource_id().unwrap_or_default().to_owned(), from_sdk_tags!(set.tags()));
+            let id = set.resource_id().ok_or_else(|| missing("ResourceId"))?;
+            found.insert(id.to_owned(), from_sdk_tags!(set.tags()));
+        }
+        // One that is passed over isn't without tags.
+        if let Some(id) = some.iter().find(|id| !found.contains_key(*id)) {
+            return Err(missing(&format!("tags of {id}")));
         }
     }
     Ok(found)
+}
+
+fn missing(field: &str) -> Error {
+    Error::incomplete("route53:ListTagsForResources", field)
 }
 
 /// Brings an object's tags up to date.
@@ -71,19 +82,31 @@ pub(super) async fn sync_tags(task: &Task<'_>, kind: TagResourceType, id: &str, 
         return Ok(());
     }
     let clients = task.clients();
-    let set = sdk_tags!(changes.set, Tag);
-    task.call("route53:ChangeTagsForResource", || {
-        clients
-            .route53()
-            .change_tags_for_resource()
-            .resource_type(kind.clone())
-            .resource_id(id)
-            .set_add_tags(Some(set.clone()).filter(|set| !set.is_empty()))
-            .set_remove_tag_keys(Some(changes.remove.clone()).filter(|remove| !remove.is_empty()))
-            .send()
-    })
-    .await?;
+    for TagChanges { set, remove } in within_limit(changes, actual) {
+        let set = sdk_tags!(set, Tag);
+        task.call("route53:ChangeTagsForResource", || {
+            clients
+                .route53()
+                .change_tags_for_resource()
+                .resource_type(kind.clone())
+                .resource_id(id)
+                .set_add_tags(Some(set.clone()).filter(|set| !set.is_empty()))
+                .set_remove_tag_keys(Some(remove.clone()).filter(|remove| !remove.is_empty()))
+                .send()
+        })
+        .await?;
+    }
     Ok(())
+}
+
+/// One call, or two where an object would have more tags than Route 53 takes until the old ones are gone.
+fn within_limit(changes: TagChanges, actual: &Tags) -> Vec<TagChanges> {
+    let new = changes.set.keys().filter(|key| !actual.contains_key(*key)).count();
+    if changes.remove.is_empty() || actual.len() + new <= TAGS_OF_AN_OBJECT {
+        return vec![changes];
+    }
+    let removal = TagChanges { remove: changes.remove, ..TagChanges::default() };
+    vec![removal, TagChanges { set: changes.set, ..TagChanges::default() }]
 }
 
 /// An id without the path that some answers put before it: `/hostedzone/Z1` is `Z1`.
@@ -100,6 +123,22 @@ pub(super) fn plain(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::address::Scope;
+
+    /// Seven tags of the user that become seven others: never more than ten at a time.
+    #[test]
+    fn old_tags_go_first_where_ten_would_be_exceeded() {
+        let tags = |keys: std::ops::Range<u32>| -> Tags { keys.map(|n| (format!("t{n}"), "x".to_owned())).collect() };
+        let of = |actual: &Tags, changes: TagChanges| -> Vec<(usize, usize)> {
+            let calls = within_limit(changes, actual);
+            calls.iter().map(|call| (call.set.len(), call.remove.len())).collect()
+        };
+        let remove = |tags: Tags| tags.into_keys().collect::<Vec<_>>();
+        let all = TagChanges { set: tags(10..17), remove: remove(tags(3..10)) };
+        assert_eq!(of(&tags(0..10), all), [(0, 7), (7, 0)]);
+        let one = TagChanges { set: tags(10..11), remove: remove(tags(3..4)) };
+        assert_eq!(of(&tags(0..4), one), [(1, 1)]);
+        assert_eq!(of(&tags(0..3), TagChanges { set: tags(3..10), remove: Vec::new() }), [(7, 0)]);
+    }
 
     #[test]
     fn names_are_compared_without_what_route_53_adds() {

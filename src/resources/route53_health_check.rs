@@ -101,11 +101,11 @@ impl Kind for HealthCheck {
             false => route53::tags(context, TagResourceType::Healthcheck, &ids).await?,
         };
         let object = |wanted| {
-            let check = find(wanted)?;
+            let Some(check) = find(wanted) else { return Ok(None) };
             let tags = tags.get(check.id()).cloned().unwrap_or_default();
-            Some(Object { spec: spec(check)?, outputs: HealthCheckOutputs { id: check.id().into() }, tags })
+            Ok(Some(Object { spec: spec(check)?, outputs: HealthCheckOutputs { id: check.id().into() }, tags }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(
@@ -157,8 +157,8 @@ async fn create(task: &Task<'_>, spec: &HealthCheckSpec) -> Result<Object<Health
         Err(error) if error.is(&["HealthCheckAlreadyExists"]) => {
             let all = list(&task.context).await?;
             let check = all.iter().find(|check| check.caller_reference() == reference);
-            match check.and_then(|check| Some((check.id().into(), self::spec(check)?))) {
-                Some(found) => found,
+            match check {
+                Some(check) => (check.id().into(), self::spec(check)?),
                 None => return Err(error),
             }
         }
@@ -229,15 +229,17 @@ fn config(spec: &HealthCheckSpec) -> HealthCheckConfig {
         .expect("the type is given")
 }
 
-fn spec(described: &Described) -> Option<HealthCheckSpec> {
-    let config = described.health_check_config()?;
-    let number = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).unwrap_or_default();
-    Some(HealthCheckSpec {
+fn spec(described: &Described) -> Result<HealthCheckSpec> {
+    let missing = |field| Error::incomplete("route53:ListHealthChecks", field);
+    let config = described.health_check_config().ok_or_else(|| missing("HealthCheckConfig"))?;
+    let number =
+        |value: Option<i32>, field| value.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| missing(field));
+    Ok(HealthCheckSpec {
         host: config.fully_qualified_domain_name().unwrap_or_default().into(),
         port: config.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
         path: config.resource_path().unwrap_or_default().into(),
-        interval_seconds: number(config.request_interval()),
-        failure_threshold: number(config.failure_threshold()),
+        interval_seconds: number(config.request_interval(), "RequestInterval")?,
+        failure_threshold: number(config.failure_threshold(), "FailureThreshold")?,
         sni: config.enable_sni().unwrap_or_default(),
         regions: config.regions().iter().map(|region| region.as_str().to_owned()).collect(),
         disabled: config.disabled().unwrap_or_default(),
@@ -274,14 +276,14 @@ mod tests {
     fn an_unchanged_check_equals_its_spec_even_while_it_is_inverted() {
         let mut inverted = config(&wanted());
         inverted.inverted = Some(true);
-        assert_eq!(spec(&described(inverted)), Some(wanted()));
+        assert_eq!(spec(&described(inverted)).unwrap(), wanted());
     }
 
     /// `r53.fail-open`: for as long as it is off its region counts as healthy, whatever becomes of it.
     #[test]
     fn a_check_that_was_switched_off_differs_from_its_spec() {
         let off = described(config(&HealthCheckSpec { disabled: true, ..wanted() }));
-        assert_eq!(spec(&off), Some(HealthCheckSpec { disabled: true, ..wanted() }));
+        assert_eq!(spec(&off).unwrap(), HealthCheckSpec { disabled: true, ..wanted() });
         let input = changes(&wanted(), &"1".into(), Some(&off)).build().expect("the id is given");
         assert_eq!(input.disabled(), Some(false));
     }

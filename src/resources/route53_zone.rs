@@ -132,7 +132,7 @@ async fn create(task: &Task<'_>, spec: &ZoneSpec) -> Result<Object<Zone>> {
         Ok(created) => {
             let zone = created.hosted_zone().ok_or_else(|| Error::incomplete("route53:CreateHostedZone", "zone"))?;
             let servers = created.delegation_set().map(|set| set.name_servers()).unwrap_or_default();
-            outputs(zone, servers)
+            outputs("route53:CreateHostedZone", zone, servers)?
         }
         // An earlier try with the same reference made it, and its answer was lost.
         Err(error) if error.is(&["HostedZoneAlreadyExists"]) => {
@@ -178,7 +178,7 @@ async fn get(context: &Context, id: &str) -> Result<Option<(ZoneSpec, ZoneOutput
         Ok(answer) => {
             let zone = answer.hosted_zone().ok_or_else(|| Error::incomplete("route53:GetHostedZone", "zone"))?;
             let servers = answer.delegation_set().map(|set| set.name_servers()).unwrap_or_default();
-            Ok(Some((ZoneSpec { name: plain(zone.name()) }, outputs(zone, servers))))
+            Ok(Some((ZoneSpec { name: plain(zone.name()) }, outputs("route53:GetHostedZone", zone, servers)?)))
         }
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
@@ -224,10 +224,14 @@ fn foreign(zone: &str, records: &[ResourceRecordSet]) -> Vec<String> {
     named
 }
 
-fn outputs(zone: &HostedZone, servers: &[String]) -> ZoneOutputs {
+fn outputs(operation: &str, zone: &HostedZone, servers: &[String]) -> Result<ZoneOutputs> {
+    // A public zone without any would take the delegation's record away.
+    if servers.is_empty() {
+        return Err(Error::incomplete(operation, "NameServers"));
+    }
     let mut name_servers: Vec<String> = servers.iter().map(|server| plain(server)).collect();
     name_servers.sort_unstable();
-    ZoneOutputs { id: bare(zone.id()).into(), name_servers }
+    Ok(ZoneOutputs { id: bare(zone.id()).into(), name_servers })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! with its topic or by itself), `sns.topic.delete` (100 per page).
 //! Replacement: every field. Slow: nothing.
 
+use aws_sdk_sns::types::Subscription as Subscribed;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -162,16 +163,28 @@ async fn subscriptions(context: &Context, topic: &TopicArn) -> Result<Vec<Listed
             Err(error) if error.is_gone() => return Ok(Vec::new()),
             page => page?,
         };
-        let listed = page.subscriptions().iter().map(|subscription| Listed {
-            arn: subscription.subscription_arn().unwrap_or_default().to_owned(),
-            protocol: subscription.protocol().unwrap_or_default().to_owned(),
-            endpoint: subscription.endpoint().unwrap_or_default().to_owned(),
-        });
-        found.extend(listed.filter(|subscription| subscription.arn != DELETED));
+        for subscription in page.subscriptions() {
+            let listed = listed(subscription)?;
+            if listed.arn != DELETED {
+                found.push(listed);
+            }
+        }
         if !pages.turn(page.next_token)? {
             return Ok(found);
         }
     }
+}
+
+fn listed(subscription: &Subscribed) -> Result<Listed> {
+    let text = |value: Option<&str>, field| {
+        let text = value.ok_or_else(|| Error::incomplete("sns:ListSubscriptionsByTopic", field));
+        text.map(str::to_owned)
+    };
+    Ok(Listed {
+        arn: text(subscription.subscription_arn(), "SubscriptionArn")?,
+        protocol: text(subscription.protocol(), "Protocol")?,
+        endpoint: text(subscription.endpoint(), "Endpoint")?,
+    })
 }
 
 /// A subscription that waits for its confirmation is listed with a word instead of an ARN.

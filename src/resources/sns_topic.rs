@@ -125,6 +125,11 @@ async fn look(context: &Context, wanted: &Wanted<Topic>) -> Result<Option<Object
         Err(error) if error.is_gone() => return Ok(None),
         tags => tags?,
     };
+    for name in ["TopicArn", "Policy"] {
+        if !attributes.contains_key(name) {
+            return Err(Error::incomplete("sns:GetTopicAttributes", name));
+        }
+    }
     let spec = parse(&arn, &attributes);
     Ok(Some(Object { spec, outputs: TopicOutputs { arn: arn.into() }, tags }))
 }

@@ -150,7 +150,10 @@ async fn look(context: &Context, wanted: &Wanted<Queue>) -> Result<Option<Object
             let found = context.call("sqs:GetQueueUrl", || clients.sqs().get_queue_url().queue_name(name).send()).await;
             match found {
                 Err(error) if error.is_gone() => return Ok(None),
-                found => found?.queue_url().unwrap_or_default().into(),
+                found => {
+                    let missing = || Error::incomplete("sqs:GetQueueUrl", "QueueUrl");
+                    found?.queue_url().ok_or_else(missing)?.into()
+                }
             }
         }
     };
@@ -285,15 +288,16 @@ fn changes(actual: &QueueSpec, desired: &QueueSpec) -> HashMap<QueueAttributeNam
 
 fn parse(attributes: &HashMap<QueueAttributeName, String>) -> Result<QueueSpec> {
     let text = |name: &QueueAttributeName| attributes.get(name).filter(|value| !value.is_empty());
-    let number = |name: QueueAttributeName| text(&name).and_then(|value| value.parse().ok()).unwrap_or_default();
-    let arn = text(&QueueAttributeName::QueueArn)
-        .ok_or_else(|| Error::incomplete("sqs:GetQueueAttributes", QueueAttributeName::QueueArn.as_str()))?;
+    let missing = |name: &QueueAttributeName| Error::incomplete("sqs:GetQueueAttributes", name.as_str());
+    let number =
+        |name: QueueAttributeName| text(&name).and_then(|value| value.parse().ok()).ok_or_else(|| missing(&name));
+    let arn = text(&QueueAttributeName::QueueArn).ok_or_else(|| missing(&QueueAttributeName::QueueArn))?;
     Ok(QueueSpec {
         name: arn.rsplit(':').next().unwrap_or_default().to_owned(),
         kms_key: text(&QueueAttributeName::KmsMasterKeyId).map(|key| Ref::Known(key.as_str().into())),
-        retention_seconds: number(QueueAttributeName::MessageRetentionPeriod),
-        visibility_timeout_seconds: number(QueueAttributeName::VisibilityTimeout),
-        receive_wait_seconds: number(QueueAttributeName::ReceiveMessageWaitTimeSeconds),
+        retention_seconds: number(QueueAttributeName::MessageRetentionPeriod)?,
+        visibility_timeout_seconds: number(QueueAttributeName::VisibilityTimeout)?,
+        receive_wait_seconds: number(QueueAttributeName::ReceiveMessageWaitTimeSeconds)?,
         dead_letter: text(&QueueAttributeName::RedrivePolicy).and_then(|redrive| dead_letter(redrive)),
         policy: text(&QueueAttributeName::Policy).and_then(|policy| Policy::parse(policy)),
     })

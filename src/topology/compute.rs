@@ -81,6 +81,7 @@ fn environment(builder: &Builder<'_>, side: Side, plan: &Plan) -> BTreeMap<Strin
     let names = builder.names();
     let own = [
         ("TABLE_NAME", names.shared()),
+        ("TTL_ATTRIBUTE", builder.plan().database.dynamodb.ttl_attribute.to_string()),
         ("BUCKET_NAME", names.bucket(builder.region(side))),
         ("BUCKET_OWNER", builder.inputs().account.to_owned()),
         ("EVENT_BUS_NAME", names.shared()),

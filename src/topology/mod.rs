@@ -18,6 +18,8 @@ mod backup;
 mod compute;
 mod database;
 mod events;
+#[cfg(test)]
+mod fields;
 mod monitoring;
 pub mod names;
 mod network;
@@ -31,7 +33,7 @@ use serde_json::{Value, json};
 
 use crate::address::{Address, Scope};
 use crate::aws::tags;
-use crate::plan::{Plan, Side, Suffix};
+use crate::plan::{NAME_TAG, Plan, Side, Suffix};
 use crate::reference::{Handle, Text, references};
 use crate::resources::Kind;
 use crate::resources::acm_certificate::Certificate;
@@ -184,7 +186,7 @@ impl<'a> Builder<'a> {
             self.plan().tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         let service = address.name();
         all.insert(
-            "Name".to_owned(),
+            NAME_TAG.to_owned(),
             match address.scope().is_global() {
                 true => format!("dr-{service}-{}", self.names.suffix()),
                 false => self.names.regional(service, address.scope().as_str()),
@@ -364,7 +366,10 @@ fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -
                 }
             })
         }),
-        accelerator: routing.accelerator.as_ref().map(|accelerator| accelerator.id()),
+        accelerator: routing
+            .accelerator
+            .as_ref()
+            .map(|(accelerator, listener)| monitoring::Accelerator { id: accelerator.id(), listener: listener.id() }),
     }
 }
 

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | API, functions, Aurora, DynamoDB (`cw.metric.dynamodb`), queue, load balancer | the region they are in |
 //! | lag of Aurora | both, because after a failover the other cluster is the one behind (`cw.metric.aurora`, `dr.aurora.lag`) |
-//! | replication of S3 | the region of the destination bucket (`cw.metric.s3`) |
+//! | latency and backlog of S3's replication | the region of the destination bucket (`cw.metric.s3`) |
+//! | objects that S3 gave up copying | the region of the source bucket (`cw.metric.s3`) |
 //! | Route 53 health checks | us-east-1 |
 //! | Global Accelerator | us-west-2 |
 //!
@@ -21,6 +22,11 @@
 //! 1. Every alarm is in the region of its metric, and tells topics of that region.
 //! 2. A dashboard shows the metrics of its region's alarms with their thresholds, and those of both regions that are measured elsewhere.
 //! 3. Every address of the plan gets every alert.
+//! 4. No alarm fires because it is new: silence is never taken for failure, but is told as silence where it means
+//!    something.
+//!
+//! Each alarm has a row in `docs/alarms.md`: where it is, when it fires, what silence means, and what is left of it
+//! when a region is lost.
 
 use std::collections::BTreeMap;
 
@@ -56,8 +62,17 @@ pub(super) struct Needs {
     pub(super) health_checks: Sides<Ref<HealthCheckId>>,
     /// The load balancer of each region; none without load balancers.
     pub(super) load_balancers: Option<Sides<LoadBalancer>>,
-    /// The id of the accelerator; none without one.
-    pub(super) accelerator: Option<Ref<String>>,
+    /// The accelerator; none without one.
+    pub(super) accelerator: Option<Accelerator>,
+}
+
+/// An accelerator, as its metrics name it.
+#[derive(Clone, Debug)]
+pub(super) struct Accelerator {
+    /// The end of its ARN.
+    pub(super) id: Ref<String>,
+    /// The end of its listener's ARN.
+    pub(super) listener: Ref<String>,
 }
 
 /// A load balancer, as its metrics name it.
@@ -133,6 +148,18 @@ struct Monitoring<'b, 'a> {
     charts: Vec<(Option<Side>, Value)>,
 }
 
+/// What it means that a metric has no data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    /// Nothing happened that could have failed: as good as a value that is well.
+    Well,
+    /// Nothing can be said, and nobody is told.
+    Unknown,
+    /// The metric is there as long as its object is, so people are told that it is not there any more. They aren't told
+    /// while it is not there yet: an alarm begins without data and tells only of changes (`cw.alarm.birth`).
+    Told,
+}
+
 /// What an alarm watches.
 struct Watch {
     alert: Alert,
@@ -142,7 +169,9 @@ struct Watch {
     expression: Option<String>,
     comparison: Comparison,
     threshold: f64,
-    missing_data: MissingData,
+    silence: Silence,
+    /// Whether one period beyond the threshold is enough, because what happened then stays.
+    at_once: bool,
 }
 
 impl Watch {
@@ -156,7 +185,8 @@ impl Watch {
             expression: None,
             comparison: Comparison::GreaterOrEqual,
             threshold,
-            missing_data: MissingData::NotBreaching,
+            silence: Silence::Well,
+            at_once: false,
         }
     }
 
@@ -165,9 +195,8 @@ impl Watch {
         Self { comparison: Comparison::Less, ..Self::above(alert, name, metric, threshold, description) }
     }
 
-    /// Silence counts as failure: for metrics that are there as long as their object is.
-    fn or_silent(self) -> Self {
-        Self { missing_data: MissingData::Breaching, ..self }
+    fn silence(self, silence: Silence) -> Self {
+        Self { silence, ..self }
     }
 }
 
@@ -276,8 +305,12 @@ impl Monitoring<'_, '_> {
             "aurora-cpu",
             metric("CPUUtilization", "Average"),
             failover.aurora_cpu_percent,
-            format!("The Aurora instances of {region} are {} % busy or more", failover.aurora_cpu_percent),
-        );
+            format!(
+                "The Aurora instances of {region} are {} % busy or more; without data there are none that run",
+                failover.aurora_cpu_percent
+            ),
+        )
+        .silence(Silence::Told);
         let crowded = Watch::above(
             Alert::Failover,
             "aurora-connections",
@@ -285,20 +318,34 @@ impl Monitoring<'_, '_> {
             f64::from(failover.aurora_connections),
             format!("An Aurora instance of {region} has {} connections or more", failover.aurora_connections),
         );
-        // The metric exists for the cluster that is the secondary at the time, so silence is normal for the other.
-        let behind = Watch::above(
-            Alert::Replication,
-            "aurora-lag",
-            metric("AuroraGlobalDBRPOLag", "Maximum"),
-            f64::from(replication.aurora_lag_ms),
-            format!("The Aurora cluster of {region} is {} ms or more behind the writer", replication.aurora_lag_ms),
-        );
+        // AWS doesn't say whether this metric has a second dimension, the region of the writer. An alarm on other
+        // dimensions than the published ones never has data (`cw.alarm.unvalidated`), and a query finds the metric by
+        // the one that is sure.
+        let name = self.builder.names().regional("aurora", region);
+        let lag = format!("SELECT MAX(AuroraGlobalDBRPOLag) FROM \"AWS/RDS\" WHERE DBClusterIdentifier = '{name}'");
+        let behind = Watch {
+            metrics: BTreeMap::new(),
+            expression: Some(lag),
+            ..Watch::above(
+                Alert::Replication,
+                "aurora-lag",
+                metric("AuroraGlobalDBRPOLag", "Maximum"),
+                f64::from(replication.aurora_lag_ms),
+                format!(
+                    "The Aurora cluster of {region} is {} ms or more behind the writer; without data it is the writer \
+                     itself, or nothing is copied to it",
+                    replication.aurora_lag_ms
+                ),
+            )
+            .silence(Silence::Told)
+        };
         for watch in [busy, crowded, behind] {
             self.alarm(Place::Side(side), watch);
         }
     }
 
-    /// The replication of objects into the bucket of this side, where AWS measures it.
+    /// The replication of objects into the bucket of this side, where AWS measures it: what is on its way there, and
+    /// what was given up where it comes from.
     fn storage(&mut self, side: Side) {
         let plan = self.builder.plan();
         let arrives = match side {
@@ -312,32 +359,48 @@ impl Monitoring<'_, '_> {
         let limits = &plan.monitoring.replication;
         let names = self.builder.names();
         let (source_bucket, bucket) = (names.bucket(source), names.bucket(region));
-        let metric = |name| {
+        let metric = |name, statistic| {
             let dimensions = [
                 ("SourceBucket", Text::from(source_bucket.as_str())),
                 ("DestinationBucket", bucket.as_str().into()),
                 ("RuleId", REPLICATION_RULE.into()),
             ];
-            metric("AWS/S3", name, "Maximum", dimensions)
+            metric("AWS/S3", name, statistic, dimensions)
         };
-        let (seconds, bytes) = (limits.s3_latency_seconds, limits.s3_pending_bytes);
+        let (seconds, bytes, failed) = (limits.s3_latency_seconds, limits.s3_pending_bytes, limits.s3_failed_objects);
         let late = Watch::above(
             Alert::Replication,
             "s3-latency",
-            metric("ReplicationLatency"),
+            metric("ReplicationLatency", "Maximum"),
             f64::from(seconds),
             format!("Objects take {seconds} s or more from {source} to {region}"),
-        );
+        )
+        .silence(Silence::Unknown);
         let pending = Watch::above(
             Alert::Replication,
             "s3-pending",
-            metric("BytesPendingReplication"),
+            metric("BytesPendingReplication", "Maximum"),
             // Exact up to 2^53 bytes, which is eight petabytes.
             bytes as f64,
             format!("{bytes} bytes or more wait to be copied from {source} to {region}"),
-        );
+        )
+        .silence(Silence::Unknown);
+        let given_up = Watch {
+            at_once: true,
+            ..Watch::above(
+                Alert::Replication,
+                "s3-failed",
+                metric("OperationsFailedReplication", "Sum"),
+                f64::from(failed),
+                format!(
+                    "S3 gave up copying {failed} objects or more from {source} to {region} in one period, and doesn't try \
+                     them again: look for the replication status FAILED"
+                ),
+            )
+        };
         self.alarm(Place::Side(side), late);
         self.alarm(Place::Side(side), pending);
+        self.alarm(Place::Side(side.other()), given_up);
     }
 
     fn events(&mut self, side: Side) {
@@ -369,7 +432,7 @@ impl Monitoring<'_, '_> {
                 f64::from(threshold),
                 format!("The load balancer of {region} finds fewer than {threshold} healthy targets for {function}"),
             );
-            self.alarm(Place::Side(side), watch.or_silent());
+            self.alarm(Place::Side(side), watch.silence(Silence::Told));
         }
     }
 
@@ -384,16 +447,20 @@ impl Monitoring<'_, '_> {
                 1.0,
                 format!("Route 53 finds the API of {region} unhealthy and leads callers to the other region"),
             );
-            self.alarm(Place::Elsewhere(ROUTE53_REGION), watch.or_silent());
+            self.alarm(Place::Elsewhere(ROUTE53_REGION), watch.silence(Silence::Told));
         }
     }
 
     /// The accelerator has metrics only while traffic flows, so its silence says nothing (`cw.metric.ga`).
-    fn accelerator(&mut self, accelerator: &Ref<String>) {
+    fn accelerator(&mut self, accelerator: &Accelerator) {
         let threshold = self.builder.plan().monitoring.failover.accelerator_healthy_endpoints;
         for side in Side::BOTH {
             let region = self.builder.region(side);
-            let dimensions = [("Accelerator", Text::from(accelerator.clone())), ("EndpointGroup", region.into())];
+            let dimensions = [
+                ("Accelerator", Text::from(accelerator.id.clone())),
+                ("Listener", accelerator.listener.clone().into()),
+                ("EndpointGroup", region.into()),
+            ];
             let watch = Watch::below(
                 Alert::Failover,
                 format!("accelerator-{}", side.as_str()),
@@ -401,7 +468,7 @@ impl Monitoring<'_, '_> {
                 f64::from(threshold),
                 format!("The accelerator finds fewer than {threshold} healthy endpoints in {region}"),
             );
-            self.alarm(Place::Elsewhere(ACCELERATOR_REGION), watch);
+            self.alarm(Place::Elsewhere(ACCELERATOR_REGION), watch.silence(Silence::Unknown));
         }
     }
 
@@ -430,11 +497,15 @@ impl Monitoring<'_, '_> {
             expression: watch.expression,
             period_seconds,
             periods,
-            datapoints,
+            datapoints: if watch.at_once { 1 } else { datapoints },
             comparison: watch.comparison,
             threshold: watch.threshold,
-            missing_data: watch.missing_data,
+            missing_data: match watch.silence {
+                Silence::Well => MissingData::NotBreaching,
+                Silence::Unknown | Silence::Told => MissingData::Missing,
+            },
             alarm_topics: vec![topic.clone()],
+            no_data_topics: if watch.silence == Silence::Told { vec![topic.clone()] } else { Vec::new() },
             ok_topics: vec![topic],
             actions_enabled: true,
         };
@@ -561,7 +632,10 @@ mod tests {
                     target_groups: [("health_check".to_owned(), Ref::Known(known("targetgroup/h", side)))].into(),
                 })
             }),
-            accelerator: plan.routing.accelerator.enabled.then(|| Ref::Known("accelerator-id".into())),
+            accelerator: plan.routing.accelerator.enabled.then(|| Accelerator {
+                id: Ref::Known("accelerator-id".into()),
+                listener: Ref::Known("listener-id".into()),
+            }),
         };
         build(&mut builder, &needs);
         builder.topology
@@ -619,19 +693,37 @@ mod tests {
         assert_eq!(elsewhere(&plan), [""; 0]);
     }
 
-    /// The backlog of a copy is measured at its destination (`cw.metric.s3`).
+    /// The backlog of a copy is measured at its destination, and what was given up at its source (`cw.metric.s3`).
     #[test]
-    fn replication_of_objects_is_watched_at_the_destination() {
+    fn replication_of_objects_is_watched_where_it_is_measured() {
         let mut plan = Plan::default();
         plan.storage.replication.replicate_back = false;
         let topology = topology(&plan);
         let watched: Vec<_> = addresses(&topology).into_iter().filter(|address| address.contains("/s3-")).collect();
-        assert_eq!(watched, ["us-east-2/cloudwatch_alarm/s3-latency", "us-east-2/cloudwatch_alarm/s3-pending"]);
-        let metric = &of(&topology, "cloudwatch_alarm").into_iter().find(|alarm| alarm.address.name() == "s3-latency");
-        let dimensions = &metric.unwrap().spec["metrics"][SINGLE]["dimensions"];
-        assert_eq!(dimensions["SourceBucket"], "dr-payment-data-us-east-1-dev");
-        assert_eq!(dimensions["DestinationBucket"], "dr-payment-data-us-east-2-dev");
-        assert_eq!(dimensions["RuleId"], REPLICATION_RULE);
+        let expected = [
+            "us-east-1/cloudwatch_alarm/s3-failed",
+            "us-east-2/cloudwatch_alarm/s3-latency",
+            "us-east-2/cloudwatch_alarm/s3-pending",
+        ];
+        assert_eq!(watched, expected);
+        for address in expected {
+            let dimensions = &resource(&topology, address).spec["metrics"][SINGLE]["dimensions"];
+            assert_eq!(dimensions["SourceBucket"], "dr-payment-data-us-east-1-dev", "{address}");
+            assert_eq!(dimensions["DestinationBucket"], "dr-payment-data-us-east-2-dev", "{address}");
+            assert_eq!(dimensions["RuleId"], REPLICATION_RULE, "{address}");
+        }
+    }
+
+    /// S3 tries no object again that it gave up, and counts each once: an alarm that waited for more periods would
+    /// never fire.
+    #[test]
+    fn one_object_that_was_given_up_is_enough() {
+        let topology = topology(&Plan::default());
+        for region in ["us-east-1", "us-east-2"] {
+            let alarm = &resource(&topology, &format!("{region}/cloudwatch_alarm/s3-failed")).spec;
+            assert_eq!((&alarm["datapoints"], &alarm["threshold"]), (&json!(1), &json!(1.0)));
+            assert_eq!(alarm["metrics"][SINGLE]["statistic"], "Sum");
+        }
     }
 
     /// Switching a part off takes away its alarms and nothing else.
@@ -698,7 +790,7 @@ mod tests {
     }
 
     /// CloudWatch takes any name: an alarm with a slip of the finger never has data. The table is written from the services' own
-    /// lists of metrics.
+    /// lists of metrics. A query names one dimension and finds the metric whatever its others are.
     #[test]
     fn every_alarm_is_on_a_metric_that_its_service_publishes() {
         let published: BTreeSet<(String, String, Vec<String>)> = [
@@ -708,14 +800,14 @@ mod tests {
             ("AWS/DynamoDB", "ReadThrottleEvents", "TableName"),
             ("AWS/DynamoDB", "ReplicationLatency", "ReceivingRegion TableName"),
             ("AWS/DynamoDB", "WriteThrottleEvents", "TableName"),
-            ("AWS/GlobalAccelerator", "HealthyEndpointCount", "Accelerator EndpointGroup"),
+            ("AWS/GlobalAccelerator", "HealthyEndpointCount", "Accelerator EndpointGroup Listener"),
             ("AWS/Lambda", "Errors", "FunctionName"),
             ("AWS/Lambda", "Throttles", "FunctionName"),
-            ("AWS/RDS", "AuroraGlobalDBRPOLag", "DBClusterIdentifier"),
             ("AWS/RDS", "CPUUtilization", "DBClusterIdentifier"),
             ("AWS/RDS", "DatabaseConnections", "DBClusterIdentifier"),
             ("AWS/Route53", "HealthCheckStatus", "HealthCheckId"),
             ("AWS/S3", "BytesPendingReplication", "DestinationBucket RuleId SourceBucket"),
+            ("AWS/S3", "OperationsFailedReplication", "DestinationBucket RuleId SourceBucket"),
             ("AWS/S3", "ReplicationLatency", "DestinationBucket RuleId SourceBucket"),
             ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
         ]
@@ -724,9 +816,24 @@ mod tests {
         })
         .into();
         let topology = topology(&Plan::default());
-        let watched: BTreeSet<_> = of(&topology, "cloudwatch_alarm")
+        let alarms: Vec<AlarmSpec> = of(&topology, "cloudwatch_alarm")
             .into_iter()
-            .flat_map(|alarm| serde_json::from_value::<AlarmSpec>(alarm.spec.clone()).unwrap().metrics.into_values())
+            .map(|alarm| serde_json::from_value(alarm.spec.clone()).unwrap())
+            .collect();
+        let queries: BTreeSet<_> = alarms
+            .iter()
+            .filter(|alarm| alarm.metrics.is_empty())
+            .map(|alarm| alarm.expression.clone().unwrap())
+            .collect();
+        let lag = |region: &str| {
+            format!(
+                "SELECT MAX(AuroraGlobalDBRPOLag) FROM \"AWS/RDS\" WHERE DBClusterIdentifier = 'dr-aurora-{region}-dev'"
+            )
+        };
+        assert_eq!(queries, ["us-east-1", "us-east-2"].map(lag).into());
+        let watched: BTreeSet<_> = alarms
+            .into_iter()
+            .flat_map(|alarm| alarm.metrics.into_values())
             .map(|metric| (metric.namespace, metric.name, metric.dimensions.into_keys().collect::<Vec<_>>()))
             .collect();
         assert_eq!(watched, published);
@@ -743,17 +850,17 @@ mod tests {
         }
     }
 
-    /// The lag has milliseconds and is there for the reading cluster alone, which may be either.
+    /// The lag has milliseconds and is there for the reading cluster alone, which may be either. The writer's silence
+    /// isn't taken for health, nor is that of a cluster that nothing is copied to.
     #[test]
-    fn the_lag_of_aurora_is_watched_on_both_clusters_and_may_be_silent() {
+    fn the_lag_of_aurora_is_watched_on_both_clusters_and_its_end_is_told() {
         let plan = Plan::default();
         let topology = topology(&plan);
         for region in ["us-east-1", "us-east-2"] {
             let alarm = &resource(&topology, &format!("{region}/cloudwatch_alarm/aurora-lag")).spec;
-            let cluster = &alarm["metrics"][SINGLE]["dimensions"]["DBClusterIdentifier"];
-            assert_eq!(*cluster, format!("dr-aurora-{region}-dev"));
+            assert!(alarm["expression"].as_str().unwrap().contains(&format!("'dr-aurora-{region}-dev'")));
             assert_eq!(alarm["threshold"], f64::from(plan.monitoring.replication.aurora_lag_ms));
-            assert_eq!(alarm["missing_data"], "not_breaching");
+            assert_eq!((&alarm["missing_data"], &alarm["no_data_topics"]), (&json!("missing"), &alarm["alarm_topics"]));
         }
     }
 
@@ -765,8 +872,13 @@ mod tests {
             let mut names = Vec::new();
             for alarm in of(&topology, "cloudwatch_alarm") {
                 if alarm.address.scope().as_str() == region && alarm.address.name().starts_with("aurora-") {
-                    let cluster = &alarm.spec["metrics"][SINGLE]["dimensions"]["DBClusterIdentifier"];
-                    assert_eq!(*cluster, format!("dr-aurora-{region}-dev"), "{}", alarm.address);
+                    let cluster = format!("dr-aurora-{region}-dev");
+                    assert!(
+                        alarm.spec["metrics"].to_string().contains(&cluster)
+                            || alarm.spec["expression"].to_string().contains(&cluster),
+                        "{}",
+                        alarm.address
+                    );
                     names.push(alarm.address.name());
                 }
             }
@@ -776,13 +888,72 @@ mod tests {
 
     /// The accelerator has metrics only while there is traffic; a health check always has one.
     #[test]
-    fn silence_means_failure_only_where_a_metric_is_always_there() {
+    fn silence_is_told_only_where_a_metric_is_always_there() {
         let topology = topology(&Plan::default());
-        let silence = |address: &str| &resource(&topology, address).spec["missing_data"];
+        let silence = |address: &str| {
+            let spec = &resource(&topology, address).spec;
+            (spec["missing_data"].as_str().unwrap().to_owned(), spec["no_data_topics"] == spec["alarm_topics"])
+        };
         for side in ["primary", "secondary"] {
-            assert_eq!(silence(&format!("us-west-2/cloudwatch_alarm/accelerator-{side}")), "not_breaching");
-            assert_eq!(silence(&format!("us-east-1/cloudwatch_alarm/health-check-{side}")), "breaching");
+            let accelerator = silence(&format!("us-west-2/cloudwatch_alarm/accelerator-{side}"));
+            assert_eq!(accelerator, ("missing".to_owned(), false));
+            let health_check = silence(&format!("us-east-1/cloudwatch_alarm/health-check-{side}"));
+            assert_eq!(health_check, ("missing".to_owned(), true));
         }
+    }
+
+    /// Invariant 4: no metric has data when its alarm is made.
+    #[test]
+    fn no_alarm_takes_silence_for_failure() {
+        for alarm in of(&topology(&Plan::default()), "cloudwatch_alarm") {
+            assert_ne!(alarm.spec["missing_data"], "breaching", "{}", alarm.address);
+        }
+    }
+
+    /// The page has a row for each alarm, and each row is of an alarm: its regions, and what its silence means.
+    #[test]
+    fn the_page_of_alarms_says_where_each_is_and_what_its_silence_means() {
+        let plan = Plan::default();
+        let mut alarms: BTreeMap<String, (BTreeSet<String>, &str)> = BTreeMap::new();
+        let topology = topology(&plan);
+        for alarm in of(&topology, "cloudwatch_alarm") {
+            let told = alarm.spec["no_data_topics"].as_array().is_some_and(|topics| !topics.is_empty());
+            let silence = match (alarm.spec["missing_data"].as_str().unwrap(), told) {
+                ("not_breaching", false) => "well",
+                ("missing", false) => "unknown",
+                ("missing", true) => "told",
+                other => panic!("{other:?}"),
+            };
+            let mut name = alarm.address.name().to_owned();
+            for function in &plan.functions {
+                name = name.replace(function.name.as_str(), "{function}");
+            }
+            for side in ["primary", "secondary"] {
+                name = name.replace(&format!("-{side}"), "-{side}");
+            }
+            let (regions, of_alarm) = alarms.entry(name).or_insert((BTreeSet::new(), silence));
+            regions.insert(alarm.address.scope().to_string());
+            assert_eq!(*of_alarm, silence, "{}", alarm.address);
+        }
+        let alarms: BTreeSet<[String; 3]> = alarms
+            .into_iter()
+            .map(|(name, (regions, silence))| {
+                let both = regions.contains("us-east-1") && regions.contains("us-east-2");
+                let region = if both { "both".to_owned() } else { Vec::from_iter(regions).join(", ") };
+                [format!("`{name}`"), region, silence.to_owned()]
+            })
+            .collect();
+        let page: BTreeSet<[String; 3]> = include_str!("../../docs/alarms.md")
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| {
+                let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+                let [name, region, fires, silence, lost] = cells[..] else { panic!("{line}") };
+                assert!(!fires.is_empty() && !lost.is_empty(), "{line}");
+                [name, region, silence].map(str::to_owned)
+            })
+            .collect();
+        assert_eq!(page, alarms);
     }
 
     /// Alarms publish nothing to a topic whose key does not let them in, and one in a region without a key of ours has none.

@@ -34,7 +34,6 @@ use super::Builder;
 /// Everywhere.
 const ANYWHERE: &str = "0.0.0.0/0";
 const HTTPS: i32 = 443;
-const POSTGRESQL: i32 = 5432;
 
 /// What a region's network needs of the security stack.
 #[derive(Clone, Debug)]
@@ -236,8 +235,9 @@ impl Region<'_, '_> {
     fn aurora(&mut self, vpc: &Handle<Vpc>, functions: &Handle<SecurityGroup>) -> Handle<SecurityGroup> {
         let group = self.group(vpc, "aurora", "Aurora");
         let (to, from) = (Peer::Group(group.id()), Peer::Group(functions.id()));
-        self.rule(functions, Direction::Egress, "functions-to-aurora", POSTGRESQL, to, "Queries to Aurora");
-        self.rule(&group, Direction::Ingress, "aurora-from-functions", POSTGRESQL, from, "Queries of the functions");
+        let port = i32::from(self.builder.plan().database.aurora.port);
+        self.rule(functions, Direction::Egress, "functions-to-aurora", port, to, "Queries to Aurora");
+        self.rule(&group, Direction::Ingress, "aurora-from-functions", port, from, "Queries of the functions");
         group
     }
 
@@ -378,6 +378,16 @@ mod tests {
         for rule in rules {
             let (group, _) = rule.spec["group"]["$ref"].as_str().unwrap().split_once('#').unwrap();
             assert_eq!(rule.lock_group.as_ref().map(ToString::to_string).as_deref(), Some(group), "{}", rule.address);
+        }
+    }
+
+    /// The database listens on the port of the plan, and the functions may reach that one.
+    #[test]
+    fn the_functions_reach_the_database_at_its_port() {
+        let (_, topology) = network(|plan| plan.database.aurora.port = 5433);
+        for rule in ["functions-to-aurora", "aurora-from-functions"] {
+            let spec = spec(&topology, &format!("us-east-1/ec2_security_group_rule/{rule}"));
+            assert_eq!((&spec["from_port"], &spec["to_port"]), (&5433.into(), &5433.into()), "{rule}");
         }
     }
 

@@ -29,8 +29,8 @@ use crate::resources::kms_replica_key::{ReplicaKey, ReplicaKeySpec};
 
 use super::{Builder, Sides};
 
-/// The function that only reads.
-const HEALTH_CHECK: &str = "health_check";
+/// The route of the function that only reads, whatever its name: the one that the health checks call.
+const HEALTH_CHECK: &str = "GET /health";
 /// Seconds a session of a role lasts; services renew theirs.
 const SESSION_SECONDS: i32 = 3600;
 
@@ -176,7 +176,8 @@ fn function_role(builder: &Builder<'_>, function: &Function, side: Side, keys: &
     let (name, key) = (function.name.as_str(), keys.side(side));
     let logs = names.log_group_arn(&names.function_logs(name, region), region);
     let table = names.table_arn(region);
-    let mut statements = match name == HEALTH_CHECK {
+    let only_reads = function.route.as_ref().is_some_and(|route| route.to_string() == HEALTH_CHECK);
+    let mut statements = match only_reads {
         true => vec![
             json!({ "Sid": "Table", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": table }),
             json!({ "Sid": "Key", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key }),
@@ -532,10 +533,19 @@ mod tests {
         assert_eq!(roles, [&functions[..], &others].concat());
     }
 
+    /// The route says which function it is, not a name that the plan chose.
     #[test]
     fn the_health_check_can_only_read() {
-        let topology = topology(&Plan::default());
-        let role = "global/iam_role/health_check-us-east-2".parse().unwrap();
+        let mut plan = Plan::default();
+        let names = [("payment_processor", "health_check"), ("health_check", "alive")];
+        for (function, (was, name)) in plan.functions.iter_mut().zip(names) {
+            assert_eq!(function.name.as_str(), was);
+            function.name = name.parse().unwrap();
+        }
+        let topology = topology(&plan);
+        let payments = topology.resources[&"global/iam_role/health_check-us-east-2".parse().unwrap()].spec.to_string();
+        assert!(payments.contains("dynamodb:PutItem") && payments.contains("s3:PutObject"), "{payments}");
+        let role = "global/iam_role/alive-us-east-2".parse().unwrap();
         let policy = topology.resources[&role].spec["policies"]["main"].to_string();
         assert!(policy.contains("dynamodb:GetItem") && policy.contains("us-east-2:123456789012:table/dr-payments-dev"));
         assert!(!policy.contains("PutItem") && !policy.contains("s3:") && !policy.contains("events:"), "{policy}");
