@@ -11,6 +11,7 @@
 pub mod clients;
 pub mod merge;
 pub mod policy;
+mod presign;
 pub mod regions;
 mod retry;
 mod sdk_tags;

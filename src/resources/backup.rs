@@ -10,19 +10,13 @@ pub(super) async fn list_tags(context: &Context, arn: &str) -> Result<Tags> {
         return Ok(tags);
     }
     let clients = context.clients();
-    let (mut tags, mut next) = (Tags::new(), None::<String>);
-    loop {
-        let answer = context
-            .call("backup:ListTags", || {
-                clients.backup().list_tags().resource_arn(arn).set_next_token(next.clone()).send()
-            })
-            .await?;
-        tags.extend(answer.tags.unwrap_or_default());
-        next = answer.next_token;
-        if next.is_none() {
-            return Ok(tags);
-        }
-    }
+    let pages: Vec<_> = context
+        .call("backup:ListTags", || {
+            let request = clients.backup().list_tags().resource_arn(arn);
+            request.into_paginator().send().collect::<std::result::Result<_, _>>()
+        })
+        .await?;
+    Ok(pages.into_iter().flat_map(|page| page.tags.unwrap_or_default()).collect())
 }
 
 /// Brings an object's tags up to date.

@@ -358,7 +358,7 @@ fn backup(builder: &mut Builder<'_>, keys: &Sides<Ref<KeyArn>>) -> Option<Handle
     ];
     let description = "Makes, copies and deletes the backups of Aurora".to_owned();
     let service = "backup.amazonaws.com";
-    let purpose = Purpose { description, service, for_account: true, statements };
+    let purpose = Purpose { description, service, for_account: false, statements };
     Some(add(builder, Side::Primary, "backup", purpose))
 }
 

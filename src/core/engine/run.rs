@@ -76,7 +76,7 @@ pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeS
     changes::build(goal.topology, &store.records(), &objects, &surroundings.suffix, kinds).map_err(RunError::Taken)
 }
 
-/// Makes the changes that [`prepare_up`] found.
+/// Makes the changes that [`prepare_up`] found, and looks once more for what came back of what they deleted.
 ///
 /// # Errors
 /// Whatever ends the run before its first operation. What goes wrong later is in the report.
@@ -85,6 +85,7 @@ pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: Chang
     note(execution, goal, &set).await?;
     let store = &execution.store;
     let report = execute(execution, &set).await;
+    let report = sweep(execution, &set, report).await;
     let outputs = outputs(goal.topology, &store.records());
     if report.is_complete() {
         let value = Value::Object(outputs.iter().cloned().collect());

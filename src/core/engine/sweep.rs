@@ -1,4 +1,4 @@
-//! The second look of `down`: what a late writer made again after its deletion is deleted once more.
+//! The second look of a run that deletes: what a late writer made again after its deletion is deleted once more.
 //!
 //! The last invocation of a function writes its log when the function is already gone, and that makes the log group again
 //! (`logs.delete.resurrection`), without tags, so that nothing would find it later. Kinds whose objects can come back say so
@@ -7,7 +7,7 @@
 //!
 //! Invariants (numbers as in `engine`):
 //! 1. What came back is on record before it is deleted, so that a run cut short leaves it to the next one.
-//! 2. What is somebody else's by now stays, whatever its name.
+//! 2. What is somebody else's by now stays, whatever its name, and so does what this run made again itself.
 
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(super) async fn sweep(execution: &Arc<Execution>, set: &ChangeSet, mut repor
         .succeeded
         .iter()
         .filter(returns)
+        // What was only replaced is on record again.
+        .filter(|operation| store.get(&operation.address).is_none())
         .filter_map(|operation| Some((operation.address.clone(), set.changes.get(&operation.address)?.record.clone()?)))
         .collect();
     if deleted.is_empty() || shutdown.is_requested() || store.failure().is_some() {

@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 
-pub use context::{Assets, Context, Observer, Provider, Surroundings, Task};
+pub use context::{Assets, Context, Observer, Provider, Surroundings, Task, Token};
 pub use observation::{Index, Observation};
 
 /// A kind whose types are JSON.
@@ -39,6 +39,19 @@ pub trait AnyKind: Send + Sync {
     /// Tells whether the object may go whoever refers to it, so that its deletion waits for none of them.
     fn is_unheld(&self) -> bool {
         false
+    }
+
+    /// Tells whether what this field refers to only has to be made before the object is: later changes need not wait for each other.
+    fn orders_creation(&self, field: &str) -> bool {
+        let _ = field;
+        false
+    }
+
+    /// The turn of an object whose update of this field puts it out of use for a while: objects of one kind are so updated one at a time,
+    /// those with the lower turn first. `None` when the field needs no turns.
+    fn turn(&self, field: &str, outputs: &Value) -> Option<u32> {
+        let _ = (field, outputs);
+        None
     }
 
     /// What a person should know of the object as it is now. Outputs that are none of this kind have no remark.
