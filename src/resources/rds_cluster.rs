@@ -264,7 +264,8 @@ fn global_cluster(spec: &ClusterSpec) -> &GlobalClusterId {
     spec.global_cluster.as_ref().expect("every cluster of a plan is a member of the global cluster").known()
 }
 
-/// The global cluster that a cluster is a member of. While it is being made, the members do not name it yet.
+/// The global cluster that a cluster is a member of, which somebody may have ended in a disaster (`rds.failover.detach-style`). While it is
+/// being made, the members do not name it yet.
 async fn membership(
     context: &Context,
     cluster: &DbCluster,

@@ -589,6 +589,15 @@ mod tests {
         }
     }
 
+    /// `bk.selection.create`
+    #[test]
+    fn aws_backup_is_trusted_without_a_condition_that_it_may_not_meet() {
+        let topology = topology(&Plan::default());
+        let trust = &resource(&topology, "global/iam_role/backup-us-east-1").spec["trust"]["Statement"][0];
+        assert_eq!(trust["Principal"]["Service"], "backup.amazonaws.com");
+        assert!(trust.get("Condition").is_none(), "{trust}");
+    }
+
     /// What alarms and rules publish to is encrypted with these keys; without the right their messages are lost without a word.
     #[test]
     fn the_services_that_publish_may_use_the_key_of_each_region() {
