@@ -13,6 +13,7 @@ mod doubt;
 pub mod merge;
 pub mod pages;
 pub mod policy;
+mod presign;
 pub mod regions;
 mod retry;
 mod sdk_tags;

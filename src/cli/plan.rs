@@ -7,6 +7,7 @@ use super::up::estimate;
 use super::{Flags, preflight};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
+use crate::preflight::aurora;
 use crate::ui::Screen;
 
 /// Shows what `up` would do, and changes nothing
@@ -38,6 +39,10 @@ impl Plan {
         let set = session.changes(&suffix, &topology, &snapshot.records, seen)?;
         let estimate = estimate(&set, session.flags.parallelism);
         screen.plan(suffix.as_str(), &set, &estimate);
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        for note in aurora::support(&plan.plan, today).into_iter().chain(aurora::restarts(&set)) {
+            screen.note(&note);
+        }
         if !set.is_empty() {
             preflight::tell_lifetime(&session, &cloud, estimate.duration).await;
         }

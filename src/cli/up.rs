@@ -16,6 +16,7 @@ use crate::engine::scheduler::{Limits, Scheduler};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
+use crate::preflight::aurora;
 use crate::state::{Deployment, StateError, Store};
 use crate::ui::{RunEnd, Screen};
 
@@ -90,6 +91,9 @@ impl Up {
         }
         let estimate = estimate(set, session.flags.parallelism);
         session.screen.changes(suffix.as_str(), set, &estimate);
+        if let Some(note) = aurora::restarts(set) {
+            session.screen.note(&note);
+        }
         refuse_protected(set)?;
         let losing: Vec<String> =
             set.losing_data().map(|change| format!("{} {}", change.action, change.address)).collect();
@@ -197,4 +201,24 @@ pub(super) fn ending(report: &RunReport, cloud: &Cloud) -> Outcome {
         return Err(Failure::silent(Kind::Partial));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::state::Records;
+    use crate::topology::{Inputs, expand};
+    use crate::{changes, resources};
+
+    /// The longest chain leads over both regions' databases: global cluster, cluster, its first instance, the other region's cluster, and
+    /// all its instances at once.
+    #[test]
+    fn a_first_up_is_expected_to_take_23_minutes() {
+        let (plan, suffix) = (Plan::default(), "dev".parse().unwrap());
+        let code = plan.functions.iter().map(|function| (function.name.to_string(), "digest".to_owned())).collect();
+        let topology = expand(Inputs { engine_version: Some("14.15"), ..Inputs::plain(&plan, &suffix, &code) });
+        let set = changes::build(&topology, &Records::new(), &BTreeMap::new(), "dev", &resources::kinds()).unwrap();
+        assert_eq!(estimate(&set, None).duration.as_secs() / 60, 23);
+    }
 }

@@ -21,6 +21,7 @@ use reach::{EVERYTHING, REACHES, Reach};
 /// What drctl itself calls: to find out who we are, what the regions offer, who has which tags, and what is allowed.
 pub const OWN: Permissions = Permissions {
     read: &[
+        "backup:DescribeRegionSettings",
         "ec2:DescribeAvailabilityZones",
         "rds:DescribeDBEngineVersions",
         "route53:GetHostedZone",

@@ -99,6 +99,7 @@ pub const REACHES: &[Reach] = &[
         name: "RecoveryPoints",
         actions: &[
             "backup:DeleteRecoveryPoint",
+            "backup:DescribeRegionSettings",
             "backup:ListBackupJobs",
             "backup:ListBackupPlans",
             "backup:ListBackupVaults",

@@ -11,6 +11,8 @@ use super::time::Schedule;
 pub struct Backup {
     /// Whether AWS Backup is used; Aurora's own backups go on without it, in the primary region only.
     pub enabled: bool,
+    /// Whether drctl refuses to go on where the account has not opted Aurora in to AWS Backup, which then makes no backup of it.
+    pub require_opt_in: bool,
     /// When a backup begins, a cron expression in UTC, at most once an hour.
     pub schedule: Schedule,
     /// Minutes within which a backup must have begun, at least 60.
@@ -31,6 +33,7 @@ impl Default for Backup {
     fn default() -> Self {
         Self {
             enabled: true,
+            require_opt_in: true,
             schedule: "cron(0 5 * * ? *)".parse().expect("the default is a schedule"),
             start_window_minutes: 60,
             completion_window_minutes: 360,

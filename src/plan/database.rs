@@ -51,17 +51,18 @@ pub struct Aurora {
     pub enabled: bool,
     /// The PostgreSQL version: major (`14`) or exact (`14.15`). The newest minor version that both regions offer for
     /// global databases is chosen once, when the deployment is made. A major version past its standard support costs
-    /// more (Extended Support).
+    /// more (`extended_support`); `drctl plan` says when it ends.
     pub engine_version: EngineVersion,
     /// The class of every instance; memory optimised, as global databases demand. A `db.r6g.large` costs about 0.26 USD
-    /// an hour.
+    /// an hour. A new class restarts the instances one at a time: the region that stands by, the readers, and the writer last, after a
+    /// failover.
     pub instance_class: InstanceClass,
     /// Instances in each region, 1 to 15; two survive the loss of a zone without waiting for a new instance.
     #[schemars(range(min = 1, max = 15))]
     pub instances: u32,
-    /// The name of the database that is created.
+    /// The name of the database that is created, in lower case.
     pub database_name: DatabaseName,
-    /// The name of the master user; its password is generated and kept in Secrets Manager only.
+    /// The name of the master user, in lower case; its password is generated and kept in Secrets Manager only.
     pub master_username: DatabaseName,
     /// The TCP port both clusters listen on.
     #[schemars(range(min = 1150, max = 65535))]
@@ -79,6 +80,10 @@ pub struct Aurora {
     pub log_retention_days: RetentionDays,
     /// Whether AWS refuses to delete the clusters; `drctl down` then stops with an error.
     pub deletion_protection: bool,
+    /// Whether the clusters are enrolled in Extended Support, AWS's default: a major version past its standard support goes on, for
+    /// more money. Without it AWS refuses to make such a cluster anew, in a disaster as well, and upgrades the running one. On a
+    /// running deployment the clusters change in place.
+    pub extended_support: bool,
     /// Whether `drctl down` deletes the clusters without a last snapshot. One that is made ends with the key that the
     /// same `drctl down` gives up, after `key_deletion_days`: copy it under another key before.
     pub skip_final_snapshot: bool,
@@ -100,6 +105,7 @@ impl Default for Aurora {
             export_logs: true,
             log_retention_days: RetentionDays::MONTH,
             deletion_protection: false,
+            extended_support: true,
             skip_final_snapshot: true,
         }
     }

@@ -189,17 +189,36 @@ text_value! {
 }
 
 text_value! {
-    /// A name within PostgreSQL: letters, digits and underscores, beginning with a letter, at most 63 characters.
+    /// A name within PostgreSQL: small letters, digits and underscores, beginning with a letter, at most 63 characters.
     DatabaseName, example = "payments", check = |text| {
         let well_formed = consists(text, 1..=63, |c| c.is_ascii_alphanumeric() || c == '_')
             && text.starts_with(|c: char| c.is_ascii_alphabetic());
         require(well_formed, || {
             format!("{text:?} is not a database name; letters, digits and underscores, beginning with a letter, at most 63")
         })?;
-        require(!["postgres", "rdsadmin", "template0", "template1", "rds_superuser", "admin"].contains(&text), || {
+        // RDS tells names in lower case, so a capital would be a difference for ever, and one that replaces the database.
+        let lower = text.to_lowercase();
+        require(!is_reserved_by_postgresql(&lower), || {
             format!("{text:?} is reserved by Aurora PostgreSQL; choose another name")
-        })
+        })?;
+        require(text == lower, || format!("{text:?} has capital letters, which RDS makes small; write {lower:?}"))
     }
+}
+
+/// Tells whether a name in lower case is one that RDS refuses: names of its own, names that begin as PostgreSQL's own roles do, and
+/// PostgreSQL's reserved words, appendix C of its manual, of all versions that Aurora offers.
+fn is_reserved_by_postgresql(name: &str) -> bool {
+    const OWN: [&str; 7] = ["admin", "none", "postgres", "public", "rdsadmin", "template0", "template1"];
+    const WORDS: &str = "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate \
+        collation column concurrently constraint create cross current_catalog current_date current_role current_schema current_time \
+        current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from full \
+        grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime \
+        localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning right \
+        select session_user similar some symmetric system_user table tablesample then to trailing true union unique user using \
+        variadic verbose when where window with";
+    OWN.contains(&name)
+        || ["pg_", "rds_"].iter().any(|prefix| name.starts_with(prefix))
+        || WORDS.split_whitespace().any(|word| word == name)
 }
 
 text_value! {

@@ -3,6 +3,8 @@
 //! Checks only look. Each has a pure part that judges what was found.
 
 pub mod account;
+pub mod aurora;
+pub mod backup;
 pub mod credentials;
 pub mod dns;
 pub mod domain;

@@ -159,7 +159,7 @@ async fn find(context: &Context, id: &str) -> Result<Option<Object<Plan>>> {
     let Some(answer) = present(answer)? else { return Ok(None) };
     let plan = answer.backup_plan().ok_or_else(|| Error::incomplete("backup:GetBackupPlan", "BackupPlan"))?;
     let tags = backup::list_tags(context, &arn(context, id)).await?;
-    Ok(Some(Object { spec: described(plan), outputs: PlanOutputs { id: id.into() }, tags }))
+    Ok(Some(Object { spec: described(plan)?, outputs: PlanOutputs { id: id.into() }, tags }))
 }
 
 /// The plan, unless it is gone: AWS goes on telling of one that is deleted (`bk.read`).
@@ -220,25 +220,30 @@ fn lifecycle(days: i64) -> Lifecycle {
     Lifecycle::builder().delete_after_days(days).build()
 }
 
-fn described(plan: &Found) -> PlanSpec {
-    PlanSpec { name: plan.backup_plan_name().to_owned(), rules: plan.rules().iter().map(described_rule).collect() }
+fn described(plan: &Found) -> Result<PlanSpec> {
+    let rules = plan.rules().iter().map(described_rule).collect::<Result<_>>()?;
+    Ok(PlanSpec { name: plan.backup_plan_name().to_owned(), rules })
 }
 
-fn described_rule(rule: &BackupRule) -> Rule {
+fn described_rule(rule: &BackupRule) -> Result<Rule> {
+    fn told<T>(field: Option<T>, name: &str) -> Result<T> {
+        field.ok_or_else(|| Error::incomplete("backup:GetBackupPlan", name))
+    }
+    // A rule of somebody else's making may keep backups for ever.
     let days = |lifecycle: Option<&Lifecycle>| lifecycle.and_then(Lifecycle::delete_after_days).unwrap_or_default();
     let copy = |action: &CopyAction| Copy {
         vault: Ref::Known(action.destination_backup_vault_arn().into()),
         retention_days: days(action.lifecycle()),
     };
-    Rule {
+    Ok(Rule {
         name: rule.rule_name().to_owned(),
         vault: Ref::Known(rule.target_backup_vault_name().into()),
-        schedule: rule.schedule_expression().unwrap_or_default().to_owned(),
-        start_window_minutes: rule.start_window_minutes().unwrap_or_default(),
-        completion_window_minutes: rule.completion_window_minutes().unwrap_or_default(),
+        schedule: told(rule.schedule_expression(), "ScheduleExpression")?.to_owned(),
+        start_window_minutes: told(rule.start_window_minutes(), "StartWindowMinutes")?,
+        completion_window_minutes: told(rule.completion_window_minutes(), "CompletionWindowMinutes")?,
         retention_days: days(rule.lifecycle()),
         copies: rule.copy_actions().iter().map(copy).collect(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -282,7 +287,10 @@ mod tests {
             .set_copy_actions(Some(sent.copy_actions().to_vec()))
             .build()
             .unwrap();
+        let lacking = BackupRule::builder().rule_name("daily").target_backup_vault_name("v").build().unwrap();
         let told = Found::builder().backup_plan_name(input.backup_plan_name()).rules(told).build().unwrap();
-        assert_eq!(described(&told), spec);
+        assert_eq!(described(&told).unwrap(), spec);
+        let error = described_rule(&lacking).unwrap_err().to_string();
+        assert!(error.contains("backup:GetBackupPlan") && error.contains("ScheduleExpression"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! `backup_selection`: which clusters a backup plan backs up, and the role that does it.
 //!
-//! Facts: `bk.selection.create` (a new role is refused for up to two minutes), `bk.optin` (resources named by ARN are covered
-//! whatever the account's opt-in says), `bk.aurora-global`, `bk.read`, `bk.delete.order` (before its plan; an absent one is
+//! Facts: `bk.selection.create` (a new role is refused for up to two minutes), `bk.optin` (the account has to be
+//! opted in to Aurora, which the preflight checks), `bk.aurora-global`, `bk.read`, `bk.delete.order` (before its plan; an absent one is
 //! refused as invalid). Carries no tags: it is found by its id, else by its name within its plan.
 //! Replacement: everything. Slow: nothing.
 

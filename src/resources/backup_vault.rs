@@ -175,11 +175,15 @@ async fn vaults(context: &Context) -> Result<Vec<BackupVaultListMember>> {
 }
 
 async fn object(context: &Context, vault: &BackupVaultListMember) -> Result<Object<Vault>> {
-    let (name, arn) = (vault.backup_vault_name().unwrap_or_default(), vault.backup_vault_arn().unwrap_or_default());
-    let key = Ref::Known(vault.encryption_key_arn().unwrap_or_default().into());
-    let tags = backup::list_tags(context, arn).await?;
-    let outputs = VaultOutputs { name: name.into(), arn: arn.into() };
-    Ok(Object { spec: VaultSpec { name: name.to_owned(), key }, outputs, tags })
+    let told = |field: Option<&str>, name: &str| {
+        field.map(str::to_owned).ok_or_else(|| Error::incomplete("backup:ListBackupVaults", name))
+    };
+    let name = told(vault.backup_vault_name(), "BackupVaultName")?;
+    let arn = told(vault.backup_vault_arn(), "BackupVaultArn")?;
+    let key = Ref::Known(told(vault.encryption_key_arn(), "EncryptionKeyArn")?.into());
+    let tags = backup::list_tags(context, &arn).await?;
+    let outputs = VaultOutputs { name: name.as_str().into(), arn: arn.into() };
+    Ok(Object { spec: VaultSpec { name, key }, outputs, tags })
 }
 
 /// Stops the backups that would end in the vault.

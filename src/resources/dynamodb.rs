@@ -32,10 +32,15 @@ pub(super) async fn describe(context: &Context, clients: &Clients, name: &str) -
     let answer =
         context.call("dynamodb:DescribeTable", || clients.dynamodb().describe_table().table_name(name).send()).await;
     match answer {
-        Ok(answer) => Ok(answer.table),
+        Ok(answer) => told(answer.table, "dynamodb:DescribeTable", "Table").map(Some),
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A field that AWS always sends.
+pub(super) fn told<T>(field: Option<T>, operation: &str, name: &str) -> Result<T> {
+    field.ok_or_else(|| Error::incomplete(operation, name))
 }
 
 /// What a table's status says to one who waits for it to be usable.
@@ -85,7 +90,7 @@ pub(super) async fn recovery_days(context: &Context, name: &str) -> Result<Optio
         Err(error) if error.is_gone() => return Ok(None),
         answer => answer?,
     };
-    Ok(told_days(answer.continuous_backups_description()))
+    told_days(answer.continuous_backups_description())
 }
 
 /// The days AWS keeps when nobody says how many.
@@ -114,10 +119,13 @@ pub(super) async fn set_recovery_days(task: &Task<'_>, name: &str, days: Option<
 }
 
 /// The days a description of backups tells; `None` while the table cannot be restored.
-fn told_days(backups: Option<&ContinuousBackupsDescription>) -> Option<i32> {
-    let recovery = backups?.point_in_time_recovery_description()?;
+fn told_days(backups: Option<&ContinuousBackupsDescription>) -> Result<Option<i32>> {
+    let operation = "dynamodb:DescribeContinuousBackups";
+    let backups = told(backups, operation, "ContinuousBackupsDescription")?;
+    let recovery = backups.point_in_time_recovery_description();
+    let recovery = told(recovery, operation, "PointInTimeRecoveryDescription")?;
     let is_on = recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled);
-    is_on.then(|| recovery.recovery_period_in_days().unwrap_or(DEFAULT_RECOVERY_DAYS))
+    Ok(is_on.then(|| recovery.recovery_period_in_days().unwrap_or(DEFAULT_RECOVERY_DAYS)))
 }
 
 /// The tags of a table or replica, told by its own region.
@@ -221,6 +229,18 @@ mod tests {
         assert_eq!(until(Some("2025-06-01T00:00:00Z")), "2026-01-03T12:00:00Z");
         assert_eq!(until(None), "2026-01-03T12:00:00Z");
         assert_eq!(deferred(&refused("One or more parameter values were invalid"), None, now), None);
+    }
+
+    /// What AWS always sends and does not send this time says nothing of the table.
+    #[test]
+    fn an_answer_that_lacks_a_field_is_an_error() {
+        for backups in [
+            None,
+            Some(&ContinuousBackupsDescription::builder().continuous_backups_status("ENABLED".into()).build().unwrap()),
+        ] {
+            let told = told_days(backups).unwrap_err().to_string();
+            assert!(told.contains("dynamodb:DescribeContinuousBackups"), "{told}");
+        }
     }
 
     /// `ddb.table.wait`.

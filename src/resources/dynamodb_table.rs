@@ -332,18 +332,19 @@ async fn find(context: &Context, name: &str) -> Result<Option<Object<Table>>> {
     if table.table_status() == Some(&TableStatus::Deleting) {
         return Ok(None);
     }
-    let arn = table.table_arn().unwrap_or_default();
+    let arn = dynamodb::told(table.table_arn(), "dynamodb:DescribeTable", "TableArn")?;
     let (recovery_days, ttl_attribute, tags) = tokio::try_join!(
         dynamodb::recovery_days(context, name),
         ttl_attribute(context, name),
         dynamodb::list_tags(context, arn),
     )?;
-    let spec = TableSpec { recovery_days, ttl_attribute, ..described(&table) };
+    let spec = TableSpec { recovery_days, ttl_attribute, ..described(&table)? };
     Ok(Some(Object { spec, outputs: TableOutputs { name: name.into(), arn: arn.into() }, tags }))
 }
 
 /// What `DescribeTable` tells.
-fn described(table: &TableDescription) -> TableSpec {
+fn described(table: &TableDescription) -> Result<TableSpec> {
+    let operation = "dynamodb:DescribeTable";
     let key = |key_type: KeyType| {
         let key = table.key_schema().iter().find(|key| *key.key_type() == key_type)?;
         Some(key.attribute_name().to_owned())
@@ -351,9 +352,9 @@ fn described(table: &TableDescription) -> TableSpec {
     let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
     let stream = table.stream_specification().filter(|stream| stream.stream_enabled());
     let stream = stream.and_then(|stream| stream.stream_view_type());
-    TableSpec {
-        name: table.table_name().unwrap_or_default().to_owned(),
-        hash_key: key(KeyType::Hash).unwrap_or_default(),
+    Ok(TableSpec {
+        name: dynamodb::told(table.table_name(), operation, "TableName")?.to_owned(),
+        hash_key: dynamodb::told(key(KeyType::Hash), operation, "KeySchema")?,
         range_key: key(KeyType::Range),
         billing: billing.unwrap_or(&BillingMode::Provisioned).as_str().to_owned(),
         stream: stream.map_or("", StreamViewType::as_str).to_owned(),
@@ -361,16 +362,16 @@ fn described(table: &TableDescription) -> TableSpec {
         ttl_attribute: None,
         recovery_days: None,
         deletion_protection: table.deletion_protection_enabled().unwrap_or_default(),
-    }
+    })
 }
 
 async fn ttl_attribute(context: &Context, name: &str) -> Result<Option<String>> {
     let clients = context.clients();
-    let answer = context
-        .call("dynamodb:DescribeTimeToLive", || clients.dynamodb().describe_time_to_live().table_name(name).send())
-        .await?;
+    let operation = "dynamodb:DescribeTimeToLive";
+    let answer = context.call(operation, || clients.dynamodb().describe_time_to_live().table_name(name).send()).await?;
     let on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
-    let ttl = answer.time_to_live_description().filter(|ttl| ttl.time_to_live_status().is_some_and(on));
+    let ttl = dynamodb::told(answer.time_to_live_description(), operation, "TimeToLiveDescription")?;
+    let ttl = Some(ttl).filter(|ttl| ttl.time_to_live_status().is_some_and(on));
     Ok(ttl.and_then(|ttl| ttl.attribute_name()).map(str::to_owned))
 }
 
@@ -413,9 +414,15 @@ mod tests {
             .billing_mode_summary(BillingModeSummary::builder().billing_mode(BillingMode::PayPerRequest).build())
             .stream_specification(stream(&spec))
             .sse_description(sse);
-        assert_eq!(described(&table.clone().build()), spec);
+        assert_eq!(described(&table.clone().build()).unwrap(), spec);
+        for (lacking, field) in
+            [(table.clone().set_table_name(None), "TableName"), (table.clone().set_key_schema(None), "KeySchema")]
+        {
+            let told = described(&lacking.build()).unwrap_err().to_string();
+            assert!(told.contains("dynamodb:DescribeTable") && told.contains(field), "{told}");
+        }
         let off = StreamSpecification::builder().stream_enabled(false).build().unwrap();
-        let changed = described(&table.stream_specification(off).set_billing_mode_summary(None).build());
+        let changed = described(&table.stream_specification(off).set_billing_mode_summary(None).build()).unwrap();
         assert_eq!((changed.stream.as_str(), changed.billing.as_str()), ("", "PROVISIONED"));
     }
 

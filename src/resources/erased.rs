@@ -49,6 +49,15 @@ impl<K: Kind> AnyKind for Erased<K> {
         K::PARENT
     }
 
+    fn orders_creation(&self, field: &str) -> bool {
+        K::ORDERING_CREATION.contains(&field)
+    }
+
+    fn turn(&self, field: &str, outputs: &Value) -> Option<u32> {
+        K::IN_TURNS.contains(&field).then_some(())?;
+        Some(K::turn(&typed(K::TRAITS.name, "outputs", outputs).ok()?))
+    }
+
     fn remark(&self, outputs: &Value) -> Option<String> {
         K::remark(&typed(K::TRAITS.name, "outputs", outputs).ok()?)
     }

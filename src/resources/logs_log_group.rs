@@ -99,7 +99,7 @@ impl Kind for LogGroup {
                 let group = name.as_ref().and_then(|name| found.get(name));
                 async move {
                     let Some(group) = group else { return Ok(None) };
-                    let mut object = object(group);
+                    let mut object = object(group)?;
                     object.tags = list_tags(context, &object.outputs.arn).await?;
                     Ok(Some(object))
                 }
@@ -167,10 +167,11 @@ fn common<'a>(a: &'a str, b: &str) -> &'a str {
     &a[..end]
 }
 
-fn object(group: &Group) -> Object<LogGroup> {
-    let arn = group.log_group_arn().or(group.arn()).unwrap_or_default();
-    let name = group.log_group_name().unwrap_or_default();
-    Object {
+fn object(group: &Group) -> Result<Object<LogGroup>> {
+    let missing = |field: &str| Error::incomplete("logs:DescribeLogGroups", field);
+    let arn = group.log_group_arn().or(group.arn()).ok_or_else(|| missing("logGroupArn"))?;
+    let name = group.log_group_name().ok_or_else(|| missing("logGroupName"))?;
+    Ok(Object {
         spec: LogGroupSpec {
             name: name.into(),
             retention_days: group.retention_in_days().and_then(|days| days.try_into().ok()),
@@ -178,7 +179,7 @@ fn object(group: &Group) -> Object<LogGroup> {
         },
         outputs: LogGroupOutputs { name: name.into(), arn: arn.strip_suffix(":*").unwrap_or(arn).into() },
         tags: Tags::new(),
-    }
+    })
 }
 
 async fn describe(context: &Context, prefix: &str) -> Result<Vec<Group>> {
@@ -222,7 +223,7 @@ async fn create(task: &Task<'_>, spec: &LogGroupSpec) -> Result<Object<LogGroup>
         // Its writer was faster. Nobody else has a reason to use this name, so it is taken over and put right.
         Err(error) if error.already_exists() => {
             let Some(group) = exact(task, &name).await? else { return Err(error) };
-            let mut object = object(&group);
+            let mut object = object(&group)?;
             task.identified(&object.outputs).await?;
             object.tags = list_tags(task, &object.outputs.arn).await?;
             Ok(object)
@@ -320,13 +321,15 @@ mod tests {
         assert_eq!(LogGroup::TRAITS.adoption, Adoption::ByName);
         let made =
             Group::builder().log_group_name("/aws/lambda/f").arn("arn:aws:logs:us-east-1:1:log-group:/aws/lambda/f:*");
-        let actual = object(&made.build()).spec;
+        let actual = object(&made.build()).unwrap().spec;
         assert_eq!((actual.name.known().as_str(), actual.retention_days, actual.key), ("/aws/lambda/f", None, None));
     }
 
     #[test]
     fn an_arn_has_no_star() {
         let group = Group::builder().log_group_name("a").arn("arn:aws:logs:us-east-1:1:log-group:a:*").build();
-        assert_eq!(object(&group).outputs.arn.as_str(), "arn:aws:logs:us-east-1:1:log-group:a");
+        assert_eq!(object(&group).unwrap().outputs.arn.as_str(), "arn:aws:logs:us-east-1:1:log-group:a");
+        let told = object(&Group::builder().log_group_name("a").build()).unwrap_err().to_string();
+        assert!(told.contains("logs:DescribeLogGroups") && told.contains("logGroupArn"), "{told}");
     }
 }

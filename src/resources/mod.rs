@@ -107,7 +107,7 @@ use crate::aws::error::Result;
 
 pub use drctl_core::kind::{
     Adoption, AnyKind, AnyObject, AnyWanted, Assets, Context, Deletion, Expected, Index, Kinds, Observation, Observer,
-    Parent, Permissions, Provider, Retry, Surroundings, Task, Traits,
+    Parent, Permissions, Provider, Retry, Surroundings, Task, Token, Traits,
 };
 pub use erased::Erased;
 pub use page::kinds_page;
@@ -204,6 +204,13 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// replaced, this has to go first and is replaced with it.
     const HOLDS: &'static [&'static str] = &[];
 
+    /// Fields that refer to what only has to be made before the object is: later changes of the two need not wait for each other.
+    const ORDERING_CREATION: &'static [&'static str] = &[];
+
+    /// Fields whose update puts the object out of use for a while, so that the objects of the kind are updated one at a time, by their
+    /// [`turn`](Kind::turn).
+    const IN_TURNS: &'static [&'static str] = &[];
+
     /// Whether somebody may make the object again after its deletion without knowing better, so that `down` looks twice.
     const RETURNS: bool = false;
 
@@ -216,6 +223,12 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Whether AWS lets the object go whoever refers to it, so that its deletion waits for none of them: for those that leave behind
     /// what takes long to vanish.
     const UNHELD: bool = false;
+
+    /// When the object's turn is, by what it does now: lower numbers first.
+    fn turn(outputs: &Self::Outputs) -> u32 {
+        let _ = outputs;
+        0
+    }
 
     /// What a person should know of the object as it is now, though drctl has nothing to change about it.
     fn remark(outputs: &Self::Outputs) -> Option<String> {

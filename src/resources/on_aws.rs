@@ -24,6 +24,16 @@ pub(super) trait OnAws {
     /// The clients of another region, for the few objects that span regions.
     fn clients_in(&self, region: &str) -> Arc<Clients>;
 
+    /// A client of RDS in this region for the one request that reaches into another region, which it is signed for as well.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] when there is nothing to sign `operation` with.
+    fn rds_reaching_into(
+        &self,
+        source: &str,
+        operation: &str,
+    ) -> impl Future<Output = Result<aws_sdk_rds::Client>> + Send;
+
     /// The changes to records of hosted zones that wait to be sent.
     fn record_changes(&self) -> &RecordChanges;
 
@@ -42,6 +52,10 @@ impl OnAws for Context {
 
     fn clients_in(&self, region: &str) -> Arc<Clients> {
         self.provider::<Aws>().region(region)
+    }
+
+    async fn rds_reaching_into(&self, source: &str, operation: &str) -> Result<aws_sdk_rds::Client> {
+        self.provider::<Aws>().rds_reaching_into(source, self.region(), operation).await
     }
 
     fn record_changes(&self) -> &RecordChanges {

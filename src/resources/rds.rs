@@ -5,6 +5,7 @@
 //! (either member may be the writer), `rds.cluster.wait-create`, `rds.cluster.wait-update`, `rds.secondary.wait`.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_rds::types::{DbCluster, GlobalCluster, Tag};
@@ -164,7 +165,7 @@ pub(super) fn check_unprotected(cluster: &DbCluster) -> Result<()> {
 /// live roles decide: a reader leaves alone, a writer after the others.
 pub(super) async fn leave_global_cluster(task: &Task<'_>, cluster_arn: &str) -> Result<()> {
     let Some(global) = global_cluster_of(task, cluster_arn).await? else { return Ok(()) };
-    let id = global.global_cluster_identifier().unwrap_or_default();
+    let id = told(global.global_cluster_identifier(), "rds:DescribeGlobalClusters", "GlobalClusterIdentifier")?;
     for member in leaving(&global, cluster_arn) {
         leave(task, id, &member).await?;
     }
@@ -187,27 +188,91 @@ fn leaving(global: &GlobalCluster, cluster_arn: &str) -> Vec<String> {
     order
 }
 
-async fn global_cluster_of(context: &Context, cluster_arn: &str) -> Result<Option<GlobalCluster>> {
-    let all = global_clusters(context).await?;
-    Ok(all.into_iter().find(|global| {
+/// The global cluster that names a cluster among its members.
+pub(super) fn membership<'g>(all: &'g [GlobalCluster], cluster_arn: &str) -> Option<&'g GlobalCluster> {
+    let is_member = |global: &&GlobalCluster| {
         global.global_cluster_members().iter().any(|member| member.db_cluster_arn() == Some(cluster_arn))
-    }))
+    };
+    all.iter().find(is_member)
 }
 
-/// All global clusters of the account that the region sees.
-pub(super) async fn global_clusters(context: &Context) -> Result<Vec<GlobalCluster>> {
+/// The name of the global cluster that a cluster is a member of, as AWS tells it now; `None` when it is a cluster of its own, which
+/// is believed when AWS says it twice.
+pub(super) async fn global_cluster_name(context: &Context, cluster_arn: &str) -> Result<Option<String>> {
+    let all = global_clusters(context).await?;
+    if let Some(global) = membership(&all, cluster_arn) {
+        let name = global.global_cluster_identifier().map(str::to_owned);
+        return told(name, "rds:DescribeGlobalClusters", "GlobalClusterIdentifier").map(Some);
+    }
+    sleep(MOMENT).await;
     let clients = context.clients();
-    context
+    let again: Vec<GlobalCluster> = context
         .call("rds:DescribeGlobalClusters", || {
-            clients
-                .rds()
-                .describe_global_clusters()
-                .into_paginator()
-                .items()
-                .send()
-                .collect::<std::result::Result<_, _>>()
+            let request = clients.rds().describe_global_clusters();
+            request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
         })
-        .await
+        .await?;
+    Ok(membership(&again, cluster_arn).and_then(|global| global.global_cluster_identifier.clone()))
+}
+
+async fn global_cluster_of(context: &Context, cluster_arn: &str) -> Result<Option<GlobalCluster>> {
+    Ok(membership(&global_clusters(context).await?, cluster_arn).cloned())
+}
+
+/// All global clusters of the account that the region sees. One observation reads them once.
+pub(super) async fn global_clusters(context: &Context) -> Result<Arc<Vec<GlobalCluster>>> {
+    let clients = context.clients();
+    let operation = "rds:DescribeGlobalClusters";
+    let read = || {
+        let request = clients.rds().describe_global_clusters();
+        request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
+    };
+    context.shared(operation, || context.call(operation, read)).await
+}
+
+/// All clusters of the region. One observation reads them once.
+pub(super) async fn clusters(context: &Context) -> Result<Arc<Vec<DbCluster>>> {
+    let clients = context.clients();
+    let operation = "rds:DescribeDBClusters";
+    let read = || {
+        let request = clients.rds().describe_db_clusters();
+        request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
+    };
+    context.shared(operation, || context.call(operation, read)).await
+}
+
+/// A field that AWS always sends.
+pub(super) fn told<T>(field: Option<T>, operation: &str, name: &str) -> Result<T> {
+    field.ok_or_else(|| Error::incomplete(operation, name))
+}
+
+/// A list to send; nothing when it is empty, which the query protocol would send as one empty text.
+pub(super) fn some(list: Vec<String>) -> Option<Vec<String>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// What the API calls enrolment in Extended Support, and its opposite (`rds.global.extended-support`).
+const ENROLLED: &str = "open-source-rds-extended-support";
+const NOT_ENROLLED: &str = "open-source-rds-extended-support-disabled";
+
+/// The life cycle to ask for when something is made; nothing where AWS's default is meant.
+pub(super) fn new_life_cycle(extended_support: bool) -> Option<String> {
+    (!extended_support).then(|| NOT_ENROLLED.to_owned())
+}
+
+/// The life cycle as it is set on what is there.
+pub(super) fn life_cycle(extended_support: bool) -> String {
+    if extended_support { ENROLLED } else { NOT_ENROLLED }.to_owned()
+}
+
+/// Tells whether AWS says that a cluster is enrolled in Extended Support; `wanted` where it says nothing of it.
+pub(super) fn is_enrolled(life_cycle: Option<&str>, wanted: bool) -> bool {
+    life_cycle.map_or(wanted, |life_cycle| life_cycle != NOT_ENROLLED)
+}
+
+/// What a spec that was recorded before there was such a field stands for: AWS's default.
+pub(super) fn enrolled_by_default() -> bool {
+    true
 }
 
 async fn leave(task: &Task<'_>, global: &str, member: &str) -> Result<()> {
@@ -283,6 +348,15 @@ mod tests {
         assert_eq!(seen(vec![Ok(None), gone()]).await.unwrap(), None);
         assert_eq!(seen(vec![gone()]).await.unwrap(), None, "what AWS says outright needs no second look");
         assert!(seen(vec![Err(refused("AccessDenied"))]).await.is_err());
+    }
+
+    /// `rds.failover.detach-style`: what was wanted tells nothing of a cluster that somebody took out.
+    #[test]
+    fn membership_is_what_the_members_say() {
+        let all = [global(&[("other", true)]), global(&[("east", true), ("west", false)])];
+        assert_eq!(membership(&all, "west"), Some(&all[1]));
+        assert_eq!(membership(&all, "detached"), None);
+        assert_eq!(membership(&[], "west"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! and goes straight into the request, whose debug form hides it. AWS does not tell which secret a password came from; the
 //! tag `drctl:master-secret` does, so that a secret made anew is a difference that sets the password.
 //!
-//! Facts: `rds.primary.create`, `rds.secondary.must-send`, `rds.secondary.presigned-url` (none is sent), `rds.secondary.source-state`,
+//! Facts: `rds.primary.create`, `rds.secondary.must-send`, `rds.secondary.presigned-url`, `rds.secondary.source-state`,
 //! `rds.secondary.wait`, `rds.cluster.wait-create`, `rds.cluster.wait-update`, `rds.cluster.modify-conflict`, `rds.cluster.replace`,
 //! `rds.cluster.read-quirks`, `rds.cluster.list`, `rds.cluster.delete`, `rds.cluster.delete-errors`, `rds.cluster.delete-wait`,
 //! `rds.global.detach`, `rds.primary.join-only-at-create`, `x.kms-propagation` (the creation is tried again while the key is not
@@ -27,8 +27,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::rds_global_cluster::member_version;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::rds_global_cluster::others;
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Token, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::Look;
 use crate::aws::{Error, Tags};
@@ -50,8 +52,8 @@ pub struct Cluster;
 pub struct ClusterSpec {
     /// The name, in lower case; different in each region.
     pub name: String,
-    /// The global cluster it is a member of.
-    pub global_cluster: Ref<GlobalClusterId>,
+    /// The global cluster it is a member of; none when somebody took it out.
+    pub global_cluster: Option<Ref<GlobalClusterId>>,
     /// The founder's first instance, when this is a later member.
     pub after: Option<Ref<InstanceId>>,
     /// The exact version at creation, equal to the global cluster's.
@@ -84,6 +86,9 @@ pub struct ClusterSpec {
     pub deletion_protection: bool,
     /// Whether it is deleted without a last snapshot.
     pub skip_final_snapshot: bool,
+    /// Whether it is enrolled in Extended Support.
+    #[serde(default = "rds::enrolled_by_default")]
+    pub extended_support: bool,
 }
 
 outputs! {
@@ -106,6 +111,8 @@ impl Kind for Cluster {
 
     const HOLDS: &'static [&'static str] = &["security_groups"];
 
+    const ORDERING_CREATION: &'static [&'static str] = &["after"];
+
     const TRAITS: Traits = Traits {
         name: "rds_cluster",
         taggable: true,
@@ -115,12 +122,11 @@ impl Kind for Cluster {
         locked_by: Some("global_cluster"),
         expected: Expected::seconds(240, 120, 420),
         permissions: Permissions {
-            read: &["rds:DescribeDBClusters"],
+            read: &["rds:DescribeDBClusters", "rds:DescribeGlobalClusters"],
             change: &[
                 "rds:CreateDBCluster",
                 "rds:ModifyDBCluster",
                 "rds:DeleteDBCluster",
-                "rds:DescribeGlobalClusters",
                 "rds:RemoveFromGlobalCluster",
                 "rds:CreateDBClusterSnapshot",
                 "rds:AddTagsToResource",
@@ -145,19 +151,20 @@ impl Kind for Cluster {
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let clients = context.clients();
-        let found: Vec<DbCluster> = context
-            .call("rds:DescribeDBClusters", || {
-                let request = clients.rds().describe_db_clusters();
-                request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
+        let found = rds::clusters(context).await?;
+        context
+            .each(wanted, |wanted| {
+                let name = Some(wanted.spec.name.as_str());
+                let cluster = found.iter().find(|cluster| cluster.db_cluster_identifier() == name);
+                let cluster = cluster.filter(|cluster| cluster.status() != Some("deleting"));
+                async move {
+                    let Some(cluster) = cluster else { return Ok(None) };
+                    let mut object = object(cluster, &wanted.spec)?;
+                    object.spec.global_cluster = membership(context, cluster, &wanted.spec).await?;
+                    Ok(Some(object))
+                }
             })
-            .await?;
-        let object = |wanted: &Wanted<Self>| {
-            let name = Some(wanted.spec.name.as_str());
-            let cluster = found.iter().find(|cluster| cluster.db_cluster_identifier() == name)?;
-            (cluster.status() != Some("deleting")).then(|| object(cluster, &wanted.spec))
-        };
-        Ok(wanted.iter().map(object).collect())
+            .await
     }
 
     async fn ensure(task: &Task<'_>, spec: &ClusterSpec, object: Option<Object<Self>>) -> Result<ClusterOutputs> {
@@ -210,15 +217,19 @@ async fn create(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>> 
         Some(secret) => Some(master_password(task, secret.known()).await?),
         None => None,
     };
-    let version = member_version(task, spec.global_cluster.known().as_str(), &spec.engine_version).await?;
+    let others = others(task, global_cluster(spec).as_str(), &spec.engine_version).await?;
     let tags = rds::sdk_tags(&all_tags(task, spec));
+    let operation = "rds:CreateDBCluster";
+    // A copy of the writer's encrypted storage is asked for in the writer's region too (`rds.secondary.presigned-url`).
+    let client = match others.writer_region.filter(|region| region != task.region()) {
+        Some(source) => task.rds_reaching_into(&source, operation).await?,
+        None => clients.rds().clone(),
+    };
     let created = task
-        .call("rds:CreateDBCluster", || {
-            creation(spec, password.as_ref(), &tags).engine_version(&version).send_with(clients.rds())
-        })
+        .call(operation, || creation(spec, password.as_ref(), &tags).engine_version(&others.version).send_with(&client))
         .await?;
-    let cluster = created.db_cluster().ok_or_else(|| Error::incomplete("rds:CreateDBCluster", "DBCluster"))?;
-    let outputs = outputs(cluster);
+    let cluster = rds::told(created.db_cluster(), operation, "DBCluster")?;
+    let outputs = outputs(cluster, operation)?;
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: all_tags(task, spec) })
 }
@@ -226,7 +237,7 @@ async fn create(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>> 
 fn creation(spec: &ClusterSpec, password: Option<&SecretString>, tags: &[Tag]) -> CreateDbClusterInputBuilder {
     CreateDbClusterInputBuilder::default()
         .db_cluster_identifier(&spec.name)
-        .global_cluster_identifier(spec.global_cluster.known())
+        .global_cluster_identifier(global_cluster(spec))
         .engine(rds::ENGINE)
         .engine_version(&spec.engine_version)
         .set_database_name(spec.database.clone())
@@ -241,10 +252,31 @@ fn creation(spec: &ClusterSpec, password: Option<&SecretString>, tags: &[Tag]) -
         .backup_retention_period(spec.backup_retention_days)
         .preferred_backup_window(&spec.backup_window)
         .preferred_maintenance_window(&spec.maintenance_window)
-        .set_enable_cloudwatch_logs_exports(Some(spec.log_exports.iter().cloned().collect()))
+        .set_enable_cloudwatch_logs_exports(rds::some(spec.log_exports.iter().cloned().collect()))
         .deletion_protection(spec.deletion_protection)
         .copy_tags_to_snapshot(true)
+        .set_engine_lifecycle_support(rds::new_life_cycle(spec.extended_support))
         .set_tags(Some(tags.to_vec()))
+}
+
+/// The global cluster that the plan wants it to be a member of.
+fn global_cluster(spec: &ClusterSpec) -> &GlobalClusterId {
+    spec.global_cluster.as_ref().expect("every cluster of a plan is a member of the global cluster").known()
+}
+
+/// The global cluster that a cluster is a member of, which somebody may have ended in a disaster (`rds.failover.detach-style`). While it is
+/// being made, the members do not name it yet.
+async fn membership(
+    context: &Context,
+    cluster: &DbCluster,
+    wanted: &ClusterSpec,
+) -> Result<Option<Ref<GlobalClusterId>>> {
+    if !cluster.status().is_some_and(rds::is_settled) {
+        return Ok(wanted.global_cluster.clone());
+    }
+    let arn = rds::told(cluster.db_cluster_arn(), "rds:DescribeDBClusters", "DBClusterArn")?;
+    let name = rds::global_cluster_name(context, arn).await?;
+    Ok(name.map(|name| Ref::Known(name.into())))
 }
 
 /// The name was there although nothing was observed: a cluster on its way out, one of an earlier try, or somebody else's.
@@ -258,7 +290,7 @@ async fn reclaim(task: &Task<'_>, spec: &ClusterSpec) -> Result<Object<Cluster>>
             })
         })
         .await?;
-    match found.map(|cluster| object(&cluster, spec)) {
+    match found.map(|cluster| object(&cluster, spec)).transpose()? {
         None => create(task, spec).await,
         Some(object) if task.owns(&object.tags) => Ok(object),
         Some(_) => Err(rds::taken("a database cluster named", &spec.name, task)),
@@ -271,7 +303,8 @@ async fn master_password(task: &Task<'_>, secret: &SecretArn) -> Result<SecretSt
     let answer = task
         .call("secretsmanager:GetSecretValue", || home.secretsmanager().get_secret_value().secret_id(secret).send())
         .await?;
-    let text = SecretString::from(answer.secret_string.unwrap_or_default());
+    let text = rds::told(answer.secret_string, "secretsmanager:GetSecretValue", "SecretString")?;
+    let text = SecretString::from(text);
     // The cause is left out: a parser's message may quote what it read.
     password_in(&text).ok_or_else(|| Error::Failed(format!("the secret {secret} is no JSON object with a password")))
 }
@@ -296,6 +329,7 @@ struct Changes {
     logs_on: Vec<String>,
     logs_off: Vec<String>,
     deletion_protection: Option<bool>,
+    extended_support: Option<bool>,
     password_from: Option<SecretArn>,
 }
 
@@ -315,6 +349,7 @@ impl Changes {
             logs_on: spec.log_exports.difference(&actual.log_exports).cloned().collect(),
             logs_off: actual.log_exports.difference(&spec.log_exports).cloned().collect(),
             deletion_protection: new(&actual.deletion_protection, &spec.deletion_protection),
+            extended_support: new(&actual.extended_support, &spec.extended_support),
             password_from: new(&actual.master_secret, &spec.master_secret).and_then(|secret| known(&secret)),
         }
     }
@@ -329,8 +364,8 @@ async fn modify(task: &Task<'_>, actual: &ClusterSpec, spec: &ClusterSpec) -> Re
     };
     let logs = (!changes.logs_on.is_empty() || !changes.logs_off.is_empty()).then(|| {
         CloudwatchLogsExportConfiguration::builder()
-            .set_enable_log_types(Some(changes.logs_on.clone()))
-            .set_disable_log_types(Some(changes.logs_off.clone()))
+            .set_enable_log_types(rds::some(changes.logs_on.clone()))
+            .set_disable_log_types(rds::some(changes.logs_off.clone()))
             .build()
     });
     task.call("rds:ModifyDBCluster", || {
@@ -342,6 +377,7 @@ async fn modify(task: &Task<'_>, actual: &ClusterSpec, spec: &ClusterSpec) -> Re
         let request = request.set_preferred_maintenance_window(changes.maintenance_window.clone());
         let request = request.set_cloudwatch_logs_export_configuration(logs.clone());
         let request = request.set_deletion_protection(changes.deletion_protection);
+        let request = request.set_engine_lifecycle_support(changes.extended_support.map(rds::life_cycle));
         request.set_master_user_password(password.as_ref().map(|text| text.expose_secret().to_owned())).send()
     })
     .await?;
@@ -366,8 +402,9 @@ async fn send_delete(task: &Task<'_>, spec: &ClusterSpec, name: &str) -> Result<
     }
 }
 
-/// A name of its own for every deletion: snapshots stay, and a second one of the same name is refused (`rds.cluster.delete`).
-fn last_snapshot(spec: &ClusterSpec, name: &str, token: &str) -> Option<String> {
+/// A name of its own for every deletion: snapshots stay, and a second one of the same name is refused (`rds.cluster.delete`). RDS also
+/// refuses a name that ends with a hyphen; a token is never empty.
+fn last_snapshot(spec: &ClusterSpec, name: &str, token: &Token) -> Option<String> {
     (!spec.skip_final_snapshot).then(|| format!("{name}-final-{}", &token[..8.min(token.len())]))
 }
 
@@ -384,7 +421,9 @@ fn look(cluster: Option<&DbCluster>) -> Result<Look<ClusterOutputs>> {
     Ok(match rds::usable("the cluster", cluster.and_then(|cluster| cluster.status()))? {
         Look::Pending(status) => Look::Pending(status),
         Look::Ready(()) => match cluster {
-            Some(cluster) if cluster.pending_modified_values().is_none_or(is_nothing) => Look::Ready(outputs(cluster)),
+            Some(cluster) if cluster.pending_modified_values().is_none_or(is_nothing) => {
+                Look::Ready(outputs(cluster, "rds:DescribeDBClusters")?)
+            }
             _ => Look::Pending("changing".to_owned()),
         },
     })
@@ -419,21 +458,31 @@ async fn sync_tags(task: &Task<'_>, spec: &ClusterSpec, actual: &Tags) -> Result
     Ok(())
 }
 
-fn outputs(cluster: &DbCluster) -> ClusterOutputs {
-    ClusterOutputs {
-        id: cluster.db_cluster_identifier().unwrap_or_default().into(),
-        arn: cluster.db_cluster_arn().unwrap_or_default().into(),
-        endpoint: cluster.endpoint().unwrap_or_default().into(),
-        reader_endpoint: cluster.reader_endpoint().unwrap_or_default().into(),
-    }
+/// What is known of a cluster. It may have no endpoints before it is available.
+fn outputs(cluster: &DbCluster, operation: &str) -> Result<ClusterOutputs> {
+    let is_available = cluster.status() == Some("available");
+    let endpoint = |endpoint: Option<&str>, name: &str| match endpoint {
+        None if is_available => Err(Error::incomplete(operation, name)),
+        endpoint => Ok(endpoint.unwrap_or_default().into()),
+    };
+    Ok(ClusterOutputs {
+        id: rds::told(cluster.db_cluster_identifier(), operation, "DBClusterIdentifier")?.into(),
+        arn: rds::told(cluster.db_cluster_arn(), operation, "DBClusterArn")?.into(),
+        endpoint: endpoint(cluster.endpoint(), "Endpoint")?,
+        reader_endpoint: endpoint(cluster.reader_endpoint(), "ReaderEndpoint")?,
+    })
 }
 
-fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Object<Cluster> {
+/// The cluster as it is described. Of which global cluster it is a member is told elsewhere ([`membership`]).
+fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Result<Object<Cluster>> {
+    const OPERATION: &str = "rds:DescribeDBClusters";
+    fn told<T>(field: Option<T>, name: &str) -> Result<T> {
+        rds::told(field, OPERATION, name)
+    }
     let tags = rds::tags(cluster.tag_list());
     let groups = cluster.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id());
     let spec = ClusterSpec {
-        name: cluster.db_cluster_identifier().unwrap_or_default().to_owned(),
-        // Membership is told by the global cluster, and lost only by a person's decision in a disaster (`rds.failover.detach-style`).
+        name: told(cluster.db_cluster_identifier(), "DBClusterIdentifier")?.to_owned(),
         global_cluster: wanted.global_cluster.clone(),
         after: wanted.after.clone(),
         engine_version: wanted.engine_version.clone(),
@@ -447,19 +496,20 @@ fn object(cluster: &DbCluster, wanted: &ClusterSpec) -> Object<Cluster> {
             Some(arn) => Ref::Known(arn.as_str().into()),
             None => secret.clone(),
         }),
-        subnet_group: Ref::Known(cluster.db_subnet_group().unwrap_or_default().into()),
+        subnet_group: Ref::Known(told(cluster.db_subnet_group(), "DBSubnetGroup")?.into()),
         security_groups: groups.map(SecurityGroupId::from).collect(),
-        parameter_group: Ref::Known(cluster.db_cluster_parameter_group().unwrap_or_default().into()),
-        key: Ref::Known(cluster.kms_key_id().unwrap_or_default().into()),
-        port: cluster.port().unwrap_or_default(),
-        backup_retention_days: cluster.backup_retention_period().unwrap_or_default(),
-        backup_window: cluster.preferred_backup_window().unwrap_or_default().to_lowercase(),
-        maintenance_window: cluster.preferred_maintenance_window().unwrap_or_default().to_lowercase(),
+        parameter_group: Ref::Known(told(cluster.db_cluster_parameter_group(), "DBClusterParameterGroup")?.into()),
+        key: Ref::Known(told(cluster.kms_key_id(), "KmsKeyId")?.into()),
+        port: told(cluster.port(), "Port")?,
+        backup_retention_days: told(cluster.backup_retention_period(), "BackupRetentionPeriod")?,
+        backup_window: told(cluster.preferred_backup_window(), "PreferredBackupWindow")?.to_lowercase(),
+        maintenance_window: told(cluster.preferred_maintenance_window(), "PreferredMaintenanceWindow")?.to_lowercase(),
         log_exports: cluster.enabled_cloudwatch_logs_exports().iter().cloned().collect(),
-        deletion_protection: cluster.deletion_protection().unwrap_or_default(),
+        deletion_protection: told(cluster.deletion_protection(), "DeletionProtection")?,
         skip_final_snapshot: wanted.skip_final_snapshot,
+        extended_support: rds::is_enrolled(cluster.engine_lifecycle_support(), wanted.extended_support),
     };
-    Object { spec, outputs: outputs(cluster), tags }
+    Ok(Object { spec, outputs: outputs(cluster, OPERATION)?, tags })
 }
 
 #[cfg(test)]
@@ -470,7 +520,7 @@ mod tests {
     fn founder() -> ClusterSpec {
         ClusterSpec {
             name: "dr-aurora-us-east-1-dev".into(),
-            global_cluster: Ref::Known("dr-aurora-dev".into()),
+            global_cluster: Some(Ref::Known("dr-aurora-dev".into())),
             after: None,
             engine_version: "14.15".into(),
             database: Some("payments".into()),
@@ -487,6 +537,7 @@ mod tests {
             log_exports: BTreeSet::from(["postgresql".to_owned()]),
             deletion_protection: false,
             skip_final_snapshot: true,
+            extended_support: true,
         }
     }
 
@@ -494,6 +545,10 @@ mod tests {
         let group = |id: &str| VpcSecurityGroupMembership::builder().vpc_security_group_id(id).build();
         DbCluster::builder()
             .db_cluster_identifier(&spec.name)
+            .db_cluster_arn(format!("arn:aws:rds:us-east-1:1:cluster:{}", spec.name))
+            .endpoint("c.cluster-1.example")
+            .reader_endpoint("c.cluster-ro-1.example")
+            .deletion_protection(false)
             .engine_version("14.17")
             .master_username("payments_admin")
             .db_subnet_group("subnets")
@@ -515,18 +570,55 @@ mod tests {
         let tag = Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf").build();
         let as_writer = described(&writer).database_name("payments").tag_list(tag.clone()).build();
         let as_reader = described(&writer).replication_source_identifier("arn:other").tag_list(tag).build();
-        assert_eq!(object(&as_writer, &writer).spec, writer);
-        assert_eq!(object(&as_reader, &writer).spec, writer);
+        assert_eq!(read(&as_writer, &writer), writer);
+        assert_eq!(read(&as_reader, &writer), writer);
 
         let later = ClusterSpec { database: None, master_username: None, master_secret: None, ..founder() };
-        assert_eq!(object(&described(&later).database_name("payments").build(), &later).spec, later);
+        assert_eq!(read(&described(&later).database_name("payments").build(), &later), later);
+    }
+
+    fn read(cluster: &DbCluster, wanted: &ClusterSpec) -> ClusterSpec {
+        object(cluster, wanted).expect("the answer is complete").spec
+    }
+
+    /// A field that AWS always sends and that is not there says nothing of the cluster.
+    #[test]
+    fn an_answer_that_lacks_a_field_is_no_difference_but_an_error() {
+        let whole = || described(&founder()).status("available");
+        for (lacking, field) in [
+            (whole().set_db_cluster_arn(None), "DBClusterArn"),
+            (whole().set_endpoint(None), "Endpoint"),
+            (whole().set_db_subnet_group(None), "DBSubnetGroup"),
+            (whole().set_kms_key_id(None), "KmsKeyId"),
+            (whole().set_port(None), "Port"),
+            (whole().set_preferred_backup_window(None), "PreferredBackupWindow"),
+            (whole().set_deletion_protection(None), "DeletionProtection"),
+        ] {
+            let told = object(&lacking.build(), &founder()).unwrap_err().to_string();
+            assert!(told.contains("rds:DescribeDBClusters") && told.contains(field), "{told}");
+        }
+        let new = described(&founder()).status("creating").set_endpoint(None).build();
+        assert!(object(&new, &founder()).is_ok(), "a cluster that is being made may have no endpoint yet");
+    }
+
+    /// `rds.global.extended-support`: AWS's default is not sent, and what a running cluster differs in is.
+    #[test]
+    fn extended_support_is_declined_when_a_cluster_is_made_and_changed_in_place_later() {
+        let without = ClusterSpec { extended_support: false, ..founder() };
+        assert_eq!(creation(&founder(), None, &[]).get_engine_lifecycle_support(), &None);
+        let sent = creation(&without, None, &[]).get_engine_lifecycle_support().clone();
+        assert_eq!(sent.as_deref(), Some("open-source-rds-extended-support-disabled"));
+        let enrolled = described(&founder()).engine_lifecycle_support("open-source-rds-extended-support").build();
+        let changes = Changes::between(&read(&enrolled, &without), &without);
+        assert_eq!(changes.extended_support, Some(false));
+        assert_eq!(Changes::between(&read(&enrolled, &founder()), &founder()).extended_support, None);
     }
 
     #[test]
     fn a_secret_made_anew_is_a_difference() {
         let spec = founder();
         let tag = Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-000000").build();
-        let actual = object(&described(&spec).tag_list(tag).build(), &spec).spec;
+        let actual = read(&described(&spec).tag_list(tag).build(), &spec);
         let secret = spec.master_secret.as_ref().map(|secret| secret.known().clone());
         assert_eq!(Changes::between(&actual, &spec), Changes { password_from: secret, ..Changes::default() });
     }
@@ -540,6 +632,17 @@ mod tests {
             assert_eq!(creation.get_storage_encrypted(), &Some(true));
             assert_eq!(creation.get_kms_key_id().as_deref(), Some("arn:aws:kms:us-east-1:1:key/k"));
         }
+    }
+
+    /// An empty list is sent as an empty text, which is no log.
+    #[test]
+    fn no_logs_are_nothing_to_send() {
+        assert_eq!(
+            creation(&founder(), None, &[]).get_enable_cloudwatch_logs_exports().as_deref(),
+            Some(&["postgresql".to_owned()][..])
+        );
+        let silent = ClusterSpec { log_exports: BTreeSet::new(), ..founder() };
+        assert_eq!(creation(&silent, None, &[]).get_enable_cloudwatch_logs_exports(), &None);
     }
 
     /// `rds.cluster.wait-update`.
@@ -567,19 +670,22 @@ mod tests {
         let secret =
             Tag::builder().key(MASTER_SECRET).value("arn:aws:secretsmanager:us-east-1:1:secret:a-AbCdEf").build();
         let reset = described(&spec).tag_list(secret).db_cluster_parameter_group("default.aurora-postgresql16").build();
-        let changes = Changes::between(&object(&reset, &spec).spec, &spec);
+        let changes = Changes::between(&read(&reset, &spec), &spec);
         assert_eq!(changes, Changes { parameter_group: Some("parameters".into()), ..Changes::default() });
     }
 
     /// `rds.cluster.delete`.
     #[test]
     fn the_last_snapshot_has_a_name_of_its_own_for_every_deletion() {
-        assert_eq!(last_snapshot(&founder(), "c", "aaaaaaaa0000"), None);
+        assert_eq!(last_snapshot(&founder(), "c", &Token::random()), None);
         let kept = ClusterSpec { skip_final_snapshot: false, ..founder() };
-        let name = |token: &str| last_snapshot(&kept, "c", token).expect("it is made");
+        let name = |token: &str| last_snapshot(&kept, "c", &Token::recorded(Some(token))).expect("it is made");
         assert!(name("aaaaaaaa0000").starts_with("c-final-"));
         assert_ne!(name("aaaaaaaa0000"), name("bbbbbbbb0000"));
         assert_eq!(name("aaaaaaaa0000"), name("aaaaaaaa0000"), "another try of one deletion is the same deletion");
+        // RDS: letters, digits and hyphens, no hyphen at the end (`state rebuild` and adoptions leave no token on record).
+        assert!(name("").strip_prefix("c-final-").is_some_and(|end| end.len() == 8));
+        assert_ne!(name(""), name(""));
     }
 
     #[test]

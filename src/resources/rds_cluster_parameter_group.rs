@@ -217,7 +217,12 @@ async fn find(context: &Context, name: &str) -> Result<Option<Object<ParameterGr
     let (parameters, tags) = tokio::try_join!(parameters(context, name), rds::list_tags(context, &arn))?;
     let spec = ParameterGroupSpec {
         name: name.to_owned(),
-        family: group.db_parameter_group_family().unwrap_or_default().to_owned(),
+        family: rds::told(
+            group.db_parameter_group_family(),
+            "rds:DescribeDBClusterParameterGroups",
+            "DBParameterGroupFamily",
+        )?
+        .to_owned(),
         description: group.description().unwrap_or_default().to_owned(),
         parameters,
     };
@@ -226,19 +231,16 @@ async fn find(context: &Context, name: &str) -> Result<Option<Object<ParameterGr
 
 async fn describe(context: &Context, name: &str) -> Result<Option<DbClusterParameterGroup>> {
     let clients = context.clients();
-    let answer = context
-        .call("rds:DescribeDBClusterParameterGroups", || {
-            clients.rds().describe_db_cluster_parameter_groups().db_cluster_parameter_group_name(name).send()
-        })
-        .await;
-    match answer {
-        Ok(answer) => {
-            let mut groups = answer.db_cluster_parameter_groups.unwrap_or_default().into_iter();
-            Ok(groups.find(|group| group.db_cluster_parameter_group_name() == Some(name)))
-        }
-        Err(error) if error.is_gone() => Ok(None),
-        Err(error) => Err(error),
-    }
+    rds::confirmed(|| async {
+        let answer = context
+            .call("rds:DescribeDBClusterParameterGroups", || {
+                clients.rds().describe_db_cluster_parameter_groups().db_cluster_parameter_group_name(name).send()
+            })
+            .await?;
+        let mut groups = answer.db_cluster_parameter_groups.unwrap_or_default().into_iter();
+        Ok(groups.find(|group| group.db_cluster_parameter_group_name() == Some(name)))
+    })
+    .await
 }
 
 /// The parameters that somebody set; the family's defaults are hundreds more.

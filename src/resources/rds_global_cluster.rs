@@ -42,6 +42,9 @@ pub struct GlobalClusterSpec {
     pub encrypted: bool,
     /// Whether AWS refuses to delete it.
     pub deletion_protection: bool,
+    /// Whether it is enrolled in Extended Support, which is decided when it is made.
+    #[serde(default = "rds::enrolled_by_default")]
+    pub extended_support: bool,
 }
 
 outputs! {
@@ -98,10 +101,11 @@ impl Kind for GlobalCluster {
         let found = rds::global_clusters(context).await?;
         let object = |wanted: &Wanted<Self>| {
             let name = Some(wanted.spec.name.as_str());
-            let global = found.iter().find(|global| global.global_cluster_identifier() == name)?;
-            (global.status() != Some("deleting")).then(|| object(global, &wanted.spec))
+            let global = found.iter().find(|global| global.global_cluster_identifier() == name);
+            let global = global.filter(|global| global.status() != Some("deleting"));
+            global.map(|global| object(global, &wanted.spec)).transpose()
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(
@@ -157,7 +161,9 @@ async fn create(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<Glob
     let created = task.call("rds:CreateGlobalCluster", || creation(spec, &tags).send_with(clients.rds())).await?;
     let global =
         created.global_cluster().ok_or_else(|| Error::incomplete("rds:CreateGlobalCluster", "GlobalCluster"))?;
-    let object = Object { tags: task.tags.clone(), ..object(global, spec) };
+    let outputs =
+        GlobalClusterOutputs { id: spec.name.as_str().into(), writer: rds::writer(global).map(ClusterArn::from) };
+    let object = Object { spec: spec.clone(), outputs, tags: task.tags.clone() };
     task.identified(&object.outputs).await?;
     Ok(object)
 }
@@ -171,6 +177,7 @@ fn creation(spec: &GlobalClusterSpec, tags: &[Tag]) -> CreateGlobalClusterInputB
         .engine_version(&spec.engine_version)
         .storage_encrypted(spec.encrypted)
         .deletion_protection(spec.deletion_protection)
+        .set_engine_lifecycle_support(rds::new_life_cycle(spec.extended_support))
         .set_tags(Some(tags.to_vec()))
 }
 
@@ -193,7 +200,7 @@ async fn reclaim(task: &Task<'_>, spec: &GlobalClusterSpec) -> Result<Object<Glo
             })
         })
         .await?;
-    match found.map(|global| object(&global, spec)) {
+    match found.map(|global| object(&global, spec)).transpose()? {
         None => create(task, spec).await,
         Some(object) if task.owns(&object.tags) => Ok(object),
         Some(_) => Err(rds::taken("a global cluster named", &spec.name, task)),
@@ -253,16 +260,21 @@ fn writer_last(global: &Found) -> Vec<&str> {
     members.into_iter().filter_map(|member| member.db_cluster_arn()).collect()
 }
 
-fn object(global: &Found, wanted: &GlobalClusterSpec) -> Object<GlobalCluster> {
-    let name = global.global_cluster_identifier().unwrap_or_default();
+fn object(global: &Found, wanted: &GlobalClusterSpec) -> Result<Object<GlobalCluster>> {
+    fn told<T>(field: Option<T>, name: &str) -> Result<T> {
+        rds::told(field, "rds:DescribeGlobalClusters", name)
+    }
+    let name = told(global.global_cluster_identifier(), "GlobalClusterIdentifier")?;
     let spec = GlobalClusterSpec {
         name: name.to_owned(),
-        engine_version: told_version(global.engine_version().unwrap_or_default(), &wanted.engine_version),
-        encrypted: global.storage_encrypted().unwrap_or_default(),
-        deletion_protection: global.deletion_protection().unwrap_or_default(),
+        engine_version: told_version(told(global.engine_version(), "EngineVersion")?, &wanted.engine_version),
+        encrypted: told(global.storage_encrypted(), "StorageEncrypted")?,
+        deletion_protection: told(global.deletion_protection(), "DeletionProtection")?,
+        // Nothing changes it on a global cluster that is there; its members say whether they are enrolled.
+        extended_support: wanted.extended_support,
     };
     let outputs = GlobalClusterOutputs { id: name.into(), writer: rds::writer(global).map(ClusterArn::from) };
-    Object { spec, outputs, tags: rds::tags(global.tag_list()) }
+    Ok(Object { spec, outputs, tags: rds::tags(global.tag_list()) })
 }
 
 /// The version to compare with the pinned one: the pinned one itself when the running one is the same or a newer minor version.
@@ -271,11 +283,24 @@ fn told_version(running: &str, pinned: &str) -> String {
     if satisfied { pinned } else { running }.to_owned()
 }
 
-/// The version that a member has to be made with: that of the others, which somebody may have upgraded beyond the pinned one. AWS takes no
-/// other, and no failover between unequal ones (`rds.failover`).
-pub(super) async fn member_version(context: &Context, name: &str, pinned: &str) -> Result<String> {
+/// What a cluster that is to become a member has to follow.
+#[derive(Debug, PartialEq)]
+pub(super) struct Others {
+    /// The version of the members, which somebody may have upgraded beyond the pinned one. AWS takes no other, and no failover between
+    /// unequal ones (`rds.failover`).
+    pub(super) version: String,
+    /// The region of the member that writes; none for the founder.
+    pub(super) writer_region: Option<String>,
+}
+
+/// The members that are there before a further one is made.
+pub(super) async fn others(context: &Context, name: &str, pinned: &str) -> Result<Others> {
     let global = describe(context, name).await?;
-    Ok(version_of_members(global.as_ref().and_then(Found::engine_version), pinned).to_owned())
+    let writer = global.as_ref().and_then(rds::writer);
+    Ok(Others {
+        version: version_of_members(global.as_ref().and_then(Found::engine_version), pinned).to_owned(),
+        writer_region: writer.map(|arn| rds::region_of(arn).to_owned()),
+    })
 }
 
 fn version_of_members<'v>(running: Option<&'v str>, pinned: &'v str) -> &'v str {
@@ -303,7 +328,7 @@ fn arn(context: &Context, name: &str) -> String {
 
 async fn describe(context: &Context, name: &str) -> Result<Option<Found>> {
     let all = rds::global_clusters(context).await?;
-    Ok(all.into_iter().find(|global| global.global_cluster_identifier() == Some(name)))
+    Ok(all.iter().find(|global| global.global_cluster_identifier() == Some(name)).cloned())
 }
 
 /// The version that runs under this name, if it is there.
@@ -380,7 +405,7 @@ mod tests {
 
     fn spec(engine_version: &str, deletion_protection: bool) -> GlobalClusterSpec {
         let (name, engine_version) = ("dr-payments-dev".to_owned(), engine_version.to_owned());
-        GlobalClusterSpec { name, engine_version, encrypted: true, deletion_protection }
+        GlobalClusterSpec { name, engine_version, encrypted: true, deletion_protection, extended_support: true }
     }
 
     /// `rds.global.create`, `rds.global.extended-support`.
@@ -391,7 +416,31 @@ mod tests {
         assert_eq!(creation.get_engine_version().as_deref(), Some("14.15"));
         assert_eq!(creation.get_storage_encrypted(), &Some(true));
         assert_eq!((creation.get_source_db_cluster_identifier(), creation.get_database_name()), (&None, &None));
-        assert_eq!(creation.get_engine_lifecycle_support(), &None);
+        assert_eq!(creation.get_engine_lifecycle_support(), &None, "AWS's default is meant");
+        let without = GlobalClusterSpec { extended_support: false, ..spec("14.15", false) };
+        let sent = super::creation(&without, &[]).get_engine_lifecycle_support().clone();
+        assert_eq!(sent.as_deref(), Some("open-source-rds-extended-support-disabled"));
+    }
+
+    /// A field that AWS always sends and that is not there says nothing of the global cluster.
+    #[test]
+    fn an_answer_that_lacks_a_field_is_no_difference_but_an_error() {
+        let whole = Found::builder()
+            .global_cluster_identifier("dr-payments-dev")
+            .engine_version("14.15")
+            .storage_encrypted(true)
+            .deletion_protection(false);
+        let read = |found: Found| object(&found, &spec("14.15", false));
+        assert_eq!(read(whole.clone().build()).unwrap().spec, spec("14.15", false));
+        for (lacking, field) in [
+            (whole.clone().set_global_cluster_identifier(None), "GlobalClusterIdentifier"),
+            (whole.clone().set_engine_version(None), "EngineVersion"),
+            (whole.clone().set_storage_encrypted(None), "StorageEncrypted"),
+            (whole.clone().set_deletion_protection(None), "DeletionProtection"),
+        ] {
+            let told = read(lacking.build()).unwrap_err().to_string();
+            assert!(told.contains("rds:DescribeGlobalClusters") && told.contains(field), "{told}");
+        }
     }
 
     /// `rds.global.update`, `rds.global.minor-upgrade`: a minor version goes to the members, readers first, whoever writes now.

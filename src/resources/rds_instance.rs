@@ -4,12 +4,13 @@
 //! `rds.instance.wait` (the first instance of a cluster alone, so that the writer is known), `rds.instance.delete`,
 //! `rds.instance.delete-last` (the last one goes only after its cluster has left the global cluster),
 //! `rds.global.auto-minor` (no effect on members, so it is off and not compared), `rds.cluster.replace` (windows read back in
-//! lower case). Which instance writes is runtime truth and not compared.
+//! lower case), `rds.instance.restart` (a new class restarts the instance, the writer after it has handed over). Which instance writes is
+//! runtime truth and not compared; it decides in which order instances restart.
 //! Replacement: `name`, `cluster`. Slow: everything (4 to 15 minutes).
 
 use aws_sdk_rds::operation::create_db_instance::builders::CreateDbInstanceInputBuilder;
 use aws_sdk_rds::operation::delete_db_instance::builders::DeleteDbInstanceInputBuilder;
-use aws_sdk_rds::types::{DbInstance, Tag};
+use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance, GlobalCluster, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
@@ -51,12 +52,30 @@ outputs! {
     pub struct InstanceOutputs of Instance {
         /// The name.
         id: InstanceId,
+        /// What it does now, when its cluster tells.
+        role: Option<Role>,
     }
+}
+
+/// What an instance does for its global database, in the order in which restarts hurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It follows in a region that stands by.
+    Standby,
+    /// It reads in the region that writes.
+    Reader,
+    /// It writes.
+    Writer,
 }
 
 impl Kind for Instance {
     type Spec = InstanceSpec;
     type Outputs = InstanceOutputs;
+
+    const ORDERING_CREATION: &'static [&'static str] = &["after"];
+
+    const IN_TURNS: &'static [&'static str] = &["class"];
 
     const TRAITS: Traits = Traits {
         name: "rds_instance",
@@ -67,13 +86,12 @@ impl Kind for Instance {
         locked_by: None,
         expected: Expected::seconds(420, 420, 300),
         permissions: Permissions {
-            read: &["rds:DescribeDBInstances"],
+            read: &["rds:DescribeDBInstances", "rds:DescribeDBClusters", "rds:DescribeGlobalClusters"],
             change: &[
                 "rds:CreateDBInstance",
                 "rds:ModifyDBInstance",
                 "rds:DeleteDBInstance",
-                "rds:DescribeDBClusters",
-                "rds:DescribeGlobalClusters",
+                "rds:FailoverDBCluster",
                 "rds:RemoveFromGlobalCluster",
                 "rds:AddTagsToResource",
                 "rds:RemoveTagsFromResource",
@@ -85,8 +103,14 @@ impl Kind for Instance {
             rds::LEAVE_BUSY[1],
             Retry::seconds("rds:CreateDBInstance", "InvalidDBClusterStateFault", "", 30 * 60),
             Retry::seconds("rds:ModifyDBInstance", "InvalidDBInstanceState", "", 300),
+            Retry::seconds("rds:FailoverDBCluster", "InvalidDBClusterStateFault", "", 300),
+            Retry::seconds("rds:FailoverDBCluster", "InvalidDBInstanceState", "", 300),
         ],
     };
+
+    fn turn(outputs: &InstanceOutputs) -> u32 {
+        outputs.role.map_or(0, |role| role as u32)
+    }
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
@@ -98,10 +122,18 @@ impl Kind for Instance {
             .await?;
         let object = |wanted: &Wanted<Self>| {
             let name = Some(wanted.spec.name.as_str());
-            let instance = found.iter().find(|instance| instance.db_instance_identifier() == name)?;
-            (instance.db_instance_status() != Some("deleting")).then(|| object(instance, &wanted.spec))
+            let instance = found.iter().find(|instance| instance.db_instance_identifier() == name);
+            let instance = instance.filter(|instance| instance.db_instance_status() != Some("deleting"));
+            instance.map(|instance| object(instance, &wanted.spec)).transpose()
         };
-        Ok(wanted.iter().map(object).collect())
+        let mut objects: Vec<Option<Object<Self>>> = wanted.iter().map(object).collect::<Result<_>>()?;
+        if objects.iter().any(Option::is_some) {
+            let (clusters, globals) = tokio::try_join!(rds::clusters(context), rds::global_clusters(context))?;
+            for object in objects.iter_mut().flatten() {
+                object.outputs.role = role(object.outputs.id.as_str(), &clusters, &globals);
+            }
+        }
+        Ok(objects)
     }
 
     async fn ensure(task: &Task<'_>, spec: &InstanceSpec, object: Option<Object<Self>>) -> Result<InstanceOutputs> {
@@ -113,6 +145,9 @@ impl Kind for Instance {
             },
         };
         available(task, &spec.name).await?;
+        if object.spec.class != spec.class {
+            hand_over(task, spec).await?;
+        }
         if object.spec != *spec {
             modify(task, &object.spec, spec).await?;
             available(task, &spec.name).await?;
@@ -159,7 +194,7 @@ async fn create(task: &Task<'_>, spec: &InstanceSpec) -> Result<Object<Instance>
     let clients = task.clients();
     let tags = rds::sdk_tags(&task.tags);
     task.call("rds:CreateDBInstance", || creation(spec, &tags).send_with(clients.rds())).await?;
-    let outputs = InstanceOutputs { id: spec.name.as_str().into() };
+    let outputs = InstanceOutputs { id: spec.name.as_str().into(), role: None };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }
@@ -195,7 +230,7 @@ async fn reclaim(task: &Task<'_>, spec: &InstanceSpec) -> Result<Object<Instance
             })
         })
         .await?;
-    match found.map(|instance| object(&instance, spec)) {
+    match found.map(|instance| object(&instance, spec)).transpose()? {
         None => create(task, spec).await,
         Some(object) if task.owns(&object.tags) => Ok(object),
         Some(_) => Err(rds::taken("a database instance named", &spec.name, task)),
@@ -215,6 +250,41 @@ async fn modify(task: &Task<'_>, actual: &InstanceSpec, spec: &InstanceSpec) -> 
     })
     .await?;
     Ok(())
+}
+
+/// What an instance does, as the members of its cluster and of the global cluster tell now.
+fn role(name: &str, clusters: &[DbCluster], globals: &[GlobalCluster]) -> Option<Role> {
+    let is_member = |member: &&DbClusterMember| member.db_instance_identifier() == Some(name);
+    let (cluster, member) =
+        clusters.iter().find_map(|cluster| Some((cluster, cluster.db_cluster_members().iter().find(is_member)?)))?;
+    let arn = cluster.db_cluster_arn()?;
+    Some(match rds::membership(globals, arn).and_then(rds::writer) {
+        Some(writer) if writer != arn => Role::Standby,
+        _ if member.is_cluster_writer() == Some(true) => Role::Writer,
+        _ => Role::Reader,
+    })
+}
+
+/// Lets another instance of the cluster write before this one restarts, when it is the one that writes and is not alone. AWS takes the
+/// instance with the lowest promotion tier; those that were changed before it are ready for it (`rds.instance.restart`).
+async fn hand_over(task: &Task<'_>, spec: &InstanceSpec) -> Result<()> {
+    let cluster = spec.cluster.known().as_str();
+    let (clients, globals) = (task.clients(), rds::global_clusters(task).await?);
+    let Some(found) = rds::cluster(task, &clients, cluster).await? else { return Ok(()) };
+    let is_alone = found.db_cluster_members().len() <= 1;
+    if is_alone || role(&spec.name, &[found], &globals) != Some(Role::Writer) {
+        return Ok(());
+    }
+    task.call("rds:FailoverDBCluster", || clients.rds().failover_db_cluster().db_cluster_identifier(cluster).send())
+        .await?;
+    task.wait("another instance to write", Patience::minutes(15), || async {
+        let found = rds::cluster(task, &clients, cluster).await?;
+        let is_settled = found.as_ref().and_then(|found| found.status()).is_some_and(rds::is_settled);
+        let writes = found.is_none_or(|found| role(&spec.name, &[found], &globals) == Some(Role::Writer));
+        Ok(if is_settled && !writes { Look::Ready(()) } else { Look::Pending("failing over".to_owned()) })
+    })
+    .await?;
+    available(task, &spec.name).await
 }
 
 async fn send_delete(task: &Task<'_>, name: &str) -> Result<()> {
@@ -252,19 +322,23 @@ fn is_changing(instance: &DbInstance) -> bool {
     instance.pending_modified_values().is_some_and(|pending| pending.db_instance_class().is_some())
 }
 
-fn object(instance: &DbInstance, wanted: &InstanceSpec) -> Object<Instance> {
-    let name = instance.db_instance_identifier().unwrap_or_default();
+fn object(instance: &DbInstance, wanted: &InstanceSpec) -> Result<Object<Instance>> {
+    fn told<T>(field: Option<T>, name: &str) -> Result<T> {
+        rds::told(field, "rds:DescribeDBInstances", name)
+    }
+    let name = told(instance.db_instance_identifier(), "DBInstanceIdentifier")?;
     let spec = InstanceSpec {
         name: name.to_owned(),
+        // An instance that is somebody else's may have no cluster.
         cluster: Ref::Known(instance.db_cluster_identifier().unwrap_or_default().into()),
         after: wanted.after.clone(),
-        class: instance.db_instance_class().unwrap_or_default().to_owned(),
+        class: told(instance.db_instance_class(), "DBInstanceClass")?.to_owned(),
         promotion_tier: instance.promotion_tier().unwrap_or(1),
-        maintenance_window: instance.preferred_maintenance_window().unwrap_or_default().to_lowercase(),
-        public: instance.publicly_accessible().unwrap_or_default(),
+        maintenance_window: told(instance.preferred_maintenance_window(), "PreferredMaintenanceWindow")?.to_lowercase(),
+        public: told(instance.publicly_accessible(), "PubliclyAccessible")?,
     };
     let tags: Tags = rds::tags(instance.tag_list());
-    Object { spec, outputs: InstanceOutputs { id: name.into() }, tags }
+    Ok(Object { spec, outputs: InstanceOutputs { id: name.into(), role: None }, tags })
 }
 
 async fn describe(context: &Context, name: &str) -> Result<Option<DbInstance>> {
@@ -285,6 +359,7 @@ async fn describe(context: &Context, name: &str) -> Result<Option<DbInstance>> {
 mod tests {
     use super::*;
     use crate::aws::Refusal;
+    use aws_sdk_rds::types::GlobalClusterMember;
 
     fn refused(message: &str) -> Error {
         let code = "InvalidDBClusterStateFault".to_owned();
@@ -326,6 +401,36 @@ mod tests {
         assert_eq!((sent.get_engine_version(), sent.get_backup_retention_period()), (&None, &None));
     }
 
+    /// `rds.instance.restart`: what stands by restarts first, then what reads, and last what writes, wherever that is after a failover.
+    #[test]
+    fn live_roles_decide_when_an_instance_restarts() {
+        let cluster = |arn: &str, members: &[(&str, bool)]| {
+            let member = |(name, writes): &(&str, bool)| {
+                DbClusterMember::builder().db_instance_identifier(*name).is_cluster_writer(*writes).build()
+            };
+            let members = members.iter().map(member).collect();
+            DbCluster::builder().db_cluster_arn(arn).set_db_cluster_members(Some(members)).build()
+        };
+        let global = |members: [(&str, bool); 2]| {
+            let member = |(arn, writes): (&str, bool)| {
+                GlobalClusterMember::builder().db_cluster_arn(arn).is_writer(writes).build()
+            };
+            GlobalCluster::builder().set_global_cluster_members(Some(members.map(member).to_vec())).build()
+        };
+        let east = cluster("east", &[("e1", false), ("e2", true)]);
+        let west = cluster("west", &[("w1", true), ("w2", false)]);
+        let turns = |globals: &[GlobalCluster]| {
+            [("e1", &east), ("e2", &east), ("w1", &west), ("w2", &west)].map(|(name, cluster)| {
+                let role = role(name, std::slice::from_ref(cluster), globals);
+                Instance::turn(&InstanceOutputs { id: name.into(), role })
+            })
+        };
+        assert_eq!(turns(&[global([("east", true), ("west", false)])]), [1, 2, 0, 0]);
+        assert_eq!(turns(&[global([("east", false), ("west", true)])]), [0, 0, 2, 1]);
+        assert_eq!(turns(&[]), [1, 2, 2, 1], "a cluster of its own has a writer of its own");
+        assert_eq!(role("unknown", &[east], &[]), None);
+    }
+
     /// `rds.instance.delete`.
     #[test]
     fn an_instance_goes_without_a_snapshot_and_one_that_goes_already_is_no_fault() {
@@ -344,15 +449,17 @@ mod tests {
     #[test]
     fn an_instance_as_desired_is_equal_to_its_spec() {
         let spec = spec();
-        let instance = DbInstance::builder()
+        let whole = DbInstance::builder()
             .db_instance_identifier("a")
             .db_cluster_identifier("c")
             .db_instance_class("db.r6g.large")
             .promotion_tier(0)
             .preferred_maintenance_window("Sun:09:30-Sun:10:30")
             .publicly_accessible(false)
-            .auto_minor_version_upgrade(true)
-            .build();
-        assert_eq!(object(&instance, &spec).spec, spec);
+            .auto_minor_version_upgrade(true);
+        assert_eq!(object(&whole.clone().build(), &spec).unwrap().spec, spec);
+        let lacking = whole.set_db_instance_class(None).build();
+        let told = object(&lacking, &spec).unwrap_err().to_string();
+        assert!(told.contains("rds:DescribeDBInstances") && told.contains("DBInstanceClass"), "{told}");
     }
 }

@@ -151,17 +151,14 @@ async fn find(context: &Context, wanted: &SubnetGroupSpec) -> Result<Option<Obje
 
 async fn describe(context: &Context, name: &str) -> Result<Option<DbSubnetGroup>> {
     let clients = context.clients();
-    let answer = context
-        .call("rds:DescribeDBSubnetGroups", || {
-            clients.rds().describe_db_subnet_groups().db_subnet_group_name(name).send()
-        })
-        .await;
-    match answer {
-        Ok(answer) => {
-            let mut groups = answer.db_subnet_groups.unwrap_or_default().into_iter();
-            Ok(groups.find(|group| group.db_subnet_group_name() == Some(name)))
-        }
-        Err(error) if error.is_gone() => Ok(None),
-        Err(error) => Err(error),
-    }
+    rds::confirmed(|| async {
+        let answer = context
+            .call("rds:DescribeDBSubnetGroups", || {
+                clients.rds().describe_db_subnet_groups().db_subnet_group_name(name).send()
+            })
+            .await?;
+        let mut groups = answer.db_subnet_groups.unwrap_or_default().into_iter();
+        Ok(groups.find(|group| group.db_subnet_group_name() == Some(name)))
+    })
+    .await
 }

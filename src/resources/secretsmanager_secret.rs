@@ -91,7 +91,7 @@ impl Kind for Secret {
         context
             .each(wanted, |wanted| async {
                 let found = describe(context, &wanted.spec.name).await?;
-                Ok(found.and_then(|secret| present(&secret, &wanted.spec)))
+                found.and_then(|secret| present(&secret, &wanted.spec)).transpose()
             })
             .await
     }
@@ -154,7 +154,8 @@ async fn create(task: &Task<'_>, spec: &SecretSpec) -> Result<Object<Secret>> {
             request.secret_string(value.expose_secret()).set_tags(Some(sdk_tags!(task.tags, Tag))).send()
         })
         .await?;
-    let outputs = SecretOutputs { arn: created.arn().unwrap_or_default().into() };
+    let arn = created.arn().ok_or_else(|| Error::incomplete("secretsmanager:CreateSecret", "ARN"))?;
+    let outputs = SecretOutputs { arn: arn.into() };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }
@@ -173,7 +174,7 @@ async fn reclaim(task: &Task<'_>, spec: &SecretSpec) -> Result<Object<Secret>> {
             })
             .await;
     };
-    let object = object(&secret, spec);
+    let object = object(&secret, spec)?;
     if !task.owns(&object.tags) {
         return Err(Error::Taken(format!(
             "a secret named {} exists in {} and does not belong to deployment {}; delete it, or choose another suffix",
@@ -221,21 +222,22 @@ async fn sync_tags(task: &Task<'_>, arn: &SecretArn, actual: &Tags) -> Result<()
 }
 
 /// The secret, unless it only waits for its deletion (`sm.secret.read`).
-fn present(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Option<Object<Secret>> {
+fn present(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Option<Result<Object<Secret>>> {
     secret.deleted_date().is_none().then(|| object(secret, wanted))
 }
 
-fn object(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Object<Secret> {
+fn object(secret: &DescribeSecretOutput, wanted: &SecretSpec) -> Result<Object<Secret>> {
+    let missing = |field: &str| Error::incomplete("secretsmanager:DescribeSecret", field);
     let spec = SecretSpec {
-        name: secret.name().unwrap_or_default().to_owned(),
+        name: secret.name().ok_or_else(|| missing("Name"))?.to_owned(),
         description: secret.description().unwrap_or_default().to_owned(),
         key: Ref::Known(secret.kms_key_id().unwrap_or_default().into()),
         // What was generated is inside the value, which nobody reads to compare it.
         username: wanted.username.clone(),
         password_length: wanted.password_length,
     };
-    let outputs = SecretOutputs { arn: secret.arn().unwrap_or_default().into() };
-    Object { spec, outputs, tags: from_sdk_tags!(secret.tags()) }
+    let outputs = SecretOutputs { arn: secret.arn().ok_or_else(|| missing("ARN"))?.into() };
+    Ok(Object { spec, outputs, tags: from_sdk_tags!(secret.tags()) })
 }
 
 async fn describe(context: &Context, id: &str) -> Result<Option<DescribeSecretOutput>> {
@@ -283,16 +285,18 @@ mod tests {
     /// `sm.secret.read`
     #[test]
     fn a_secret_with_a_date_of_deletion_is_not_there() {
-        let there = present(&described().build(), &spec()).unwrap();
+        let there = present(&described().build(), &spec()).unwrap().unwrap();
         assert_eq!((there.spec, there.tags.get("team").map(String::as_str)), (spec(), Some("x")));
         let leaving = described().deleted_date(DateTime::from_secs(1)).build();
         assert!(present(&leaving, &spec()).is_none());
+        let told = present(&described().set_arn(None).build(), &spec()).unwrap().unwrap_err().to_string();
+        assert!(told.contains("secretsmanager:DescribeSecret") && told.contains("ARN"), "{told}");
     }
 
     /// `sm.secret.update`
     #[test]
     fn description_and_key_change_in_place_and_the_name_does_not() {
-        let seen = |described: DescribeSecretOutputBuilder| object(&described.build(), &spec()).spec;
+        let seen = |described: DescribeSecretOutputBuilder| object(&described.build(), &spec()).unwrap().spec;
         assert_eq!(seen(described()), spec());
         let other = seen(described().description("Another"));
         assert_eq!(other, SecretSpec { description: "Another".into(), ..spec() });

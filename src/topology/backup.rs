@@ -77,7 +77,7 @@ mod tests {
         &topology.resources[&address.parse().unwrap()]
     }
 
-    /// A plan backs up what is in its own region, and resources named by ARN whatever the account has opted in to.
+    /// A plan backs up what is in its own region.
     #[test]
     fn the_cluster_of_the_primary_region_is_selected_by_its_arn() {
         let topology = topology();

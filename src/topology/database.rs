@@ -12,8 +12,8 @@
 //! replica whose key is out of use for a day: table and replica refer to their keys, which so go after them (`ddb.replica.kms-20h`).
 //!
 //! Order comes from references: a replica needs its table, the secondary cluster needs the founder's first instance
-//! (`rds.secondary.order`), further instances need the first one of their cluster, so that it is known which one writes
-//! (`rds.instance.wait`). Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them
+//! (`rds.secondary.order`), and in the primary region further instances need the first one, so that it is known which one writes
+//! (`rds.instance.wait`); in the secondary region none writes, so all are made at once. Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them
 //! (`rds.global.delete-order`).
 //!
 //! A cluster comes without instances (`rds.primary.no-instances`). Each region has as many of them as the other from the beginning,
@@ -126,6 +126,7 @@ fn aurora(builder: &mut Builder<'_>, plan: &AuroraPlan, needs: &Sides<Needs>) ->
         engine_version: version.clone(),
         encrypted: true,
         deletion_protection: plan.deletion_protection,
+        extended_support: plan.extended_support,
     };
     let global_cluster = builder.add::<GlobalCluster>(primary, "aurora", spec);
 
@@ -172,7 +173,7 @@ impl Member<'_, '_> {
         let parameter_group = self.add::<ParameterGroup>("aurora", parameters);
         let spec = ClusterSpec {
             name: name.clone(),
-            global_cluster: global_cluster.id(),
+            global_cluster: Some(global_cluster.id()),
             after,
             engine_version: version.to_owned(),
             database: login.map(|_| plan.database_name.to_string()),
@@ -189,6 +190,7 @@ impl Member<'_, '_> {
             log_exports: if plan.export_logs { BTreeSet::from(["postgresql".to_owned()]) } else { BTreeSet::new() },
             deletion_protection: plan.deletion_protection,
             skip_final_snapshot: plan.skip_final_snapshot,
+            extended_support: plan.extended_support,
         };
         let cluster = self.add::<Cluster>("aurora", spec);
         if plan.export_logs {
@@ -221,7 +223,7 @@ impl Member<'_, '_> {
             let spec = InstanceSpec {
                 name: self.name(&name),
                 cluster: cluster.id(),
-                after: instances.first().map(|first| first.id()),
+                after: instances.first().filter(|_| self.side == Side::Primary).map(|first| first.id()),
                 class: self.plan.instance_class.to_string(),
                 promotion_tier: (number - 1).min(LAST_TIER),
                 maintenance_window: self.plan.maintenance_window.to_string(),
@@ -308,16 +310,15 @@ mod tests {
         assert_eq!(one["family"], "aurora-postgresql14");
     }
 
-    /// `rds.instance.wait`: the first instance is the writer, so it is there before the others.
+    /// `rds.instance.wait`: the first instance of the founder is the writer, so it is there before the others. In the other region none
+    /// writes, so none waits.
     #[test]
-    fn further_instances_come_after_the_first_of_their_region() {
+    fn further_instances_come_after_the_first_where_one_of_them_writes() {
         let topology = topology(&Plan::default());
-        for region in ["us-east-1", "us-east-2"] {
+        for (region, waits) in [("us-east-1", true), ("us-east-2", false)] {
             let second = &topology.resources[&format!("{region}/rds_instance/aurora-2").parse().unwrap()];
-            assert!(
-                second.references.contains(&format!("{region}/rds_instance/aurora-1").parse().unwrap()),
-                "{region}"
-            );
+            let first = format!("{region}/rds_instance/aurora-1").parse().unwrap();
+            assert_eq!(second.references.contains(&first), waits, "{region}");
         }
     }
 

@@ -64,7 +64,7 @@ pub struct Inputs<'a> {
 #[cfg(test)]
 impl<'a> Inputs<'a> {
     /// What a stack is tested with: a plan alone, and nothing that AWS was asked about.
-    fn plain(plan: &'a Plan, suffix: &'a Suffix, code: &'a BTreeMap<String, String>) -> Self {
+    pub(crate) fn plain(plan: &'a Plan, suffix: &'a Suffix, code: &'a BTreeMap<String, String>) -> Self {
         Self { plan, suffix, account: "1", engine_version: None, parent_zone: None, code }
     }
 }

@@ -359,7 +359,7 @@ fn backup(builder: &mut Builder<'_>, keys: &Sides<Ref<KeyArn>>) -> Option<Handle
     ];
     let description = "Makes, copies and deletes the backups of Aurora".to_owned();
     let service = "backup.amazonaws.com";
-    let purpose = Purpose { description, service, for_account: true, statements };
+    let purpose = Purpose { description, service, for_account: false, statements };
     Some(add(builder, Side::Primary, "backup", purpose))
 }
 
@@ -597,6 +597,15 @@ mod tests {
             let statement = statement(policy, id);
             assert_eq!((&statement["Action"], &statement["Resource"]), (&actions, &keys), "{id}");
         }
+    }
+
+    /// `bk.selection.create`
+    #[test]
+    fn aws_backup_is_trusted_without_a_condition_that_it_may_not_meet() {
+        let topology = topology(&Plan::default());
+        let trust = &resource(&topology, "global/iam_role/backup-us-east-1").spec["trust"]["Statement"][0];
+        assert_eq!(trust["Principal"]["Service"], "backup.amazonaws.com");
+        assert!(trust.get("Condition").is_none(), "{trust}");
     }
 
     /// What alarms and rules publish to is encrypted with these keys; without the right their messages are lost without a word.

@@ -66,6 +66,8 @@ pub(super) fn change(at: &str, stack: Stack, action: Action, differences: Vec<Di
         expected: Duration::from_secs(5),
         seen_references: BTreeSet::new(),
         is_unheld: false,
+        made_after: BTreeSet::new(),
+        turn: None,
     }
 }
 

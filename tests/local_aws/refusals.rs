@@ -21,6 +21,23 @@ fn refusals_change_nothing_and_say_what_to_do() {
     workspace.drctl(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(6).shows(&["us-east-1z"]);
     workspace.edit("plans/minimal.toml", "zones = [\"a\", \"z\"]", "zones = [\"a\", \"b\"]");
 
+    // Aurora that AWS Backup would not back up (`bk.optin`).
+    let opt_in = |choice: &str| {
+        aws.python(&format!(
+            "boto3.client('backup', region_name='us-east-2').update_region_settings(ResourceTypeOptInPreference={{'Aurora': {choice}}})\n\
+             result = None"
+        ))
+    };
+    opt_in("False");
+    for command in ["plan", "up"] {
+        let refused = workspace.drctl(&[command, "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(6);
+        refused.shows(&["has not opted Aurora in", "us-east-2", "require_opt_in = false", "nothing was changed"]);
+    }
+    workspace.edit("plans/minimal.toml", "[backup]", "[backup]\nrequire_opt_in = false");
+    workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(0).shows(&["ends on 20"]);
+    workspace.edit("plans/minimal.toml", "[backup]\nrequire_opt_in = false", "[backup]");
+    opt_in("True");
+
     // A name that somebody else has.
     aws.python(
         "boto3.client('s3', region_name='us-east-1').create_bucket(Bucket='dr-payment-data-us-east-1-dev')\nresult = None",

@@ -183,6 +183,44 @@ fn changes_and_drift_are_named_exactly_and_made_exactly() {
     workspace.edit(plan, "engine_version = \"16\"", "engine_version = \"14\"");
     expect_no_changes(&workspace, "dev");
 
+    // A new class restarts what stands by first, then what reads, and what writes last, which hands over before (`rds.instance.restart`).
+    // The group of the log goes when the clusters no longer write it.
+    workspace.edit(plan, "instance_class = \"db.r6g.large\"", "instance_class = \"db.r6g.xlarge\"");
+    workspace.edit(plan, "export_logs = true", "export_logs = false");
+    workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["instances restart one at a time"]);
+    aws.forget_calls();
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    let made = aws.calls(true);
+    let of =
+        |operation: &str| -> Vec<usize> { (0..made.len()).filter(|&at| made[at]["operation"] == operation).collect() };
+    let restarts: Vec<&Value> = of("ModifyDBInstance").into_iter().map(|at| &made[at]["region"]).collect();
+    assert_eq!(restarts, ["us-east-2", "us-east-2", "us-east-1", "us-east-1"]);
+    let (failover, restarts) = (of("FailoverDBCluster"), of("ModifyDBInstance"));
+    assert!(failover.len() == 1 && restarts[2] < failover[0] && failover[0] < restarts[3], "{failover:?} {restarts:?}");
+    let (clusters, groups) = (of("ModifyDBCluster"), of("DeleteLogGroup"));
+    for region in ["us-east-1", "us-east-2"] {
+        let last = |operations: &[usize]| operations.iter().copied().filter(|&at| made[at]["region"] == region).max();
+        assert!(last(&clusters) < last(&groups), "{region}: the cluster stops before its log's group goes");
+    }
+    expect_no_changes(&workspace, "dev");
+
+    // Somebody took the second cluster out of the global database: it is seen, and made anew only when that is allowed
+    // (`rds.failover.detach-style`).
+    aws.python(
+        r#"
+here = boto3.client("rds", region_name="us-east-2")
+arn = [c["DBClusterArn"] for c in here.describe_db_clusters()["DBClusters"] if c["DBClusterIdentifier"].endswith("-dev")][0]
+boto3.client("rds", region_name="us-east-1").remove_from_global_cluster(
+    GlobalClusterIdentifier="dr-payments-dev", DbClusterIdentifier=arn)
+result = None
+"#,
+    );
+    workspace.drctl(&["status"]).expect(0).shows(&["us-east-2/rds_cluster/aurora", "global_cluster"]);
+    let refused = workspace.drctl(&["up", "--suffix", "dev"]).expect(6);
+    refused.shows(&["replace us-east-2/rds_cluster/aurora", "--allow-data-loss"]);
+    workspace.drctl(&["up", "--suffix", "dev", "--allow-data-loss"]).expect(0);
+    expect_no_changes(&workspace, "dev");
+
     // A changed source updates the code only.
     workspace.edit("lambda/health_check/index.py", "\"\"\"", "\"\"\" ");
     let planned = workspace.drctl(&["plan", "--suffix", "dev", "--output", "json"]).expect(0).json();

@@ -170,7 +170,7 @@ impl InMemory {
     async fn create(&self, task: &Task<'_>, spec: &Value) -> Result<AnyObject> {
         let operation = self.operation("Create");
         let name = self.name(task.suffix(), task.address, spec);
-        let token = (self.recognised == Recognised::ByToken).then_some(task.token);
+        let token = (self.recognised == Recognised::ByToken).then_some(&**task.token);
         let made = loop {
             let made = call(&operation, true, |cloud| {
                 if cloud.refused.contains(task.address) {

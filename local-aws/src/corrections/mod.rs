@@ -16,6 +16,7 @@ mod api_base_paths;
 mod api_duplicates;
 mod api_empty_settings;
 mod api_updates;
+mod backup_opt_in;
 mod cluster_logs_and_endpoints;
 mod dashboard_tags;
 mod flow_logs;
@@ -188,6 +189,7 @@ impl Corrections {
             Box::new(api_duplicates::ApiDuplicates),
             Box::new(api_empty_settings::ApiEmptySettings),
             Box::new(api_updates::ApiUpdates),
+            Box::new(backup_opt_in::BackupOptIn::default()),
             Box::new(cluster_logs_and_endpoints::ClusterLogsAndEndpoints::default()),
             Box::new(dashboard_tags::DashboardTags::default()),
             Box::new(flow_logs::FlowLogs::default()),

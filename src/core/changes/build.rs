@@ -173,6 +173,11 @@ fn change(
     };
     let unrecorded = object.as_ref().filter(|_| record.is_none());
     let seen_references = unrecorded.map(|object| referents(&desired, &object.spec)).unwrap_or_default();
+    let is_update = matches!(action, Action::Update | Action::Adopt);
+    let turn = object
+        .as_ref()
+        .filter(|_| is_update)
+        .and_then(|object| differences.iter().find_map(|difference| kind.turn(&difference.field, &object.outputs)));
     let learned = record.as_ref().and_then(|record| record.milliseconds).map(Duration::from_millis);
     Change {
         address: resource.address.clone(),
@@ -189,7 +194,20 @@ fn change(
             _ => Duration::from_secs(seconds.into()),
         },
         is_unheld: false,
+        made_after: made_after(resource, kind),
+        turn,
     }
+}
+
+/// What a resource refers to by fields that order its creation alone.
+fn made_after(resource: &Resource, kind: &dyn AnyKind) -> BTreeSet<Address> {
+    let fields = resource.spec.as_object().into_iter().flatten();
+    let (ordering, lasting): (Vec<_>, Vec<_>) = fields.partition(|(field, _)| kind.orders_creation(field));
+    let referents = |fields: Vec<(&String, &Value)>| -> BTreeSet<Address> {
+        fields.into_iter().flat_map(|(_, value)| crate::reference::references(value)).collect()
+    };
+    let lasting = referents(lasting);
+    referents(ordering).into_iter().filter(|referent| !lasting.contains(referent)).collect()
 }
 
 fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, kinds: &Kinds) -> Change {
@@ -207,6 +225,8 @@ fn deletion(address: &Address, record: &Arc<Record>, object: Option<AnyObject>, 
         seen_references: BTreeSet::new(),
         expected: Duration::from_secs(seconds.into()),
         is_unheld: kind.is_some_and(AnyKind::is_unheld),
+        made_after: BTreeSet::new(),
+        turn: None,
     }
 }
 

@@ -110,6 +110,10 @@ pub struct Change {
     pub expected: std::time::Duration,
     /// Whether its deletion waits for none of the resources that refer to it.
     pub is_unheld: bool,
+    /// What only had to be made before it: an update does not wait for theirs.
+    pub made_after: BTreeSet<Address>,
+    /// When its update has its turn among those of its kind, which are made one at a time; `None` when it needs none.
+    pub turn: Option<u32>,
 }
 
 impl Change {

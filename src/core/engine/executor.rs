@@ -29,7 +29,7 @@ use super::shutdown::{Reason, Shutdown};
 use crate::address::Address;
 use crate::aws::{Error, Tags};
 use crate::changes::{self, Change, ChangeSet};
-use crate::kind::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task};
+use crate::kind::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task, Token};
 use crate::reference::{is_known, resolve};
 use crate::state::{Desired, Entry, Intent, Record, StateError, Store};
 use crate::topology::Resource;
@@ -397,18 +397,17 @@ impl Work {
 
     /// The intent, and the token of the object that it is about: the same in every process that goes on with the intent
     /// (`x.idem.token-auto-useless`), and another one as soon as the properties are others (`x.idem.token-mismatch`).
-    fn intent(&self, desired: Desired) -> (Intent, String) {
-        let new = || format!("{:032x}", rand::random::<u128>());
+    fn intent(&self, desired: Desired) -> (Intent, Token) {
         let record = self.execution.store.get(&self.operation.address);
-        let known = record.as_ref().and_then(|record| record.token.clone());
+        let known = record.as_ref().and_then(|record| record.token.as_deref());
         match self.operation.action {
-            Action::Adopt => (Intent::Adopt { desired }, known.unwrap_or_else(new)),
-            Action::Update => (Intent::Update { desired }, known.unwrap_or_else(new)),
+            Action::Adopt => (Intent::Adopt { desired }, Token::recorded(known)),
+            Action::Update => (Intent::Update { desired }, Token::recorded(known)),
             Action::Create | Action::Delete => {
                 // AWS refuses a token that comes back with other properties; and with an id the token is bound to the object.
-                let same = record.is_some_and(|record| record.is_identified() || record.spec == desired.spec);
-                let token = known.filter(|_| same).unwrap_or_else(new);
-                (Intent::Create { token: token.clone(), desired }, token)
+                let same = record.as_ref().is_some_and(|record| record.is_identified() || record.spec == desired.spec);
+                let token = Token::recorded(known.filter(|_| same));
+                (Intent::Create { token: (&token).into(), desired }, token)
             }
         }
     }
@@ -451,7 +450,7 @@ impl Work {
         }
         let kind = self.kind()?;
         self.record(Entry::Intended(Intent::Delete)).await?;
-        let token = record.token.clone().unwrap_or_default();
+        let token = Token::recorded(record.token.as_deref());
         let mut tries = 0;
         loop {
             let task = self.task(kind, &record.spec, &token);
@@ -495,7 +494,7 @@ impl Work {
         })
     }
 
-    fn task<'a>(&'a self, kind: &dyn AnyKind, spec: &Value, token: &'a str) -> Task<'a> {
+    fn task<'a>(&'a self, kind: &dyn AnyKind, spec: &Value, token: &'a Token) -> Task<'a> {
         let tags: Tags =
             spec.get("tags").and_then(|tags| serde_json::from_value(tags.clone()).ok()).unwrap_or_default();
         let scope = self.operation.address.scope().clone();

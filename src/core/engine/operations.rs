@@ -11,6 +11,8 @@
 //!    one that matters least is dropped, and AWS has the last word.
 //! 3. A resource that others lock to change their parts is itself changed under that lock, after the parts that go for good:
 //!    while it has them AWS may refuse to change it (`s3.versioning`).
+//! 4. Updates that put objects of one kind out of use are made one at a time, in the order of what the objects do now. What was only
+//!    made after something else is not updated after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,6 +70,8 @@ enum Weight {
     LettingGo,
     /// A part that is deleted before its whole is changed.
     Part,
+    /// Updates of one kind that are made one at a time.
+    Turn,
 }
 
 /// What goes first, what waits for it, and how much that matters.
@@ -113,6 +117,7 @@ impl List {
             self.deletion_edges(set, change, &mut edges);
             edges.extend(self.part_edge(set, change));
         }
+        self.turn_edges(set, &mut edges);
         edges
     }
 
@@ -124,11 +129,28 @@ impl List {
         Some((Weight::Part, *gone, *self.making.get(&whole).filter(|_| changed)?))
     }
 
+    /// What takes turns is updated one at a time (invariant 4).
+    fn turn_edges(&self, set: &ChangeSet, edges: &mut Vec<WeightedEdge>) {
+        let mut kinds: BTreeMap<&str, Vec<(u32, &Address)>> = BTreeMap::new();
+        for change in set.changes.values() {
+            if let Some(turn) = change.turn {
+                kinds.entry(change.address.kind()).or_default().push((turn, &change.address));
+            }
+        }
+        for mut turns in kinds.into_values() {
+            turns.sort_unstable();
+            let updates: Vec<OperationId> = turns.iter().filter_map(|(_, at)| self.making.get(*at).copied()).collect();
+            edges.extend(updates.windows(2).map(|pair| (Weight::Turn, pair[0], pair[1])));
+        }
+    }
+
     /// What is made waits for what it refers to, and for the end of its predecessor.
     fn making_edges(&self, change: &Change, edges: &mut Vec<WeightedEdge>) {
         let Some(&making) = self.making.get(&change.address) else { return };
         let references = change.desired.iter().flat_map(|resource| &resource.references);
-        let made = references.filter_map(|reference| self.making.get(reference));
+        let is_update = change.action == changes::Action::Update;
+        let lasting = references.filter(|reference| !(is_update && change.made_after.contains(*reference)));
+        let made = lasting.filter_map(|reference| self.making.get(reference));
         let first = made.chain(self.deleting.get(&change.address));
         edges.extend(first.map(|&first| (Weight::Plan, first, making)));
     }
@@ -151,7 +173,13 @@ impl List {
             }
         }
         if let Some(own) = own {
-            let first = delete_after.into_iter().filter_map(|first| self.deleting.get(first).copied());
+            // What stays, and would make it again, is changed first so that it no longer does.
+            let changed =
+                |first: &Address| set.changes.get(first).is_some_and(|change| change.action == changes::Action::Update);
+            let first = delete_after.into_iter().filter_map(|first| {
+                let updating = || self.making.get(first).filter(|_| changed(first));
+                self.deleting.get(first).or_else(updating).copied()
+            });
             edges.extend(first.map(|first| (Weight::Record, first, own)));
         }
     }
@@ -244,6 +272,8 @@ mod tests {
             seen_references: BTreeSet::new(),
             expected: Duration::ZERO,
             is_unheld: false,
+            made_after: BTreeSet::new(),
+            turn: None,
         };
         (address(name), change)
     }
@@ -294,6 +324,35 @@ mod tests {
         part.1.record = record;
         let order = order(vec![change("bucket", Update, &[], Some(&[])), part]);
         assert_eq!(order, ["delete replication", "update bucket"]);
+    }
+
+    /// A cluster that no longer exports its log is told so before the group of the log goes: it would make the group again.
+    #[test]
+    fn what_would_make_it_again_is_changed_before_it_goes() {
+        use changes::Action::{Delete, Update};
+        let mut group = change("group", Delete, &[], None);
+        let record = group.1.record.as_deref().cloned().map(|mut record| {
+            record.delete_after = vec![address("cluster")].into_iter().collect();
+            Arc::new(record)
+        });
+        group.1.record = record;
+        let order = order(vec![group, change("cluster", Update, &[], Some(&[]))]);
+        assert_eq!(order, ["update cluster", "delete group"]);
+    }
+
+    /// Invariant 4: `first` was made before `second`, and has its turn after it now.
+    #[test]
+    fn what_takes_turns_is_updated_one_at_a_time_by_what_it_does_now() {
+        use changes::Action::Update;
+        let turn = |name: &str, after: &[&str], turn| {
+            let (at, change) = change(name, Update, after, Some(after));
+            let made_after = after.iter().map(|name| address(name)).collect();
+            (at, Change { made_after, turn: Some(turn), ..change })
+        };
+        let order = order(vec![turn("first", &[], 2), turn("second", &["first"], 1), turn("other", &["second"], 0)]);
+        assert_eq!(order, ["update other", "update second", "update first"]);
+        let alike = self::order(vec![turn("b", &[], 1), turn("a", &[], 1), turn("c", &[], 1)]);
+        assert_eq!(alike, ["update a", "update b", "update c"]);
     }
 
     /// A function goes at once, whatever calls it, because its network interfaces take long to go.

@@ -84,7 +84,7 @@ pub async fn prepare_up(execution: &Execution, goal: Goal<'_>) -> Result<ChangeS
     Ok(ChangeSet { twins, ..set.map_err(RunError::Taken)? })
 }
 
-/// Makes the changes that [`prepare_up`] found.
+/// Makes the changes that [`prepare_up`] found, and looks once more for what came back of what they deleted.
 ///
 /// # Errors
 /// Whatever ends the run before its first operation. What goes wrong later is in the report.
@@ -94,6 +94,7 @@ pub async fn carry_out_up(execution: &Arc<Execution>, goal: Goal<'_>, set: Chang
     twins::put_on_record(&execution.store, &set).await?;
     let store = &execution.store;
     let report = execute(execution, &set).await;
+    let report = sweep::sweep_returned(execution, &set, report).await;
     let outputs = outputs(goal.topology, &store.records());
     if report.is_complete() {
         let value = Value::Object(outputs.iter().cloned().collect());

@@ -30,6 +30,7 @@ use super::executor::{Execution, Leftover, RunReport};
 use super::observe::{Objects, ObserveError};
 use super::recover;
 use super::run::{self, RunError};
+use super::scheduler::{Action, Operation};
 use super::twins::{desired, indexes, is_of};
 use crate::address::Address;
 use crate::aws::{Tags, tags};
@@ -70,7 +71,7 @@ fn remembered(store: &Store) -> Records {
 
 /// Looks for what is there although it was deleted, and deletes it.
 pub(super) async fn sweep(execution: &Arc<Execution>, gone: Records, mut report: RunReport) -> RunReport {
-    let Execution { kinds, store, shutdown, .. } = &**execution;
+    let Execution { store, shutdown, .. } = &**execution;
     for _ in 0..ROUNDS {
         let mut gone = gone.clone();
         let records = store.records();
@@ -93,26 +94,74 @@ pub(super) async fn sweep(execution: &Arc<Execution>, gone: Records, mut report:
         if found.is_empty() {
             break;
         }
-        let mut again = Records::new();
-        for (address, object) in &found {
-            let mut desired = desired(&gone[address]);
-            desired.references.retain(|reference| found.contains_key(reference));
-            desired.delete_after.retain(|first| found.contains_key(first));
-            for entry in recover::taken_over(desired, object) {
-                if store.record(address, entry).await.is_err() {
-                    // It is told when the state is closed.
-                    return report;
-                }
-            }
-            again.extend(store.get(address).map(|record| (address.clone(), record)));
+        if delete_again(execution, &gone, &found, &mut report).await.is_err() {
+            return report;
         }
-        report.replace(run::execute(execution, &changes::teardown(&again, &found, kinds)).await);
     }
     if report.is_complete() && store.facts().contains_key(TEARDOWN) && !store.records().is_empty() {
         // What is protected stays, and its state. A write that fails is told when the state is closed.
         let _ = store.set_fact(TEARDOWN, Value::Null).await;
     }
     report
+}
+
+/// Looks once more, after an `up`, for what it deleted as far as that comes back by itself, and deletes what did.
+pub(super) async fn sweep_returned(
+    execution: &Arc<Execution>,
+    set: &changes::ChangeSet,
+    mut report: RunReport,
+) -> RunReport {
+    let Execution { kinds, store, surroundings, events, shutdown, .. } = &**execution;
+    let comes_back = |operation: &&Operation| {
+        let returns = kinds.get(operation.address.kind()).is_some_and(AnyKind::returns);
+        // What was only replaced is on record again.
+        operation.action == Action::Delete && returns && store.get(&operation.address).is_none()
+    };
+    let gone: Records = report
+        .succeeded
+        .iter()
+        .filter(comes_back)
+        .filter_map(|operation| Some((operation.address.clone(), set.changes.get(&operation.address)?.record.clone()?)))
+        .collect();
+    if gone.is_empty() || shutdown.is_requested() || store.failure().is_some() {
+        return report;
+    }
+    let topology = as_made(kinds, &gone);
+    match run::look(kinds, surroundings, events, shutdown, &Records::new(), Some(&topology)).await {
+        Ok(seen) => {
+            let found = ours(kinds, &surroundings.suffix, seen.objects);
+            if !found.is_empty() {
+                // A write that fails is told when the state is closed.
+                let _ = delete_again(execution, &gone, &found, &mut report).await;
+            }
+        }
+        Err(RunError::Unseen(errors)) => report.unseen = errors,
+        // An interrupt, after everything that was to be done.
+        Err(_) => {}
+    }
+    report
+}
+
+/// Puts what was found on record and deletes it, in its order.
+async fn delete_again(
+    execution: &Arc<Execution>,
+    gone: &Records,
+    found: &Objects,
+    report: &mut RunReport,
+) -> Result<(), StateError> {
+    let Execution { kinds, store, .. } = &**execution;
+    let mut again = Records::new();
+    for (address, object) in found {
+        let mut desired = desired(&gone[address]);
+        desired.references.retain(|reference| found.contains_key(reference));
+        desired.delete_after.retain(|first| found.contains_key(first));
+        for entry in recover::taken_over(desired, object) {
+            store.record(address, entry).await?;
+        }
+        again.extend(store.get(address).map(|record| (address.clone(), record)));
+    }
+    report.replace(run::execute(execution, &changes::teardown(&again, found, kinds)).await);
+    Ok(())
 }
 
 /// What there is of what was deleted, and what else says that it is ours.

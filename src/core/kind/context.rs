@@ -215,6 +215,36 @@ impl Context {
     }
 }
 
+/// An idempotency token, the same for every try of the same intent. It is never empty: AWS refuses empty ones, and names are made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token that nobody had before: 32 hexadecimal digits.
+    pub fn random() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()))
+    }
+
+    /// The token on record; a new one where the record has none, as after `state rebuild` or an adoption.
+    pub fn recorded(token: Option<&str>) -> Self {
+        token.filter(|token| !token.is_empty()).map_or_else(Self::random, |token| Self(token.to_owned()))
+    }
+}
+
+impl Deref for Token {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&Token> for String {
+    fn from(token: &Token) -> Self {
+        token.0.clone()
+    }
+}
+
 /// What the engine hears from a task while it works.
 pub trait Observer: Send + Sync {
     /// The task waits for something; the text is for people.
@@ -235,8 +265,8 @@ pub struct Task<'a> {
     pub tags: Tags,
     /// Keys of tags that drctl set earlier.
     pub recorded_tags: Vec<String>,
-    /// The idempotency token: 32 hexadecimal digits, the same for every try of the same intent.
-    pub token: &'a str,
+    /// The idempotency token.
+    pub token: &'a Token,
     /// Hears of progress.
     pub observer: &'a dyn Observer,
 }
@@ -331,6 +361,16 @@ mod tests {
     use super::*;
     use crate::aws::Refusal;
     use crate::kind::{Adoption, Expected, Permissions};
+
+    #[test]
+    fn a_token_is_never_empty_whatever_is_on_record() {
+        assert_eq!(&*Token::recorded(Some("aaaaaaaa0000")), "aaaaaaaa0000");
+        for recorded in [None, Some("")] {
+            let token = Token::recorded(recorded);
+            assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token:?}");
+            assert_ne!(token, Token::recorded(recorded));
+        }
+    }
 
     const CREATE: &str = "ec2:CreateFlowLogs";
 

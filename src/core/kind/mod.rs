@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
 
-pub use context::{Assets, Context, Observer, Provider, Surroundings, Task};
+pub use context::{Assets, Context, Observer, Provider, Surroundings, Task, Token};
 pub use observation::{Index, Observation};
 
 /// A kind whose types are JSON.
@@ -48,6 +48,19 @@ pub trait AnyKind: Send + Sync {
 
     /// The object that this one is a part of, for kinds without tags: a part is ours when its whole is.
     fn parent(&self) -> Option<Parent> {
+        None
+    }
+
+    /// Tells whether what this field refers to only has to be made before the object is: later changes need not wait for each other.
+    fn orders_creation(&self, field: &str) -> bool {
+        let _ = field;
+        false
+    }
+
+    /// The turn of an object whose update of this field puts it out of use for a while: objects of one kind are so updated one at a time,
+    /// those with the lower turn first. `None` when the field needs no turns.
+    fn turn(&self, field: &str, outputs: &Value) -> Option<u32> {
+        let _ = (field, outputs);
         None
     }
 

@@ -171,6 +171,26 @@ const GRAMMAR: &[(&str, &str)] = &[
         r#"2:17: database.aurora.database_name: "postgres" is reserved by Aurora PostgreSQL; choose another name"#,
     ),
     (
+        "[database.aurora]|database_name = 'Payments'",
+        r#"2:17: database.aurora.database_name: "Payments" has capital letters, which RDS makes small; write "payments""#,
+    ),
+    (
+        "[database.aurora]|master_username = 'Admin'",
+        r#"2:19: database.aurora.master_username: "Admin" is reserved by Aurora PostgreSQL; choose another name"#,
+    ),
+    (
+        "[database.aurora]|master_username = 'rds_operator'",
+        r#"2:19: database.aurora.master_username: "rds_operator" is reserved by Aurora PostgreSQL; choose another name"#,
+    ),
+    (
+        "[database.aurora]|database_name = 'Order'",
+        r#"2:17: database.aurora.database_name: "Order" is reserved by Aurora PostgreSQL; choose another name"#,
+    ),
+    (
+        "[database.aurora]|database_name = 'current_user'",
+        r#"2:17: database.aurora.database_name: "current_user" is reserved by Aurora PostgreSQL; choose another name"#,
+    ),
+    (
         "[database.aurora]|backup_window = '9-10'",
         r#"2:17: database.aurora.backup_window: "9-10" is not a daily window; write hh:mm-hh:mm in UTC, such as "07:00-09:00""#,
     ),
