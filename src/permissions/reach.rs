@@ -296,7 +296,8 @@ pub const REACHES: &[Reach] = &[
     Reach {
         name: "Functions",
         actions: &["lambda:*"],
-        objects: &["arn:aws:lambda:*:*:function:dr-*-{suffix}"],
+        // Versions and aliases have the function's ARN with their names at the end.
+        objects: &["arn:aws:lambda:*:*:function:dr-*-{suffix}", "arn:aws:lambda:*:*:function:dr-*-{suffix}:*"],
         conditions: &[],
     },
     Reach {

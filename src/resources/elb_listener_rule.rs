@@ -20,7 +20,7 @@ use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;
-use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn};
+use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn, Text};
 
 /// Priorities end here.
 const LAST_PRIORITY: u32 = 50_000;
@@ -42,6 +42,8 @@ pub struct ListenerRuleSpec {
     pub paths: BTreeSet<String>,
     /// Where the requests go.
     pub target_group: Ref<TargetGroupArn>,
+    /// What is registered in the group: it has to be there first, because an empty group answers with an error.
+    pub target: Option<Text>,
 }
 
 outputs! {
@@ -97,12 +99,13 @@ impl Kind for ListenerRule {
         let arns: Vec<String> =
             wanted.iter().filter_map(find).filter_map(|one| one.rule_arn().map(str::to_owned)).collect();
         let tags = elb::tags(context, &arns).await?;
-        let object = |wanted| {
+        let object = |wanted: &Wanted<Self>| {
             let described = find(wanted)?;
             let arn = described.rule_arn().unwrap_or_default();
             let tags = tags.get(arn).cloned().unwrap_or_default();
             let listener = parent(wanted).unwrap_or_default().into();
-            Some(Object { spec: spec(described, listener), outputs: ListenerRuleOutputs { arn: arn.into() }, tags })
+            let spec = spec(described, listener, wanted.spec.target.clone());
+            Some(Object { spec, outputs: ListenerRuleOutputs { arn: arn.into() }, tags })
         };
         Ok(wanted.iter().map(object).collect())
     }
@@ -257,7 +260,7 @@ fn priority(described: &Described) -> Option<u32> {
     described.priority()?.parse().ok()
 }
 
-fn spec(described: &Described, listener: ListenerArn) -> ListenerRuleSpec {
+fn spec(described: &Described, listener: ListenerArn, target: Option<Text>) -> ListenerRuleSpec {
     // AWS repeats the values of a condition in its configuration, but need not do so for rules made long ago.
     let values = |field: &str| -> BTreeSet<String> {
         let conditions = described.conditions().iter().filter(|condition| condition.field() == Some(field));
@@ -279,6 +282,7 @@ fn spec(described: &Described, listener: ListenerArn) -> ListenerRuleSpec {
         methods: values("http-request-method"),
         paths: values("path-pattern"),
         target_group: Ref::Known(target_group.unwrap_or_default().into()),
+        target,
     }
 }
 
@@ -311,6 +315,7 @@ mod tests {
             methods: BTreeSet::from(["POST".to_owned()]),
             paths: BTreeSet::from(["/payment".to_owned()]),
             target_group: Ref::Known("arn:tg".into()),
+            target: Some("arn:function:live".into()),
         }
     }
 
@@ -321,7 +326,7 @@ mod tests {
             .set_conditions(Some(conditions(&wanted())))
             .actions(forward(&wanted()))
             .build();
-        assert_eq!(spec(&described, "arn:listener".into()), wanted());
+        assert_eq!(spec(&described, "arn:listener".into(), wanted().target), wanted());
     }
 
     /// `rule.update`: priorities are unique at every moment, so that of two rules that change places one steps aside.

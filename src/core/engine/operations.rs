@@ -109,6 +109,7 @@ impl List {
             self.making_edges(change, &mut edges);
             self.deletion_edges(set, change, &mut edges);
             edges.extend(self.part_edge(set, change));
+            edges.extend(self.superseding_edges(change));
         }
         edges
     }
@@ -119,6 +120,14 @@ impl List {
         let whole: Address = self.operations[gone.index()].lock_group.as_ref()?.parse().ok()?;
         let changed = set.changes.get(&whole).is_some_and(|whole| whole.action == changes::Action::Update);
         Some((Weight::Part, *gone, *self.making.get(&whole).filter(|_| changed)?))
+    }
+
+    /// What a changed resource takes the place of goes only then: nothing on record says who still needs it.
+    fn superseding_edges(&self, change: &Change) -> impl Iterator<Item = WeightedEdge> {
+        let making = self.making.get(&change.address).copied();
+        let superseded = change.desired.iter().flat_map(|resource| &resource.supersedes);
+        let gone = superseded.filter_map(|superseded| self.deleting.get(superseded).copied());
+        gone.filter_map(move |gone| Some((Weight::LettingGo, making?, gone)))
     }
 
     /// What is made waits for what it refers to, and for the end of its predecessor.
@@ -225,6 +234,7 @@ mod tests {
             spec: json!({}),
             references: references.iter().map(|name| address(name)).collect(),
             delete_after: BTreeMap::new(),
+            supersedes: BTreeSet::new(),
             lock_group: None,
             data_bearing: false,
             protected: false,
@@ -291,6 +301,23 @@ mod tests {
         part.1.record = record;
         let order = order(vec![change("bucket", Update, &[], Some(&[])), part]);
         assert_eq!(order, ["delete replication", "update bucket"]);
+    }
+
+    /// The listener's rule moves to another target group: until then the old group needs its target, which the rule never named.
+    #[test]
+    fn what_is_superseded_goes_only_when_its_successor_was_changed() {
+        use changes::Action::{Create, Delete, Update};
+        let mut rule = change("rule", Update, &["a-group"], Some(&["new-group"]));
+        rule.1.desired.as_mut().expect("it is wanted").supersedes.insert(address("a-target"));
+        let mut group = change("new-group", Create, &[], Some(&[]));
+        group.1.record = None;
+        let order = order(vec![
+            change("a-target", Delete, &["a-group"], None),
+            change("a-group", Delete, &[], None),
+            group,
+            rule,
+        ]);
+        assert_eq!(order, ["create new-group", "update rule", "delete a-target", "delete a-group"]);
     }
 
     /// A function goes at once, whatever calls it, because its network interfaces take long to go.
