@@ -208,7 +208,13 @@ pub const REACHES: &[Reach] = &[
         objects: &["*"],
         conditions: &[],
     },
-    Reach { name: "Roles", actions: &["iam:*"], objects: &["arn:aws:iam::*:role/dr-*-{suffix}"], conditions: &[] },
+    Reach {
+        // API Gateway writes its logs with one role for the whole account.
+        name: "Roles",
+        actions: &["iam:*"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
+        conditions: &[],
+    },
     Reach {
         name: "AllRoles",
         actions: &["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "iam:SimulatePrincipalPolicy"],
@@ -224,7 +230,7 @@ pub const REACHES: &[Reach] = &[
     Reach {
         name: "PassedRoles",
         actions: &["iam:PassRole"],
-        objects: &["arn:aws:iam::*:role/dr-*-{suffix}"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
         conditions: &[when(
             "StringEquals",
             "iam:PassedToService",

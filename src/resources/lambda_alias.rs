@@ -118,7 +118,8 @@ impl Kind for Alias {
         if let Some(path) = spec.probe.as_ref().filter(|_| object.is_some()) {
             probe(task, spec, &version, path).await?;
         }
-        let served = served(task, spec.function.known(), &spec.name).await?.map(|found| version_of(&found)).transpose()?;
+        let served =
+            served(task, spec.function.known(), &spec.name).await?.map(|found| version_of(&found)).transpose()?;
         let outputs = point(task, spec, served.is_some(), &version).await?;
         if let Some(before) = served.filter(|before| *before != version) {
             clear(task, spec, &version, &before).await?;
@@ -154,7 +155,9 @@ async fn observe(context: &Context, wanted: &Wanted<Alias>) -> Result<Option<Obj
 
 /// The configuration of what an alias, or the version of this number, serves; `None` when there is no such thing.
 async fn served(context: &Context, function: &FunctionName, qualifier: &str) -> Result<Option<FunctionConfiguration>> {
-    Ok(lambda_function::read(context, function.as_str(), Some(qualifier)).await?.map(|(configuration, _)| configuration))
+    Ok(lambda_function::read(context, function.as_str(), Some(qualifier))
+        .await?
+        .map(|(configuration, _)| configuration))
 }
 
 /// Publishes the function as it is and waits until the version can be called; returns its number.

@@ -426,7 +426,8 @@ pub(super) fn from_sdk(configuration: &FunctionConfiguration, wanted: &FunctionS
         memory_mb: number("MemorySize", configuration.memory_size())?,
         timeout_seconds: number("Timeout", configuration.timeout())?,
         environment: match environment {
-            // Who may not decrypt with the function's key is told an error instead of the variables: they are unknown.
+            // Who may not decrypt with the function's key is told an error instead of the variables: they are unknown
+            // (`lambda.read.unknown`).
             Some(environment) if environment.error().is_some() => wanted.environment.clone(),
             environment => environment
                 .and_then(|environment| environment.variables())
@@ -456,7 +457,7 @@ fn in_order_of<T: PartialEq + Clone + for<'a> From<&'a str>>(wanted: &[Ref<T>], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_lambda::types::StateReasonCode;
+    use aws_sdk_lambda::types::{EnvironmentError, EnvironmentResponse, StateReasonCode};
 
     /// Invariant 6 of kinds: the order of subnets means nothing.
     #[test]
@@ -482,6 +483,67 @@ mod tests {
             .last_update_status(LastUpdateStatus::InProgress)
             .build();
         assert!(matches!(state(&updating), Ok(Look::Pending(_))));
+    }
+
+    fn configuration() -> aws_sdk_lambda::types::builders::FunctionConfigurationBuilder {
+        FunctionConfiguration::builder()
+            .function_name("f")
+            .role("arn:role")
+            .runtime(Runtime::from("python3.13"))
+            .handler("index.handler")
+            .architectures(Architecture::Arm64)
+            .code_sha256("digest")
+            .memory_size(512)
+            .timeout(30)
+            .logging_config(LoggingConfig::builder().log_group("/aws/lambda/f").build())
+    }
+
+    fn spec() -> FunctionSpec {
+        FunctionSpec {
+            name: "f".into(),
+            role: Ref::Known("arn:role".into()),
+            runtime: "python3.13".into(),
+            handler: "index.handler".into(),
+            architecture: "arm64".into(),
+            code_sha256: "digest".into(),
+            memory_mb: 512,
+            timeout_seconds: 30,
+            environment: BTreeMap::from([("TABLE_NAME".to_owned(), Text::from("payments"))]),
+            kms_key: None,
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+            tracing: false,
+            log_group: Ref::Known("/aws/lambda/f".into()),
+        }
+    }
+
+    /// `lambda.read.unknown`.
+    #[test]
+    fn variables_that_may_not_be_read_are_no_difference() {
+        let error = EnvironmentError::builder().error_code("AccessDeniedException").message("no kms:Decrypt").build();
+        let unreadable = EnvironmentResponse::builder().error(error).build();
+        let found = from_sdk(&configuration().environment(unreadable).build(), &spec());
+        assert_eq!(found.ok(), Some(spec()));
+        // None at all is another matter.
+        let found = from_sdk(&configuration().environment(EnvironmentResponse::builder().build()).build(), &spec());
+        assert!(found.is_ok_and(|found| found.environment.is_empty()));
+    }
+
+    #[test]
+    fn an_answer_without_what_lambda_always_sends_is_an_error_that_names_it() {
+        for (field, configuration) in [
+            ("Role", configuration().set_role(None)),
+            ("CodeSha256", configuration().code_sha256("")),
+            ("Timeout", configuration().set_timeout(None)),
+            ("Architectures", configuration().set_architectures(None)),
+            ("LoggingConfig.LogGroup", configuration().set_logging_config(None)),
+        ] {
+            let error = from_sdk(&configuration.build(), &spec()).expect_err(field).to_string();
+            assert!(error.contains("lambda:GetFunction") && error.contains(field), "{error}");
+        }
+        assert!(state(&configuration().build()).is_err_and(|error| error.to_string().contains("State")));
+        let unknown = configuration().state(State::from("Mending")).build();
+        assert!(matches!(state(&unknown), Ok(Look::Pending(why)) if why == "Mending"));
     }
 
     /// `lambda.wait.create`.

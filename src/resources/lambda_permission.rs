@@ -86,7 +86,9 @@ impl Kind for Permission {
         let object = |wanted: &Wanted<Self>| {
             let Some(policy) = policy(wanted) else { return Ok(None) };
             let id = wanted.spec.statement_id.as_str();
-            let Some(statement) = found[&policy].iter().find(|statement| statement["Sid"] == id) else { return Ok(None) };
+            let Some(statement) = found[&policy].iter().find(|statement| statement["Sid"] == id) else {
+                return Ok(None);
+            };
             let outputs = PermissionOutputs { function: policy.function.clone(), statement: id.into() };
             Ok(Some(Object { spec: from_statement(&policy, id, statement)?, outputs, tags: Tags::new() }))
         };

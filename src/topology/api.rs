@@ -17,11 +17,11 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{Route, Side, Tls};
-use crate::reference::{ApiResourceId, Handle, KeyArn, Ref, RoleArn, Text};
+use crate::reference::{ApiResourceId, Handle, KeyArn, Ref, Text};
 use crate::resources::Kind;
 use crate::resources::acm_certificate::{Certificate, CertificateSpec};
 use crate::resources::acm_validation::{Validation, ValidationSpec};
-use crate::resources::apigateway_account::{Account, AccountSpec};
+use crate::resources::apigateway_account::{self, Account, AccountSpec};
 use crate::resources::apigateway_base_path_mapping::{BasePathMapping, BasePathMappingSpec};
 use crate::resources::apigateway_deployment::{Deployment, DeploymentSpec};
 use crate::resources::apigateway_domain_name::{DomainName, DomainNameSpec};
@@ -50,8 +50,6 @@ pub(super) struct Needs {
     pub(super) functions: Functions,
     /// The region's key, which encrypts the access logs.
     pub(super) key: Ref<KeyArn>,
-    /// The role that API Gateway writes logs with; none without access logs.
-    pub(super) logging_role: Option<Ref<RoleArn>>,
     /// The region's certificate; none without a custom domain.
     pub(super) certificate: Option<Requested>,
 }
@@ -201,7 +199,7 @@ impl Region<'_, '_> {
 
     fn stage(&mut self, rest_api: &Handle<RestApi>, deployment: &Handle<Deployment>, needs: &Needs) -> Handle<Stage> {
         let plan = &self.builder.plan().api;
-        let access_logs = needs.logging_role.as_ref().map(|role| self.access_logs(&needs.key, role));
+        let access_logs = plan.access_logs.enabled.then(|| self.access_logs(&needs.key));
         let stage = self.add::<Stage>(
             plan.stage.as_str(),
             StageSpec {
@@ -222,12 +220,13 @@ impl Region<'_, '_> {
         stage
     }
 
-    fn access_logs(&mut self, key: &Ref<KeyArn>, role: &Ref<RoleArn>) -> AccessLogs {
+    fn access_logs(&mut self, key: &Ref<KeyArn>) -> AccessLogs {
         let name = self.builder.names().api_logs(self.builder.region(self.side));
         let retention_days = Some(self.builder.plan().api.access_logs.retention_days.days());
         let spec = LogGroupSpec { name: name.into(), retention_days, key: Some(key.clone()) };
         let log_group = self.add::<LogGroup>("api:logs", spec);
-        let account = self.add::<Account>("logging", AccountSpec { role: role.clone() });
+        let role = Ref::Known(self.builder.names().role_arn(apigateway_account::ROLE).into());
+        let account = self.add::<Account>("logging", AccountSpec { role });
         AccessLogs { destination: log_group.arn(), format: log_format(), role: account.role() }
     }
 
@@ -322,7 +321,6 @@ mod tests {
         let needs = Needs {
             functions,
             key: Ref::Known("arn:key".into()),
-            logging_role: plan.api.access_logs.enabled.then(|| Ref::Known("arn:aws:iam::1:role/api".into())),
             certificate: certificates
                 .map(|both| Requested { record: both.primary.record_name().into(), certificate: both.primary }),
         };
@@ -398,7 +396,8 @@ mod tests {
     #[test]
     fn the_permissions_of_a_function_change_one_after_another() {
         let (_, topology) = api(|_| {});
-        let permission = &topology.resources[&"us-east-1/lambda_permission/payment_processor:live-api".parse().unwrap()];
+        let permission =
+            &topology.resources[&"us-east-1/lambda_permission/payment_processor:live-api".parse().unwrap()];
         let function = "us-east-1/lambda_function/payment_processor".parse().unwrap();
         assert_eq!(permission.lock_group, Some(function));
     }

@@ -331,7 +331,6 @@ fn api_needs(
     api::Needs {
         functions: functions.side(side).clone(),
         key: security.keys.side(side).clone(),
-        logging_role: security.roles.side(side).api_logs.as_ref().map(|role| role.arn()),
         certificate: certificates.zip(dns).map(|(certificates, dns)| api::Requested {
             certificate: certificates.side(side).clone(),
             record: Text::from(dns.validation.name()),
