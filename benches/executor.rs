@@ -4,7 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "printing figures is all that a benchmark does")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,7 @@ fn makespan(count: usize) {
             references: references(&spec),
             spec,
             delete_after: BTreeMap::new(),
+            supersedes: BTreeSet::new(),
             lock_group: None,
             data_bearing: false,
             protected: false,

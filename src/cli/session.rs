@@ -27,7 +27,9 @@ use crate::preflight::account::{self, Identity};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{self, Assets, Kinds, Surroundings};
-use crate::state::{self, Bucket, Deployment, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store};
+use crate::state::{
+    self, Bucket, Deployment, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store,
+};
 use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
 
@@ -383,7 +385,10 @@ pub(super) fn state_failure(error: &StateError) -> Failure {
     let kind = match error {
         StateError::Locked { .. } | StateError::Leased(_) | StateError::Exists { .. } => Kind::Locked,
         StateError::NotFound { .. } => Kind::Usage,
-        StateError::WrongAccount { .. } | StateError::OtherRegions { .. } | StateError::NoBucket { .. } | StateError::InTheWay { .. } => Kind::Preflight,
+        StateError::WrongAccount { .. }
+        | StateError::OtherRegions { .. }
+        | StateError::NoBucket { .. }
+        | StateError::InTheWay { .. } => Kind::Preflight,
         error if error.is_denied() => Kind::Denied,
         _ => Kind::Failed,
     };

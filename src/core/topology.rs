@@ -88,6 +88,9 @@ pub struct Resource {
     pub references: BTreeSet<Address>,
     /// What AWS wants gone before this one is deleted, although nothing refers to it; with the reasons.
     pub delete_after: BTreeMap<Address, String>,
+    /// Resources of earlier plans whose place this one takes: those that are still on record are deleted only after it was changed,
+    /// because until then something may need them.
+    pub supersedes: BTreeSet<Address>,
     /// The resource whose parts AWS refuses to change side by side.
     pub lock_group: Option<Address>,
     /// Whether losing it loses data.

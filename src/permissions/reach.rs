@@ -209,7 +209,13 @@ pub const REACHES: &[Reach] = &[
         objects: &["*"],
         conditions: &[],
     },
-    Reach { name: "Roles", actions: &["iam:*"], objects: &["arn:aws:iam::*:role/dr-*-{suffix}"], conditions: &[] },
+    Reach {
+        // API Gateway writes its logs with one role for the whole account.
+        name: "Roles",
+        actions: &["iam:*"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
+        conditions: &[],
+    },
     Reach {
         name: "AllRoles",
         actions: &["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "iam:SimulatePrincipalPolicy"],
@@ -225,7 +231,7 @@ pub const REACHES: &[Reach] = &[
     Reach {
         name: "PassedRoles",
         actions: &["iam:PassRole"],
-        objects: &["arn:aws:iam::*:role/dr-*-{suffix}"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
         conditions: &[when(
             "StringEquals",
             "iam:PassedToService",
@@ -297,7 +303,8 @@ pub const REACHES: &[Reach] = &[
     Reach {
         name: "Functions",
         actions: &["lambda:*"],
-        objects: &["arn:aws:lambda:*:*:function:dr-*-{suffix}"],
+        // Versions and aliases have the function's ARN with their names at the end.
+        objects: &["arn:aws:lambda:*:*:function:dr-*-{suffix}", "arn:aws:lambda:*:*:function:dr-*-{suffix}:*"],
         conditions: &[],
     },
     Reach {

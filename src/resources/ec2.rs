@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{
     Filter, NetworkInterface, NetworkInterfaceType, ResourceType, RouteTable, Tag, TagSpecification, UnsuccessfulItem,
     VpcEndpoint,
@@ -210,14 +211,29 @@ pub(super) async fn name_dependents(task: &Task<'_>, filters: &[Filter], error: 
 }
 
 async fn interfaces(task: &Task<'_>, filters: &[Filter]) -> Result<Vec<NetworkInterface>> {
-    let clients = task.clients();
-    let found = task
+    interfaces_in(task, task.clients().ec2(), filters).await
+}
+
+/// The network interfaces of a region that the filters let through. All pages are read, because a page of a filtered list may be empty
+/// while more follow (`x.pages.empty`).
+pub(super) async fn interfaces_in(
+    context: &Context,
+    ec2: &Client,
+    filters: &[Filter],
+) -> Result<Vec<NetworkInterface>> {
+    context
         .call("ec2:DescribeNetworkInterfaces", || {
-            let request = clients.ec2().describe_network_interfaces();
-            request.set_filters(Some(filters.to_vec())).max_results(20).send()
+            let request = ec2.describe_network_interfaces().set_filters(Some(filters.to_vec()));
+            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
         })
-        .await?;
-    Ok(found.network_interfaces.unwrap_or_default())
+        .await
+}
+
+/// Whether no interfaces are left; else which are.
+pub(super) fn none_left(interfaces: &[NetworkInterface]) -> Look<()> {
+    let left: Vec<&str> =
+        interfaces.iter().map(|one| one.network_interface_id().unwrap_or("one without an id")).collect();
+    if left.is_empty() { Look::Ready(()) } else { Look::Pending(left.join(", ")) }
 }
 
 /// The endpoints of the networks in which some of the interfaces are those of endpoints.
@@ -358,5 +374,55 @@ mod tests {
         let failed = accepted("ec2:DeleteFlowLogs", &[UnsuccessfulItem::builder().error(error).build()]);
         assert!(failed.expect_err("it failed").is_gone());
         assert!(accepted("ec2:DeleteFlowLogs", &[]).is_ok());
+    }
+    /// Answers each request on a connection of its own: the first with a page without items, the next with the last page.
+    fn two_pages(listener: &std::net::TcpListener) {
+        use std::io::{Read, Write};
+        let pages = ["<nextToken>more</nextToken>", "<item><networkInterfaceId>eni-1</networkInterfaceId></item>"];
+        for page in pages {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let mut asked = [0; 16384];
+            _ = stream.read(&mut asked).expect("a request comes");
+            let (items, token) = if page.starts_with("<item>") { (page, "") } else { ("", page) };
+            let set = format!("<networkInterfaceSet>{items}</networkInterfaceSet>{token}");
+            let body = format!("<DescribeNetworkInterfacesResponse>{set}</DescribeNetworkInterfacesResponse>");
+            let length = body.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+                .expect("the answer is taken");
+        }
+    }
+
+    /// `x.pages.empty`: taken for the end, it lets a network be deleted while interfaces are still in it.
+    #[tokio::test]
+    async fn a_page_without_items_is_not_the_end_of_a_list() {
+        use crate::address::Scope;
+        use crate::aws::transport::Transport;
+        use crate::aws::{Aws, Connection};
+        use crate::resources::Surroundings;
+        use crate::resources::ec2_vpc::Vpc;
+        use aws_sdk_ec2::config::{BehaviorVersion, Config, Credentials, Region};
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it listens");
+        let server = std::thread::spawn(move || two_pages(&listener));
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(format!("http://{address}"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(Transport::new())
+            .build();
+        let surroundings = Surroundings {
+            provider: Arc::new(Aws::connect(&Connection::default(), Transport::new()).await),
+            suffix: "dev".to_owned(),
+            account: "123456789012".to_owned(),
+            stop: tokio_util::sync::CancellationToken::new(),
+            assets: Arc::default(),
+        };
+        let context = Context::new(surroundings, Scope::region("us-east-1"), &Vpc::TRAITS);
+        let found = interfaces_in(&context, &Client::from_conf(config), &[]).await.expect("both pages are read");
+        server.join().expect("both pages were asked for");
+        assert_eq!(found.first().and_then(NetworkInterface::network_interface_id), Some("eni-1"));
+        assert!(matches!(none_left(&found), Look::Pending(left) if left == "eni-1"));
     }
 }

@@ -20,7 +20,7 @@ use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Pages};
 use crate::outputs;
-use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn};
+use crate::reference::{ListenerArn, ListenerRuleArn, Ref, TargetGroupArn, Text};
 
 /// Priorities end here.
 const LAST_PRIORITY: u32 = 50_000;
@@ -42,6 +42,8 @@ pub struct ListenerRuleSpec {
     pub paths: BTreeSet<String>,
     /// Where the requests go.
     pub target_group: Ref<TargetGroupArn>,
+    /// What is registered in the group: it has to be there first, because an empty group answers with an error.
+    pub target: Option<Text>,
 }
 
 outputs! {
@@ -97,12 +99,12 @@ impl Kind for ListenerRule {
         let arns: Vec<String> =
             wanted.iter().filter_map(find).filter_map(|one| one.rule_arn().map(str::to_owned)).collect();
         let tags = elb::tags(context, &arns).await?;
-        let object = |wanted| {
+        let object = |wanted: &Wanted<Self>| {
             let (Some(described), Some(listener)) = (find(wanted), parent(wanted)) else { return Ok(None) };
             let arn = described.rule_arn().ok_or_else(|| missing("RuleArn"))?;
             let tags = tags.get(arn).cloned().unwrap_or_default();
             let outputs = ListenerRuleOutputs { arn: arn.into() };
-            Ok(Some(Object { spec: spec(described, listener.into())?, outputs, tags }))
+            Ok(Some(Object { spec: spec(described, listener.into(), wanted.spec.target.clone())?, outputs, tags }))
         };
         wanted.iter().map(object).collect()
     }
@@ -258,7 +260,7 @@ fn missing(field: &str) -> Error {
     Error::incomplete("elasticloadbalancing:DescribeRules", field)
 }
 
-fn spec(described: &Described, listener: ListenerArn) -> Result<ListenerRuleSpec> {
+fn spec(described: &Described, listener: ListenerArn, target: Option<Text>) -> Result<ListenerRuleSpec> {
     for (field, absent) in
         [("Conditions", described.conditions().is_empty()), ("Actions", described.actions().is_empty())]
     {
@@ -287,6 +289,7 @@ fn spec(described: &Described, listener: ListenerArn) -> Result<ListenerRuleSpec
         methods: values("http-request-method"),
         paths: values("path-pattern"),
         target_group: Ref::Known(target_group.unwrap_or_default().into()),
+        target,
     })
 }
 
@@ -319,6 +322,7 @@ mod tests {
             methods: BTreeSet::from(["POST".to_owned()]),
             paths: BTreeSet::from(["/payment".to_owned()]),
             target_group: Ref::Known("arn:tg".into()),
+            target: Some("arn:function:live".into()),
         }
     }
 
@@ -329,7 +333,7 @@ mod tests {
             .set_conditions(Some(conditions(&wanted())))
             .actions(forward(&wanted()))
             .build();
-        assert_eq!(spec(&described, "arn:listener".into()).unwrap(), wanted());
+        assert_eq!(spec(&described, "arn:listener".into(), wanted().target).unwrap(), wanted());
     }
 
     /// `rule.update`: priorities are unique at every moment, so that of two rules that change places one steps aside.

@@ -16,7 +16,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
-use super::{elb, existing};
+use super::{ec2, elb, existing};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Pages};
@@ -322,13 +322,7 @@ fn look(described: Option<&Described>) -> Result<Look<()>> {
 async fn interfaces_gone(task: &Task<'_>, full_name: &str) -> Result<Look<()>> {
     let clients = task.clients();
     let filter = Filter::builder().name("description").values(description(full_name)).build();
-    let answer = task
-        .call("ec2:DescribeNetworkInterfaces", || {
-            clients.ec2().describe_network_interfaces().filters(filter.clone()).max_results(20).send()
-        })
-        .await?;
-    let left: Vec<&str> = answer.network_interfaces().iter().filter_map(|one| one.network_interface_id()).collect();
-    Ok(if left.is_empty() { Look::Ready(()) } else { Look::Pending(left.join(", ")) })
+    Ok(ec2::none_left(&ec2::interfaces_in(task, clients.ec2(), &[filter]).await?))
 }
 
 /// How AWS describes a load balancer's interfaces.

@@ -13,6 +13,7 @@ use aws_sdk_ec2::types::Filter;
 use aws_sdk_globalaccelerator::types::{EndpointConfiguration, EndpointGroup as Described, HealthCheckProtocol};
 use serde::{Deserialize, Serialize};
 
+use super::ec2;
 use super::globalaccelerator::{clients, deployed, in_progress};
 use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
@@ -246,14 +247,7 @@ async fn interfaces_gone(task: &Task<'_>, spec: &EndpointGroupSpec) -> Result<Lo
     let filter = |name: &str, value: &str| Filter::builder().name(name).values(value).build();
     let filters =
         vec![filter("vpc-id", spec.vpc.known().as_str()), filter("interface-type", "global_accelerator_managed")];
-    let answer = task
-        .call("ec2:DescribeNetworkInterfaces", || {
-            let request = clients.ec2().describe_network_interfaces().set_filters(Some(filters.clone()));
-            request.max_results(20).send()
-        })
-        .await?;
-    let left: Vec<&str> = answer.network_interfaces().iter().filter_map(|one| one.network_interface_id()).collect();
-    Ok(if left.is_empty() { Look::Ready(()) } else { Look::Pending(left.join(", ")) })
+    Ok(ec2::none_left(&ec2::interfaces_in(task, clients.ec2(), &filters).await?))
 }
 
 /// Deletes the security group that AWS made for the interfaces and never removes.

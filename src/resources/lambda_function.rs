@@ -22,7 +22,7 @@ use super::existing;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Error, Tags};
+use crate::aws::{Error, Refusal, Tags};
 use crate::outputs;
 use crate::reference::{
     FunctionArn, FunctionName, KeyArn, LogGroupName, Ref, RoleArn, SecurityGroupId, SubnetId, Text,
@@ -75,6 +75,7 @@ outputs! {
     }
 }
 
+const READ: &str = "lambda:GetFunction";
 const INVALID: &str = "InvalidParameterValueException";
 const CONFLICT: &str = "ResourceConflictException";
 const BUSY: &str = "in progress";
@@ -155,7 +156,7 @@ impl Kind for Function {
         };
         let actual = &object.spec;
         if broken || !same_configuration(actual, spec) {
-            update_configuration(task, spec).await?;
+            update_configuration(task, actual, spec).await?;
             settle(task, &spec.name).await?;
         }
         if (&actual.code_sha256, &actual.architecture) != (&spec.code_sha256, &spec.architecture) {
@@ -176,7 +177,7 @@ impl Kind for Function {
             Ok(_) => {}
         }
         task.wait("the function to be gone", Patience::minutes(10), || async {
-            Ok(match read(task, name).await? {
+            Ok(match read(task, name, None).await? {
                 Some(_) => Look::Pending("deleting".to_owned()),
                 None => Look::Ready(()),
             })
@@ -187,27 +188,47 @@ impl Kind for Function {
 }
 
 async fn observe(context: &Context, wanted: &Wanted<Function>) -> Result<Option<Object<Function>>> {
-    Ok(read(context, &wanted.spec.name).await?.map(|(configuration, tags)| Object {
-        spec: from_sdk(&configuration, &wanted.spec),
-        outputs: FunctionOutputs {
-            name: wanted.spec.name.as_str().into(),
-            arn: configuration.function_arn().unwrap_or_default().into(),
-        },
-        tags,
-    }))
+    let Some((configuration, tags)) = read(context, &wanted.spec.name, None).await? else { return Ok(None) };
+    let arn = told(READ, "FunctionArn", configuration.function_arn())?;
+    let outputs = FunctionOutputs { name: wanted.spec.name.as_str().into(), arn: arn.into() };
+    Ok(Some(Object { spec: from_sdk(&configuration, &wanted.spec)?, outputs, tags }))
 }
 
-/// The configuration and the tags of a function; `None` when there is no such function.
-async fn read(context: &Context, name: &str) -> Result<Option<(FunctionConfiguration, Tags)>> {
+/// The configuration and the tags of a function, or of what one of its versions or aliases is; `None` when there is no such thing.
+pub(super) async fn read(
+    context: &Context,
+    name: &str,
+    qualifier: Option<&str>,
+) -> Result<Option<(FunctionConfiguration, Tags)>> {
     let clients = context.clients();
-    match context.call("lambda:GetFunction", || clients.lambda().get_function().function_name(name).send()).await {
+    let read = context
+        .call(READ, || {
+            clients.lambda().get_function().function_name(name).set_qualifier(qualifier.map(str::to_owned)).send()
+        })
+        .await;
+    match read {
         Ok(answer) => {
-            let tags = answer.tags.unwrap_or_default().into_iter().collect();
-            Ok(answer.configuration.map(|configuration| (configuration, tags)))
+            // Lambda answers without the tags when the caller has no right to list them: they are not empty but unknown.
+            if let Some(error) = answer.tags_error() {
+                return Err(Refusal {
+                    operation: "lambda:ListTags".to_owned(),
+                    code: error.error_code().to_owned(),
+                    message: error.message().to_owned(),
+                    ..Refusal::default()
+                }
+                .into());
+            }
+            let configuration = answer.configuration.ok_or_else(|| Error::incomplete(READ, "Configuration"))?;
+            Ok(Some((configuration, answer.tags.unwrap_or_default().into_iter().collect())))
         }
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A field that Lambda always sends.
+fn told<'a>(operation: &str, field: &str, value: Option<&'a str>) -> Result<&'a str> {
+    value.filter(|value| !value.is_empty()).ok_or_else(|| Error::incomplete(operation, field))
 }
 
 /// What became of a creation.
@@ -250,8 +271,8 @@ async fn create(task: &Task<'_>, spec: &FunctionSpec) -> Result<Created> {
         }
         created => created?,
     };
-    let outputs =
-        FunctionOutputs { name: spec.name.as_str().into(), arn: created.function_arn().unwrap_or_default().into() };
+    let arn = told("lambda:CreateFunction", "FunctionArn", created.function_arn())?.into();
+    let outputs = FunctionOutputs { name: spec.name.as_str().into(), arn };
     task.identified(&outputs).await?;
     if created.state() != Some(&State::Active) {
         settle(task, &spec.name).await?;
@@ -262,7 +283,7 @@ async fn create(task: &Task<'_>, spec: &FunctionSpec) -> Result<Created> {
 /// Waits until a function is at rest and usable.
 async fn settle(task: &Task<'_>, name: &str) -> Result<()> {
     task.wait("the function to be ready", Patience::minutes(15), || async {
-        match read(task, name).await? {
+        match read(task, name, None).await? {
             Some((configuration, _)) => state(&configuration),
             None => Ok(Look::Pending("not visible yet".to_owned())),
         }
@@ -270,10 +291,12 @@ async fn settle(task: &Task<'_>, name: &str) -> Result<()> {
     .await
 }
 
-fn state(configuration: &FunctionConfiguration) -> Result<Look<()>> {
+/// Whether a function, or a version of it, can be used.
+pub(super) fn state(configuration: &FunctionConfiguration) -> Result<Look<()>> {
     let name = configuration.function_name().unwrap_or_default();
-    match (configuration.state(), configuration.last_update_status()) {
-        (Some(State::Failed), _) => Err(Error::Failed(format!(
+    let state = configuration.state().ok_or_else(|| Error::incomplete(READ, "State"))?;
+    match (state, configuration.last_update_status()) {
+        (State::Failed, _) => Err(Error::Failed(format!(
             "the function {name} failed: {} ({})",
             configuration.state_reason().unwrap_or("no reason given"),
             configuration.state_reason_code().map_or("no code", |code| code.as_str()),
@@ -283,11 +306,12 @@ fn state(configuration: &FunctionConfiguration) -> Result<Look<()>> {
             configuration.last_update_status_reason().unwrap_or("no reason given"),
             configuration.last_update_status_reason_code().map_or("no code", |code| code.as_str()),
         ))),
-        (Some(State::Pending), _) => {
-            Ok(Look::Pending(configuration.state_reason_code().map_or("Pending", |code| code.as_str()).to_owned()))
-        }
         (_, Some(LastUpdateStatus::InProgress)) => Ok(Look::Pending("update in progress".to_owned())),
-        _ => Ok(Look::Ready(())),
+        // Lambda takes up calls and changes of a function that it put to rest.
+        (State::Active | State::Inactive, _) => Ok(Look::Ready(())),
+        (state, _) => {
+            Ok(Look::Pending(configuration.state_reason_code().map_or(state.as_str(), |code| code.as_str()).to_owned()))
+        }
     }
 }
 
@@ -297,8 +321,15 @@ fn same_configuration(actual: &FunctionSpec, spec: &FunctionSpec) -> bool {
     code(actual) == code(spec)
 }
 
-async fn update_configuration(task: &Task<'_>, spec: &FunctionSpec) -> Result<()> {
+async fn update_configuration(task: &Task<'_>, actual: &FunctionSpec, spec: &FunctionSpec) -> Result<()> {
     let clients = task.clients();
+    // An empty text goes back to Lambda's own key, and empty lists leave the VPC; both are sent only when that is meant.
+    let key = match (&actual.kms_key, &spec.kms_key) {
+        (_, Some(key)) => Some(key.known().into()),
+        (Some(_), None) => Some(String::new()),
+        (None, None) => None,
+    };
+    let vpc = (!spec.subnets.is_empty() || !actual.subnets.is_empty()).then(|| vpc(spec));
     task.call("lambda:UpdateFunctionConfiguration", || {
         clients
             .lambda()
@@ -310,9 +341,8 @@ async fn update_configuration(task: &Task<'_>, spec: &FunctionSpec) -> Result<()
             .memory_size(spec.memory_mb)
             .timeout(spec.timeout_seconds)
             .environment(environment(spec))
-            // An empty text goes back to Lambda's own key, empty lists leave the VPC.
-            .kms_key_arn(spec.kms_key.as_ref().map(|key| String::from(key.known())).unwrap_or_default())
-            .vpc_config(vpc(spec))
+            .set_kms_key_arn(key.clone())
+            .set_vpc_config(vpc.clone())
             .tracing_config(tracing(spec))
             .logging_config(logging(spec))
             .send()
@@ -376,24 +406,36 @@ fn logging(spec: &FunctionSpec) -> LoggingConfig {
     LoggingConfig::builder().log_group(spec.log_group.known()).build()
 }
 
-fn from_sdk(configuration: &FunctionConfiguration, wanted: &FunctionSpec) -> FunctionSpec {
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let variables = configuration.environment().and_then(|environment| environment.variables());
+/// A function, or a version of it, as a spec.
+///
+/// # Errors
+/// [`Error::Incomplete`] when the answer lacks a field that Lambda always sends.
+pub(super) fn from_sdk(configuration: &FunctionConfiguration, wanted: &FunctionSpec) -> Result<FunctionSpec> {
+    let text = |field: &str, value: Option<&str>| told(READ, field, value).map(str::to_owned);
+    let number = |field: &str, value: Option<i32>| value.ok_or_else(|| Error::incomplete(READ, field));
+    let environment = configuration.environment();
     let vpc = configuration.vpc_config();
-    FunctionSpec {
-        name: text(configuration.function_name()),
-        role: Ref::Known(configuration.role().unwrap_or_default().into()),
-        runtime: text(configuration.runtime().map(Runtime::as_str)),
-        handler: text(configuration.handler()),
-        architecture: text(configuration.architectures().first().map(Architecture::as_str)),
-        code_sha256: text(configuration.code_sha256()),
-        memory_mb: configuration.memory_size().unwrap_or_default(),
-        timeout_seconds: configuration.timeout().unwrap_or_default(),
-        environment: variables
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), Text::from(value.as_str())))
-            .collect(),
+    let log_group = configuration.logging_config().and_then(|logging| logging.log_group());
+    Ok(FunctionSpec {
+        name: text("FunctionName", configuration.function_name())?,
+        role: Ref::Known(told(READ, "Role", configuration.role())?.into()),
+        runtime: text("Runtime", configuration.runtime().map(Runtime::as_str))?,
+        handler: text("Handler", configuration.handler())?,
+        architecture: text("Architectures", configuration.architectures().first().map(Architecture::as_str))?,
+        code_sha256: text("CodeSha256", configuration.code_sha256())?,
+        memory_mb: number("MemorySize", configuration.memory_size())?,
+        timeout_seconds: number("Timeout", configuration.timeout())?,
+        environment: match environment {
+            // Who may not decrypt with the function's key is told an error instead of the variables: they are unknown
+            // (`lambda.read.unknown`).
+            Some(environment) if environment.error().is_some() => wanted.environment.clone(),
+            environment => environment
+                .and_then(|environment| environment.variables())
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), Text::from(value.as_str())))
+                .collect(),
+        },
         kms_key: configuration.kms_key_arn().filter(|key| !key.is_empty()).map(|key| Ref::Known(key.into())),
         subnets: in_order_of(&wanted.subnets, vpc.map(|vpc| vpc.subnet_ids()).unwrap_or_default()),
         security_groups: in_order_of(
@@ -401,10 +443,8 @@ fn from_sdk(configuration: &FunctionConfiguration, wanted: &FunctionSpec) -> Fun
             vpc.map(|vpc| vpc.security_group_ids()).unwrap_or_default(),
         ),
         tracing: configuration.tracing_config().and_then(|tracing| tracing.mode()) == Some(&TracingMode::Active),
-        log_group: Ref::Known(
-            configuration.logging_config().and_then(|logging| logging.log_group()).unwrap_or_default().into(),
-        ),
-    }
+        log_group: Ref::Known(told(READ, "LoggingConfig.LogGroup", log_group)?.into()),
+    })
 }
 
 /// Ids of a set that AWS answers in an order of its own, in the order of the wanted ones; others come last.
@@ -417,8 +457,7 @@ fn in_order_of<T: PartialEq + Clone + for<'a> From<&'a str>>(wanted: &[Ref<T>], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::Refusal;
-    use aws_sdk_lambda::types::StateReasonCode;
+    use aws_sdk_lambda::types::{EnvironmentError, EnvironmentResponse, StateReasonCode};
 
     /// Invariant 6 of kinds: the order of subnets means nothing.
     #[test]
@@ -444,6 +483,67 @@ mod tests {
             .last_update_status(LastUpdateStatus::InProgress)
             .build();
         assert!(matches!(state(&updating), Ok(Look::Pending(_))));
+    }
+
+    fn configuration() -> aws_sdk_lambda::types::builders::FunctionConfigurationBuilder {
+        FunctionConfiguration::builder()
+            .function_name("f")
+            .role("arn:role")
+            .runtime(Runtime::from("python3.13"))
+            .handler("index.handler")
+            .architectures(Architecture::Arm64)
+            .code_sha256("digest")
+            .memory_size(512)
+            .timeout(30)
+            .logging_config(LoggingConfig::builder().log_group("/aws/lambda/f").build())
+    }
+
+    fn spec() -> FunctionSpec {
+        FunctionSpec {
+            name: "f".into(),
+            role: Ref::Known("arn:role".into()),
+            runtime: "python3.13".into(),
+            handler: "index.handler".into(),
+            architecture: "arm64".into(),
+            code_sha256: "digest".into(),
+            memory_mb: 512,
+            timeout_seconds: 30,
+            environment: BTreeMap::from([("TABLE_NAME".to_owned(), Text::from("payments"))]),
+            kms_key: None,
+            subnets: Vec::new(),
+            security_groups: Vec::new(),
+            tracing: false,
+            log_group: Ref::Known("/aws/lambda/f".into()),
+        }
+    }
+
+    /// `lambda.read.unknown`.
+    #[test]
+    fn variables_that_may_not_be_read_are_no_difference() {
+        let error = EnvironmentError::builder().error_code("AccessDeniedException").message("no kms:Decrypt").build();
+        let unreadable = EnvironmentResponse::builder().error(error).build();
+        let found = from_sdk(&configuration().environment(unreadable).build(), &spec());
+        assert_eq!(found.ok(), Some(spec()));
+        // None at all is another matter.
+        let found = from_sdk(&configuration().environment(EnvironmentResponse::builder().build()).build(), &spec());
+        assert!(found.is_ok_and(|found| found.environment.is_empty()));
+    }
+
+    #[test]
+    fn an_answer_without_what_lambda_always_sends_is_an_error_that_names_it() {
+        for (field, configuration) in [
+            ("Role", configuration().set_role(None)),
+            ("CodeSha256", configuration().code_sha256("")),
+            ("Timeout", configuration().set_timeout(None)),
+            ("Architectures", configuration().set_architectures(None)),
+            ("LoggingConfig.LogGroup", configuration().set_logging_config(None)),
+        ] {
+            let error = from_sdk(&configuration.build(), &spec()).expect_err(field).to_string();
+            assert!(error.contains("lambda:GetFunction") && error.contains(field), "{error}");
+        }
+        assert!(state(&configuration().build()).is_err_and(|error| error.to_string().contains("State")));
+        let unknown = configuration().state(State::from("Mending")).build();
+        assert!(matches!(state(&unknown), Ok(Look::Pending(why)) if why == "Mending"));
     }
 
     /// `lambda.wait.create`.

@@ -1,4 +1,6 @@
-//! `lambda_permission`: one statement of a function's policy: who may call it, and for what.
+//! `lambda_permission`: one statement of the policy of a function or of its alias: who may call it, and for what.
+//!
+//! Each alias has a policy of its own, and the function's own policy does not count for calls by an alias (`lambda.perm.qualifier`).
 //!
 //! Facts: `lambda.perm.serialize` (two changes to one function at once lose statements), `lambda.perm.create`,
 //! `lambda.create.consistency` (a new function is not found for minutes), `lambda.perm.read` (the policy of a function is one document;
@@ -28,7 +30,9 @@ pub struct Permission;
 pub struct PermissionSpec {
     /// The function that may be called.
     pub function: Ref<FunctionName>,
-    /// The id of the statement, unique in the function's policy.
+    /// The alias by which it may be called; none: by the function's name alone.
+    pub alias: Option<Ref<String>>,
+    /// The id of the statement, unique in the policy.
     pub statement_id: String,
     /// The service that may call, `apigateway.amazonaws.com`.
     pub principal: String,
@@ -46,6 +50,7 @@ outputs! {
     }
 }
 
+const READ: &str = "lambda:GetPolicy";
 const ACTION: &str = "lambda:InvokeFunction";
 const CONFLICT: &str = "ResourceConflictException";
 
@@ -58,7 +63,7 @@ impl Kind for Permission {
         taggable: false,
         data_bearing: false,
         adoption: Adoption::ByName,
-        immutable: &["function", "statement_id", "principal", "source_arn"],
+        immutable: &["function", "alias", "statement_id", "principal", "source_arn"],
         locked_by: Some("function"),
         expected: Expected::seconds(1, 1, 1),
         permissions: Permissions {
@@ -77,26 +82,29 @@ impl Kind for Permission {
     const PARENT: Option<Parent> = Some(Parent::named("function"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let mut functions: Vec<FunctionName> = wanted.iter().filter_map(function).cloned().collect();
-        functions.sort_unstable();
-        functions.dedup();
-        let policies = context.each(&functions, |function| statements(context, function)).await?;
-        let policies: BTreeMap<FunctionName, Vec<Value>> = functions.into_iter().zip(policies).collect();
+        let mut policies: Vec<Policy> = wanted.iter().filter_map(policy).collect();
+        policies.sort_unstable();
+        policies.dedup();
+        let statements = context.each(&policies, |policy| statements(context, policy)).await?;
+        let found: BTreeMap<&Policy, Vec<Value>> = policies.iter().zip(statements).collect();
         let object = |wanted: &Wanted<Self>| {
-            let function = function(wanted)?;
+            let Some(policy) = policy(wanted) else { return Ok(None) };
             let id = wanted.spec.statement_id.as_str();
-            let statement = policies.get(function)?.iter().find(|statement| statement["Sid"] == id)?;
-            let outputs = PermissionOutputs { function: function.clone(), statement: id.into() };
-            Some(Object { spec: from_statement(function, id, statement), outputs, tags: Tags::new() })
+            let Some(statement) = found[&policy].iter().find(|statement| statement["Sid"] == id) else {
+                return Ok(None);
+            };
+            let outputs = PermissionOutputs { function: policy.function.clone(), statement: id.into() };
+            Ok(Some(Object { spec: from_statement(&policy, id, statement)?, outputs, tags: Tags::new() }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &PermissionSpec, object: Option<Object<Self>>) -> Result<PermissionOutputs> {
         if let Some(object) = object {
             return Ok(object.outputs);
         }
-        let (function, id) = (spec.function.known(), spec.statement_id.as_str());
+        let (policy, id) = (Policy::of(spec), spec.statement_id.as_str());
+        let function = &policy.function;
         let clients = task.clients();
         let added = task
             .call("lambda:AddPermission", || {
@@ -104,6 +112,7 @@ impl Kind for Permission {
                     .lambda()
                     .add_permission()
                     .function_name(function)
+                    .set_qualifier(policy.alias.clone())
                     .statement_id(id)
                     .action(ACTION)
                     .principal(&spec.principal)
@@ -114,9 +123,9 @@ impl Kind for Permission {
         match added {
             // The answer of an earlier try was lost, or the id is somebody else's.
             Err(error) if error.says(CONFLICT, "already exists") => {
-                let there = statements(task, function).await?;
+                let there = statements(task, &policy).await?;
                 let there = there.iter().find(|statement| statement["Sid"] == id);
-                if there.map(|statement| from_statement(function, id, statement)).as_ref() != Some(spec) {
+                if there.map(|statement| from_statement(&policy, id, statement)).transpose()?.as_ref() != Some(spec) {
                     return Err(Error::Taken(format!("the function {function} has another permission named {id}")));
                 }
             }
@@ -127,12 +136,17 @@ impl Kind for Permission {
         Ok(outputs)
     }
 
-    async fn delete(task: &Task<'_>, _: &PermissionSpec, outputs: &PermissionOutputs) -> Result<Deletion> {
+    async fn delete(task: &Task<'_>, spec: &PermissionSpec, outputs: &PermissionOutputs) -> Result<Deletion> {
         let clients = task.clients();
-        let (function, id) = (&outputs.function, outputs.statement.as_str());
+        let id = outputs.statement.as_str();
+        let policy = Policy {
+            function: outputs.function.clone(),
+            alias: spec.alias.as_ref().map(|alias| alias.known().clone()),
+        };
         let removed = task
             .call("lambda:RemovePermission", || {
-                clients.lambda().remove_permission().function_name(function).statement_id(id).send()
+                let request = clients.lambda().remove_permission().function_name(&policy.function).statement_id(id);
+                request.set_qualifier(policy.alias.clone()).send()
             })
             .await;
         match removed {
@@ -142,7 +156,7 @@ impl Kind for Permission {
         }
         // A statement of the same id can be added again only when this one is out of sight.
         task.wait("the permission to be gone", Patience::seconds(300, 5), || async {
-            let left = statements(task, function).await?.iter().any(|statement| statement["Sid"] == id);
+            let left = statements(task, &policy).await?.iter().any(|statement| statement["Sid"] == id);
             Ok(if left { Look::Pending("still visible".to_owned()) } else { Look::Ready(()) })
         })
         .await?;
@@ -150,48 +164,79 @@ impl Kind for Permission {
     }
 }
 
-/// The function of a permission, when it is known.
-fn function(wanted: &Wanted<Permission>) -> Option<&FunctionName> {
-    wanted.outputs.as_ref().map(|outputs| &outputs.function).or_else(|| wanted.spec.function.get())
+/// What a policy belongs to: a function, or one of its aliases.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Policy {
+    function: FunctionName,
+    alias: Option<String>,
 }
 
-/// The statements of a function's policy; none when there is no policy or no function.
-async fn statements(context: &Context, function: &FunctionName) -> Result<Vec<Value>> {
+impl Policy {
+    /// The policy of a permission that is about to be made.
+    fn of(spec: &PermissionSpec) -> Self {
+        let alias = spec.alias.as_ref().map(|alias| alias.known().clone());
+        Self { function: spec.function.known().clone(), alias }
+    }
+}
+
+/// The policy that a permission is part of, when it is known.
+fn policy(wanted: &Wanted<Permission>) -> Option<Policy> {
+    let function = wanted.outputs.as_ref().map(|outputs| &outputs.function).or_else(|| wanted.spec.function.get())?;
+    let alias = match &wanted.spec.alias {
+        Some(alias) => Some(alias.get()?.clone()),
+        None => None,
+    };
+    Some(Policy { function: function.clone(), alias })
+}
+
+/// The statements of a policy; none when there is no policy, no alias or no function.
+async fn statements(context: &Context, policy: &Policy) -> Result<Vec<Value>> {
     let clients = context.clients();
-    let answer =
-        context.call("lambda:GetPolicy", || clients.lambda().get_policy().function_name(function).send()).await;
-    statements_of(answer.map(|answer| answer.policy.unwrap_or_default()))
+    let answer = context
+        .call(READ, || {
+            let request = clients.lambda().get_policy().function_name(&policy.function);
+            request.set_qualifier(policy.alias.clone()).send()
+        })
+        .await;
+    statements_of(answer.map(|answer| answer.policy))
 }
 
 /// The statements of an answer: without any policy AWS answers as without the function (`lambda.perm.read`).
-fn statements_of(policy: Result<String>) -> Result<Vec<Value>> {
+fn statements_of(policy: Result<Option<String>>) -> Result<Vec<Value>> {
     match policy {
-        Ok(policy) => Ok(parse(&policy)),
+        Ok(policy) => parse(&policy.ok_or_else(|| Error::incomplete(READ, "Policy"))?),
         Err(error) if error.is_gone() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }
 
-fn parse(policy: &str) -> Vec<Value> {
+/// The statements of a document. What cannot be read has statements all the same, so that it is no empty list but an error.
+fn parse(policy: &str) -> Result<Vec<Value>> {
     match serde_json::from_str::<Value>(policy).map(|mut policy| policy["Statement"].take()) {
-        Ok(Value::Array(statements)) => statements,
-        Ok(Value::Null) | Err(_) => Vec::new(),
-        Ok(statement) => vec![statement],
+        Ok(Value::Array(statements)) => Ok(statements),
+        Ok(statement @ Value::Object(_)) => Ok(vec![statement]),
+        Ok(_) => Err(Error::incomplete(READ, "Policy.Statement")),
+        Err(error) => Err(Error::Failed(format!("{READ} answers a policy that cannot be read: {error}"))),
     }
 }
 
-fn from_statement(function: &FunctionName, id: &str, statement: &Value) -> PermissionSpec {
+/// A statement as a spec. One that says something else than drctl's differs from every spec in the field concerned.
+fn from_statement(policy: &Policy, id: &str, statement: &Value) -> Result<PermissionSpec> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut conditions = ["ArnLike", "ArnEquals", "StringEquals"].iter().filter_map(|kind| {
         let condition = statement["Condition"].get(kind)?.as_object()?;
         condition.iter().find(|(key, _)| key.eq_ignore_ascii_case("aws:SourceArn")).map(|(_, value)| text(value))
     });
-    PermissionSpec {
-        function: Ref::Known(function.clone()),
+    if statement["Principal"].is_null() {
+        return Err(Error::incomplete(READ, "Policy.Statement.Principal"));
+    }
+    Ok(PermissionSpec {
+        function: Ref::Known(policy.function.clone()),
+        alias: policy.alias.clone().map(Ref::Known),
         statement_id: id.to_owned(),
         principal: text(&statement["Principal"]["Service"]),
         source_arn: Text::from(conditions.next_back().unwrap_or_default()),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -204,17 +249,21 @@ mod tests {
     fn a_statement_becomes_the_spec_that_made_it() {
         let policy = r#"{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"api","Effect":"Allow",
             "Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",
-            "Resource":"arn:aws:lambda:us-east-1:1:function:f",
+            "Resource":"arn:aws:lambda:us-east-1:1:function:f:live",
             "Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:execute-api:us-east-1:1:abc/*/POST/payment"}}}]}"#;
-        let function = FunctionName::from("f");
+        let of = Policy { function: "f".into(), alias: Some("live".to_owned()) };
         let spec = PermissionSpec {
-            function: Ref::Known(function.clone()),
+            function: Ref::Known("f".into()),
+            alias: Some(Ref::Known("live".to_owned())),
             statement_id: "api".into(),
             principal: "apigateway.amazonaws.com".into(),
             source_arn: "arn:aws:execute-api:us-east-1:1:abc/*/POST/payment".into(),
         };
-        assert_eq!(from_statement(&function, "api", &parse(policy)[0]), spec);
-        assert!(parse("").is_empty());
+        let statements = parse(policy).expect("it is a policy");
+        assert_eq!(from_statement(&of, "api", &statements[0]).ok(), Some(spec));
+        for unreadable in ["", "{}", "<html>", r#"{"Statement":null}"#] {
+            assert!(parse(unreadable).is_err(), "{unreadable}");
+        }
     }
 
     /// `lambda.perm.read`.

@@ -76,6 +76,7 @@ pub mod iam_role;
 pub mod kms_alias;
 pub mod kms_key;
 pub mod kms_replica_key;
+pub mod lambda_alias;
 pub mod lambda_function;
 pub mod lambda_permission;
 pub mod logs_log_group;
@@ -162,6 +163,7 @@ pub const KINDS: &[&dyn AnyKind] = &[
     &Erased::<kms_alias::Alias>::NEW,
     &Erased::<kms_key::Key>::NEW,
     &Erased::<kms_replica_key::ReplicaKey>::NEW,
+    &Erased::<lambda_alias::Alias>::NEW,
     &Erased::<lambda_function::Function>::NEW,
     &Erased::<lambda_permission::Permission>::NEW,
     &Erased::<logs_log_group::LogGroup>::NEW,

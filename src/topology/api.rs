@@ -9,17 +9,19 @@
 //! The stack is therefore built in two parts: [`certificates`] before the record, [`build`] after it.
 //!
 //! Invariants:
-//! 1. The deployment depends on every method, and its content differs when any route, function or limit of a method does.
+//! 1. The deployment depends on every method and on the permission to call its function, and its content differs when any route,
+//!    function or limit of a method does.
 //! 2. The custom domain and whoever else takes [`Served::certificate`] begin only when the certificate is issued.
 //! 3. API Gateway may call a function for the function's own route and nothing else.
 
 use std::collections::BTreeMap;
 
 use crate::plan::{Route, Side, Tls};
-use crate::reference::{ApiResourceId, Handle, KeyArn, Ref, RoleArn, Text};
+use crate::reference::{ApiResourceId, Handle, KeyArn, Ref, Text};
+use crate::resources::Kind;
 use crate::resources::acm_certificate::{Certificate, CertificateSpec};
 use crate::resources::acm_validation::{Validation, ValidationSpec};
-use crate::resources::apigateway_account::{Account, AccountSpec};
+use crate::resources::apigateway_account::{self, Account, AccountSpec};
 use crate::resources::apigateway_base_path_mapping::{BasePathMapping, BasePathMappingSpec};
 use crate::resources::apigateway_deployment::{Deployment, DeploymentSpec};
 use crate::resources::apigateway_domain_name::{DomainName, DomainNameSpec};
@@ -27,11 +29,11 @@ use crate::resources::apigateway_method::{Method, MethodSpec};
 use crate::resources::apigateway_resource::{Resource, ResourceSpec};
 use crate::resources::apigateway_rest_api::{RestApi, RestApiSpec};
 use crate::resources::apigateway_stage::{AccessLogs, Stage, StageSpec};
-use crate::resources::lambda_function::Function;
 use crate::resources::lambda_permission::{Permission, PermissionSpec};
 use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
 use crate::text;
 
+use super::compute::{self, Functions, Served as ServedFunction};
 use super::{Builder, Sides};
 
 /// API Gateway waits no longer for a function.
@@ -45,11 +47,9 @@ const NAME: &str = "api";
 #[derive(Clone, Debug)]
 pub(super) struct Needs {
     /// The functions of the region, by their names in the plan.
-    pub(super) functions: BTreeMap<String, Handle<Function>>,
+    pub(super) functions: Functions,
     /// The region's key, which encrypts the access logs.
     pub(super) key: Ref<KeyArn>,
-    /// The role that API Gateway writes logs with; none without access logs.
-    pub(super) logging_role: Option<Ref<RoleArn>>,
     /// The region's certificate; none without a custom domain.
     pub(super) certificate: Option<Requested>,
 }
@@ -145,12 +145,13 @@ impl Region<'_, '_> {
                     resource,
                     http_method: route.method().as_str().to_owned(),
                     authorization: AUTHORIZATION.to_owned(),
-                    function: target.arn(),
+                    function: target.alias.arn(),
                     timeout_ms: TIMEOUT_MS,
                 },
             );
-            self.permission(rest_api, function.name.as_str(), route, target);
-            let what = text![method.id(), " -> ", target.arn(), format!(", {AUTHORIZATION}, {TIMEOUT_MS} ms")];
+            let permission = self.permission(rest_api, function.name.as_str(), route, target);
+            let limits = format!(", {AUTHORIZATION}, {TIMEOUT_MS} ms, allowed by ");
+            let what = text![method.id(), " -> ", target.alias.arn(), limits, permission.statement()];
             content.insert(route.to_string(), what);
         }
         content
@@ -174,25 +175,32 @@ impl Region<'_, '_> {
         parent
     }
 
-    fn permission(&mut self, rest_api: &Handle<RestApi>, name: &str, route: &Route, target: &Handle<Function>) {
+    fn permission(
+        &mut self,
+        rest_api: &Handle<RestApi>,
+        name: &str,
+        route: &Route,
+        target: &ServedFunction,
+    ) -> Handle<Permission> {
         let any = self.builder.names().arn("execute-api", self.builder.region(self.side), "");
         let stage = self.builder.plan().api.stage.to_string();
         let path = called_path(route);
         self.add::<Permission>(
-            &format!("{name}-api"),
+            &permission_name(name),
             PermissionSpec {
-                function: target.name(),
-                statement_id: NAME.to_owned(),
+                function: target.function.name(),
+                alias: Some(target.alias.name()),
+                statement_id: format!("{NAME}-{}", compute::LIVE),
                 principal: "apigateway.amazonaws.com".to_owned(),
                 source_arn: text![any, rest_api.id(), format!("/{stage}/{}{path}", route.method().as_str())],
             },
-        );
+        )
     }
 
     fn stage(&mut self, rest_api: &Handle<RestApi>, deployment: &Handle<Deployment>, needs: &Needs) -> Handle<Stage> {
         let plan = &self.builder.plan().api;
-        let access_logs = needs.logging_role.as_ref().map(|role| self.access_logs(&needs.key, role));
-        self.add::<Stage>(
+        let access_logs = plan.access_logs.enabled.then(|| self.access_logs(&needs.key));
+        let stage = self.add::<Stage>(
             plan.stage.as_str(),
             StageSpec {
                 rest_api: rest_api.id(),
@@ -204,15 +212,21 @@ impl Region<'_, '_> {
                 burst: plan.throttling.burst,
                 tracing: plan.tracing,
             },
-        )
+        );
+        // Before there were aliases, the stage called the functions by their names alone.
+        for function in self.builder.plan().functions.iter().filter(|function| function.route.is_some()) {
+            self.builder.supersede(&stage, Permission::TRAITS.name, &format!("{}-{NAME}", function.name));
+        }
+        stage
     }
 
-    fn access_logs(&mut self, key: &Ref<KeyArn>, role: &Ref<RoleArn>) -> AccessLogs {
+    fn access_logs(&mut self, key: &Ref<KeyArn>) -> AccessLogs {
         let name = self.builder.names().api_logs(self.builder.region(self.side));
         let retention_days = Some(self.builder.plan().api.access_logs.retention_days.days());
         let spec = LogGroupSpec { name: name.into(), retention_days, key: Some(key.clone()) };
         let log_group = self.add::<LogGroup>("api:logs", spec);
-        let account = self.add::<Account>("logging", AccountSpec { role: role.clone() });
+        let role = Ref::Known(self.builder.names().role_arn(apigateway_account::ROLE).into());
+        let account = self.add::<Account>("logging", AccountSpec { role });
         AccessLogs { destination: log_group.arn(), format: log_format(), role: account.role() }
     }
 
@@ -242,6 +256,11 @@ impl Region<'_, '_> {
         );
         Served { domain_name, certificate }
     }
+}
+
+/// The name of the permission to call a function by its alias.
+fn permission_name(function: &str) -> String {
+    format!("{function}:{}-{NAME}", compute::LIVE)
 }
 
 /// A path in the characters of addresses, `/payment/{id}` as `payment:@id`; different paths stay different.
@@ -291,14 +310,17 @@ mod tests {
         let code = BTreeMap::new();
         let mut builder = Builder::new(Inputs::plain(&plan, &suffix, &code));
         builder.stack = Stack::Api;
-        let handle = |name: &str| Handle::new(Address::new(builder.scope(Side::Primary), "lambda_function", name));
+        let at = |kind: &str, name: &str| Address::new(builder.scope(Side::Primary), kind, name);
+        let served = |name: &str| ServedFunction {
+            function: Handle::new(at("lambda_function", name)),
+            alias: Handle::new(at("lambda_alias", name)),
+        };
         let functions =
-            plan.functions.iter().map(|function| (function.name.to_string(), handle(function.name.as_str()))).collect();
+            plan.functions.iter().map(|function| (function.name.to_string(), served(function.name.as_str()))).collect();
         let certificates = certificates(&mut builder);
         let needs = Needs {
             functions,
             key: Ref::Known("arn:key".into()),
-            logging_role: plan.api.access_logs.enabled.then(|| Ref::Known("arn:aws:iam::1:role/api".into())),
             certificate: certificates
                 .map(|both| Requested { record: both.primary.record_name().into(), certificate: both.primary }),
         };
@@ -329,6 +351,10 @@ mod tests {
         for method in methods {
             assert!(references.contains(&format!("us-east-1/apigateway_method/{method}")), "{references:?}");
         }
+        // Nobody may come by the new deployment before the function lets them in, and those who come by the old one until then may stay.
+        assert!(references.contains("us-east-1/lambda_permission/payment_processor:live-api"), "{references:?}");
+        let stage = &topology.resources[&"us-east-1/apigateway_stage/prod".parse().unwrap()];
+        assert!(stage.supersedes.contains(&"us-east-1/lambda_permission/payment_processor-api".parse().unwrap()));
         let content = &spec(&topology, "us-east-1/apigateway_deployment/api")["content"];
         assert!(content["POST /payment"].to_string().contains("payment_processor"), "{content}");
     }
@@ -350,9 +376,9 @@ mod tests {
     #[test]
     fn a_function_may_be_called_for_its_own_route_only() {
         let (_, topology) = api(|plan| plan.functions[0].route = Some("GET /payment/{id}/state".parse().unwrap()));
-        let source = &spec(&topology, "us-east-1/lambda_permission/payment_processor-api")["source_arn"];
+        let source = &spec(&topology, "us-east-1/lambda_permission/payment_processor:live-api")["source_arn"];
         assert!(source.to_string().contains("/prod/GET/payment/*/state"), "{source}");
-        let source = &spec(&topology, "us-east-1/lambda_permission/health_check-api")["source_arn"];
+        let source = &spec(&topology, "us-east-1/lambda_permission/health_check:live-api")["source_arn"];
         assert!(source.to_string().contains("/prod/GET/health"), "{source}");
     }
 
@@ -370,7 +396,8 @@ mod tests {
     #[test]
     fn the_permissions_of_a_function_change_one_after_another() {
         let (_, topology) = api(|_| {});
-        let permission = &topology.resources[&"us-east-1/lambda_permission/payment_processor-api".parse().unwrap()];
+        let permission =
+            &topology.resources[&"us-east-1/lambda_permission/payment_processor:live-api".parse().unwrap()];
         let function = "us-east-1/lambda_function/payment_processor".parse().unwrap();
         assert_eq!(permission.lock_group, Some(function));
     }

@@ -1,4 +1,7 @@
-//! The functions of a region and their log groups.
+//! The functions of a region, their aliases and their log groups.
+//!
+//! Everybody calls a function by its alias. When functions change, the aliases of the standby region move first, and those of the primary
+//! region only when these have moved, each to a version that answered a request (`lambda_alias`).
 //!
 //! Functions stand in the private subnets. Their table and their bus are found by names, which are the same whether or not these exist yet,
 //! so that a function waits for its role, its network and its log group only. The bucket is that of the function's own region: S3 moves
@@ -15,10 +18,26 @@ use crate::reference::{Handle, KeyArn, Ref, Text};
 use crate::resources::ec2_security_group::SecurityGroup;
 use crate::resources::ec2_subnet::Subnet;
 use crate::resources::iam_role::Role;
+use crate::resources::lambda_alias::{Alias, AliasSpec};
 use crate::resources::lambda_function::{Function, FunctionSpec};
 use crate::resources::logs_log_group::{LogGroup, LogGroupSpec};
 
 use super::Builder;
+
+/// The alias by which everybody calls a function.
+pub(super) const LIVE: &str = "live";
+
+/// A function, and the alias that serves a version of it.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    /// The function.
+    pub(super) function: Handle<Function>,
+    /// What callers name.
+    pub(super) alias: Handle<Alias>,
+}
+
+/// The functions of a region, by their names in the plan.
+pub(super) type Functions = BTreeMap<String, Served>;
 
 /// What the functions of a region need of other stacks.
 #[derive(Clone, Debug)]
@@ -31,18 +50,20 @@ pub(super) struct Needs {
     pub(super) private_subnets: Vec<Handle<Subnet>>,
     /// The group of the functions.
     pub(super) security_group: Handle<SecurityGroup>,
+    /// The functions of the region whose aliases move first; none: nothing is waited for.
+    pub(super) after: Option<Functions>,
 }
 
 /// Adds the functions of one side and returns them by their names in the plan.
 ///
 /// # Panics
 /// When a function has no role or no digest of its code: a fault of the caller.
-pub(super) fn build(builder: &mut Builder<'_>, side: Side, needs: &Needs) -> BTreeMap<String, Handle<Function>> {
+pub(super) fn build(builder: &mut Builder<'_>, side: Side, needs: &Needs) -> Functions {
     let functions = builder.plan().functions.iter();
     functions.map(|plan| (plan.name.to_string(), function(builder, side, plan, needs))).collect()
 }
 
-fn function(builder: &mut Builder<'_>, side: Side, plan: &Plan, needs: &Needs) -> Handle<Function> {
+fn function(builder: &mut Builder<'_>, side: Side, plan: &Plan, needs: &Needs) -> Served {
     let name = plan.name.as_str();
     let role = needs.roles.get(name).expect("every function has a role");
     let scope = builder.scope(side);
@@ -68,13 +89,21 @@ fn function(builder: &mut Builder<'_>, side: Side, plan: &Plan, needs: &Needs) -
         tracing: plan.tracing,
         log_group: log_group.name(),
     };
-    let function = builder.add::<Function>(scope, name, spec);
+    let function = builder.add::<Function>(scope.clone(), name, spec.clone());
+    let alias = AliasSpec {
+        function: function.name(),
+        name: LIVE.to_owned(),
+        content: spec,
+        probe: plan.route.as_ref().map(|route| route.path().replace(['{', '}'], "")),
+        after: needs.after.as_ref().map(|functions| functions[name].alias.arn()),
+    };
+    let alias = builder.add::<Alias>(scope, name, alias);
     let reason = "Lambda releases the function's network interfaces with this role";
     builder.delete_first(&needs.security_group, role, reason);
     for subnet in &needs.private_subnets {
         builder.delete_first(subnet, role, reason);
     }
-    function
+    Served { function, alias }
 }
 
 fn environment(builder: &Builder<'_>, side: Side, plan: &Plan) -> BTreeMap<String, Text> {
@@ -105,7 +134,7 @@ mod tests {
     use crate::resources::Kind;
     use crate::topology::{Inputs, Resource, Topology, security};
 
-    /// The keys, the roles and the functions of one side.
+    /// The keys, the roles and the functions of one side; those of the primary side after those of the other.
     fn topology(side: Side) -> Topology {
         let (plan, suffix) = (plan::Plan::default(), "dev".parse().unwrap());
         let code: BTreeMap<String, String> =
@@ -114,12 +143,21 @@ mod tests {
         let mut builder = Builder::new(inputs);
         let security = security::build(&mut builder);
         let scope = builder.scope(side);
-        let needs = Needs {
+        let mut needs = Needs {
             key: security.keys.side(side).clone(),
             roles: security.roles.side(side).functions.clone(),
             private_subnets: vec![Handle::new(Address::new(scope.clone(), Subnet::TRAITS.name, "private-a"))],
             security_group: Handle::new(Address::new(scope, SecurityGroup::TRAITS.name, "functions")),
+            after: None,
         };
+        if side == Side::Primary {
+            let standby = builder.scope(Side::Secondary);
+            let served = |plan: &Plan| Served {
+                function: Handle::new(Address::new(standby.clone(), Function::TRAITS.name, plan.name.as_str())),
+                alias: Handle::new(Address::new(standby.clone(), Alias::TRAITS.name, plan.name.as_str())),
+            };
+            needs.after = Some(plan.functions.iter().map(|plan| (plan.name.to_string(), served(plan))).collect());
+        }
         build(&mut builder, side, &needs);
         builder.topology
     }
@@ -146,6 +184,28 @@ mod tests {
         let role = resource(&topology, "global/iam_role/payment_processor-us-east-1");
         let gone: Vec<_> = role.delete_after.keys().map(ToString::to_string).collect();
         assert_eq!(gone, ["us-east-1/ec2_security_group/functions", "us-east-1/ec2_subnet/private-a"]);
+    }
+
+    /// A version that fails in the standby region must not reach the primary one; what a version holds is let go of by its alias.
+    #[test]
+    fn the_alias_of_the_primary_region_moves_after_that_of_the_standby_region() {
+        let topology = topology(Side::Primary);
+        let alias = resource(&topology, "us-east-1/lambda_alias/payment_processor");
+        for first in [
+            "us-east-1/lambda_function/payment_processor",
+            "us-east-2/lambda_alias/payment_processor",
+            "us-east-1/ec2_security_group/functions",
+        ] {
+            assert!(alias.references.contains(&first.parse().unwrap()), "{first}");
+        }
+        assert_eq!(alias.spec["content"], {
+            let mut function = resource(&topology, "us-east-1/lambda_function/payment_processor").spec.clone();
+            function.as_object_mut().unwrap().remove("tags");
+            function
+        });
+        let standby = super::tests::topology(Side::Secondary);
+        let references = &resource(&standby, "us-east-2/lambda_alias/payment_processor").references;
+        assert!(references.iter().all(|address| address.scope().as_str() != "us-east-1"), "{references:?}");
     }
 
     /// `dr.s3.rto`: S3 moves nobody to another bucket when a region is lost. `s3.bucket.name-reuse`: the name alone says not whose it is.

@@ -27,7 +27,7 @@ mod routing;
 mod security;
 mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,6 @@ use crate::plan::{NAME_TAG, Plan, Side, Suffix};
 use crate::reference::{Handle, Text, references};
 use crate::resources::Kind;
 use crate::resources::acm_certificate::Certificate;
-use crate::resources::lambda_function::Function;
 use crate::resources::s3_bucket::Bucket;
 use crate::text;
 
@@ -151,6 +150,7 @@ impl<'a> Builder<'a> {
             spec,
             references,
             delete_after: BTreeMap::new(),
+            supersedes: BTreeSet::new(),
             lock_group,
             data_bearing: K::TRAITS.data_bearing,
             protected: self.plan().protect.iter().any(|pattern| pattern.matches(&address.to_string())),
@@ -168,6 +168,15 @@ impl<'a> Builder<'a> {
     pub fn delete_first<A, B>(&mut self, first: &Handle<A>, then: &Handle<B>, reason: &str) {
         let then = self.topology.resources.get_mut(then.address()).expect("a handle is of an added resource");
         then.delete_after.insert(first.address().clone(), reason.to_owned());
+    }
+
+    /// Says that a resource does what others did in the plans of earlier versions of drctl: those are deleted only when it was changed.
+    ///
+    /// # Panics
+    /// When the resource was not added: a fault in a stack's code.
+    pub fn supersede<K>(&mut self, handle: &Handle<K>, kind: &str, name: &str) {
+        let resource = self.topology.resources.get_mut(handle.address()).expect("a handle is of an added resource");
+        resource.supersedes.insert(Address::new(handle.address().scope().clone(), kind, name));
     }
 
     /// Adds an output of the deployment.
@@ -216,7 +225,10 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
     let buckets = storage::build(builder, &Sides::build(|side| storage_needs(&security, side)));
 
     builder.stack = Stack::Compute;
-    let functions = Sides::build(|side| compute::build(builder, side, &compute_needs(&security, &networks, side)));
+    let needs = |side, after| compute_needs(&security, &networks, side, after);
+    let standby = compute::build(builder, Side::Secondary, &needs(Side::Secondary, None));
+    let primary = compute::build(builder, Side::Primary, &needs(Side::Primary, Some(standby.clone())));
+    let functions = Sides { primary, secondary: standby };
 
     // The record that validates the certificates is between the two halves of the API.
     builder.stack = Stack::Api;
@@ -295,22 +307,25 @@ fn storage_needs(security: &security::Security, side: Side) -> storage::Needs {
     }
 }
 
-fn compute_needs(security: &security::Security, networks: &Sides<network::Network>, side: Side) -> compute::Needs {
+fn compute_needs(
+    security: &security::Security,
+    networks: &Sides<network::Network>,
+    side: Side,
+    after: Option<compute::Functions>,
+) -> compute::Needs {
     let network = networks.side(side);
     compute::Needs {
         key: security.keys.side(side).clone(),
         roles: security.roles.side(side).functions.clone(),
         private_subnets: network.private_subnets.clone(),
         security_group: network.functions.clone(),
+        after,
     }
 }
 
-/// The functions of a region, by name.
-type Functions = BTreeMap<String, Handle<Function>>;
-
 fn api_needs(
     security: &security::Security,
-    functions: &Sides<Functions>,
+    functions: &Sides<compute::Functions>,
     certificates: Option<&Sides<Handle<Certificate>>>,
     dns: Option<&routing::Dns>,
     side: Side,
@@ -318,7 +333,6 @@ fn api_needs(
     api::Needs {
         functions: functions.side(side).clone(),
         key: security.keys.side(side).clone(),
-        logging_role: security.roles.side(side).api_logs.as_ref().map(|role| role.arn()),
         certificate: certificates.zip(dns).map(|(certificates, dns)| api::Requested {
             certificate: certificates.side(side).clone(),
             record: Text::from(dns.validation.name()),
@@ -328,7 +342,7 @@ fn api_needs(
 
 fn routing_needs(
     networks: &Sides<network::Network>,
-    functions: &Sides<Functions>,
+    functions: &Sides<compute::Functions>,
     apis: &Sides<api::Api>,
     side: Side,
 ) -> routing::Needs {
@@ -375,8 +389,6 @@ fn monitoring_needs(security: &security::Security, routing: &routing::Routing) -
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     /// Everything that the default plan has.

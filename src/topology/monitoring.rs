@@ -233,6 +233,7 @@ impl Monitoring<'_, '_> {
         let limits = &plan.monitoring.failover;
         for function in &plan.functions {
             let name = function.name.as_str();
+            // The metrics of a function count the calls by its alias, too (`lambda.metrics.alias`).
             let function = Text::from(self.builder.names().function(name, region));
             for (what, count, threshold, happens) in [
                 ("errors", "Errors", limits.function_errors, "fails"),

@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use crate::address::Scope;
 use crate::plan::{ClientAffinity, Method, Route, Side};
 use crate::reference::{CertificateArn, Handle, HostedZoneId, Ref, SecurityGroupId, StageName, Text};
+use crate::resources::Kind;
 use crate::resources::acm_certificate::Certificate;
 use crate::resources::apigateway_domain_name::DomainName;
 use crate::resources::ec2_internet_gateway::InternetGateway;
@@ -45,13 +46,13 @@ use crate::resources::globalaccelerator_endpoint_group::{
     Endpoint, EndpointGroup, EndpointGroupSpec, EndpointHealthCheck,
 };
 use crate::resources::globalaccelerator_listener::{AcceleratorListener, AcceleratorListenerSpec};
-use crate::resources::lambda_function::Function;
 use crate::resources::lambda_permission::{Permission, PermissionSpec};
 use crate::resources::route53_health_check::{HealthCheck, HealthCheckSpec};
 use crate::resources::route53_record::{Failover, Record, RecordSpec, RecordTarget};
 use crate::resources::route53_zone::{Zone, ZoneSpec};
 use crate::text;
 
+use super::compute::{self, Functions, Served};
 use super::{Builder, Sides};
 
 const HTTPS: u16 = 443;
@@ -75,7 +76,7 @@ pub(super) struct Dns {
 #[derive(Clone, Debug)]
 pub(super) struct Needs {
     /// The functions, by their names in the plan.
-    pub(super) functions: BTreeMap<String, Handle<Function>>,
+    pub(super) functions: Functions,
     /// The host of the regional API.
     pub(super) host: Text,
     /// Its stage.
@@ -251,35 +252,42 @@ fn route_to(
     route: &Route,
     priority: u32,
     listener: &Handle<Listener>,
-    function: &Handle<Function>,
+    function: &Served,
 ) -> Handle<TargetGroup> {
     let scope = builder.scope(side);
+    let live = format!("{name}:{}", compute::LIVE);
     let group = TargetGroupSpec {
-        name: builder.names().elb(name, builder.region(side)),
+        name: builder.names().elb(&format!("{name}-{}", compute::LIVE), builder.region(side)),
         health_check: target_health(route, builder.plan().routing.load_balancers.health_interval_seconds),
     };
-    let group = builder.add::<TargetGroup>(scope.clone(), name, group);
+    let group = builder.add::<TargetGroup>(scope.clone(), &live, group);
     let permission = PermissionSpec {
-        function: function.name(),
-        statement_id: "load-balancer".to_owned(),
+        function: function.function.name(),
+        alias: Some(function.alias.name()),
+        statement_id: format!("load-balancer-{}", compute::LIVE),
         principal: "elasticloadbalancing.amazonaws.com".to_owned(),
         source_arn: Text::from(group.arn()),
     };
-    let permission = builder.add::<Permission>(scope.clone(), &format!("{name}-load-balancer"), permission);
+    let permission = builder.add::<Permission>(scope.clone(), &format!("{live}-load-balancer"), permission);
     let target = TargetSpec {
         target_group: group.arn(),
-        function: function.arn(),
+        function: function.alias.arn(),
         permission: Text::from(permission.statement()),
     };
-    builder.add::<Target>(scope.clone(), name, target);
+    let target = builder.add::<Target>(scope.clone(), &live, target);
     let rule = ListenerRuleSpec {
         listener: listener.arn(),
         priority,
         methods: BTreeSet::from([route.method().as_str().to_owned()]),
         paths: BTreeSet::from([pattern(route)]),
         target_group: group.arn(),
+        target: Some(Text::from(target.function())),
     };
-    builder.add::<ListenerRule>(scope, name, rule);
+    let rule = builder.add::<ListenerRule>(scope, name, rule);
+    // A target group takes one function, and never without an interruption another one. So the alias has a group of its own, and what
+    // called the function by its name alone, before there were aliases, goes when the rule has moved.
+    builder.supersede(&rule, Target::TRAITS.name, name);
+    builder.supersede(&rule, Permission::TRAITS.name, &format!("{name}-load-balancer"));
     group
 }
 
@@ -394,7 +402,6 @@ mod tests {
     use super::*;
     use crate::address::Address;
     use crate::plan::{BUILTIN, Plan, load, schema};
-    use crate::resources::Kind;
     use crate::topology::{Inputs, Stack, Topology};
 
     fn routing(change: impl FnOnce(&mut Plan)) -> Topology {
@@ -415,7 +422,13 @@ mod tests {
             let scope = regions.side(side);
             let functions = plan.functions.iter().map(|function| function.name.to_string());
             Needs {
-                functions: functions.map(|name| (name.clone(), handle(scope.clone(), &name))).collect(),
+                functions: functions
+                    .map(|name| {
+                        let served =
+                            Served { function: handle(scope.clone(), &name), alias: handle(scope.clone(), &name) };
+                        (name, served)
+                    })
+                    .collect(),
                 host: format!("abc.execute-api.{}.amazonaws.com", scope.as_str()).into(),
                 stage: Ref::Known("prod".into()),
                 domain: served.then(|| (handle(scope.clone(), "api"), Ref::Known("arn:certificate".into()))),
@@ -528,10 +541,14 @@ mod tests {
             assert!(refers(group, after), "{after}");
         }
         assert!(refers("global/route53_record/api-us-east-2", "global/route53_health_check/us-east-2"));
-        assert!(refers("us-east-1/elb_listener_rule/health_check", "us-east-1/elb_target_group/health_check"));
+        // A rule that forwards to a group without its function would answer with an error.
+        for first in ["elb_target_group", "elb_target"] {
+            let first = format!("us-east-1/{first}/health_check:live");
+            assert!(refers("us-east-1/elb_listener_rule/health_check", &first), "{first}");
+        }
         assert!(refers(
-            "us-east-1/elb_target/payment_processor",
-            "us-east-1/lambda_permission/payment_processor-load-balancer"
+            "us-east-1/elb_target/payment_processor:live",
+            "us-east-1/lambda_permission/payment_processor:live-load-balancer"
         ));
         let accelerator: Address = "global/globalaccelerator_accelerator/pay".parse().unwrap();
         assert_eq!(topology.resources[&group.parse().unwrap()].lock_group, Some(accelerator));
@@ -541,9 +558,20 @@ mod tests {
     #[test]
     fn the_permissions_of_a_function_change_one_after_another() {
         let topology = routing(|_| {});
-        let permission = "us-east-1/lambda_permission/payment_processor-load-balancer".parse().unwrap();
+        let permission = "us-east-1/lambda_permission/payment_processor:live-load-balancer".parse().unwrap();
         let function = "us-east-1/lambda_function/payment_processor".parse().unwrap();
         assert_eq!(topology.resources[&permission].lock_group, Some(function));
+    }
+
+    /// What called functions by their names alone, in deployments of earlier versions, is needed until the rule has moved.
+    #[test]
+    fn what_the_alias_takes_the_place_of_goes_after_the_rule() {
+        let topology = routing(|_| {});
+        let rule = &topology.resources[&"us-east-1/elb_listener_rule/health_check".parse().unwrap()];
+        let superseded: Vec<String> = rule.supersedes.iter().map(ToString::to_string).collect();
+        let expected = ["us-east-1/elb_target/health_check", "us-east-1/lambda_permission/health_check-load-balancer"];
+        assert_eq!(superseded, expected);
+        assert!(rule.supersedes.iter().all(|old| !topology.resources.contains_key(old)));
     }
 
     /// Invariant 3.
@@ -595,7 +623,7 @@ mod tests {
         };
         assert_eq!((by_dns(&whole), by_dns(&cheap)), ((93, 98), (133, 138)));
         let by_accelerator = |topology: &Topology| {
-            let group = &topology.resources[&"us-east-1/elb_target_group/health_check".parse().unwrap()].spec;
+            let group = &topology.resources[&"us-east-1/elb_target_group/health_check:live".parse().unwrap()].spec;
             let check = &group["health_check"];
             let detected = field(check, "interval_seconds") * field(check, "unhealthy_threshold");
             (detected + 30, detected + field(check, "timeout_seconds") + 30)
@@ -623,8 +651,8 @@ mod tests {
         for region in ["us-east-1", "us-east-2"] {
             for function in Plan::default().functions.iter().map(|function| &function.name) {
                 let spec =
-                    |kind: &str| &topology.resources[&format!("{region}/{kind}/{function}").parse().unwrap()].spec;
-                let group = format!("{region}/elb_target_group/{function}#arn");
+                    |kind: &str| &topology.resources[&format!("{region}/{kind}/{function}:live").parse().unwrap()].spec;
+                let group = format!("{region}/elb_target_group/{function}:live#arn");
                 assert_eq!(spec("elb_target")["target_group"]["$ref"], group);
                 let check = &spec("elb_target_group")["health_check"];
                 assert!(check["interval_seconds"].as_u64().is_some_and(|seconds| seconds <= 300), "{check}");

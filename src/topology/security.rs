@@ -56,8 +56,6 @@ pub(super) struct Roles {
     pub(super) forwarding: Option<Handle<Role>>,
     /// The role that flow logs are written with; none without them.
     pub(super) flow_logs: Option<Handle<Role>>,
-    /// The role that API Gateway writes logs with; none without access logs.
-    pub(super) api_logs: Option<Handle<Role>>,
 }
 
 /// Adds the keys of both regions and all roles.
@@ -139,7 +137,6 @@ fn roles(builder: &mut Builder<'_>, side: Side, keys: &Sides<Ref<KeyArn>>) -> Ro
         replication: copies.then(|| self::replication(builder, side, keys)),
         forwarding: plan.events.forwarding.then(|| forwarding(builder, side)),
         flow_logs: plan.network.flow_logs.enabled.then(|| flow_logs(builder, side)),
-        api_logs: plan.api.access_logs.enabled.then(|| api_logs(builder, side)),
     }
 }
 
@@ -294,20 +291,6 @@ fn flow_logs(builder: &mut Builder<'_>, side: Side) -> Handle<Role> {
     let description = format!("Writes the flow logs of {region}");
     let service = "vpc-flow-logs.amazonaws.com";
     add(builder, side, "flow-logs", Purpose { description, service, for_account: true, statements })
-}
-
-/// API Gateway accepts only a role that may write to all log groups, because one role serves every API of the account.
-fn api_logs(builder: &mut Builder<'_>, side: Side) -> Handle<Role> {
-    let statements = vec![json!({
-        "Sid": "ApiGatewayDemandsAllGroups", "Effect": "Allow", "Resource": "*",
-        "Action": [
-            "logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogGroups", "logs:DescribeLogStreams",
-            "logs:PutLogEvents", "logs:GetLogEvents", "logs:FilterLogEvents",
-        ],
-    })];
-    let description = format!("Writes the logs of the APIs in {}", builder.region(side));
-    let service = "apigateway.amazonaws.com";
-    add(builder, side, "api-logs", Purpose { description, service, for_account: false, statements })
 }
 
 /// The role of AWS Backup: snapshots of the Aurora cluster, their copies in the other region, and their deletion.

@@ -57,6 +57,7 @@ pub(super) fn change(at: &str, stack: Stack, action: Action, differences: Vec<Di
             spec: json!({}),
             references: [].into(),
             delete_after: [].into(),
+            supersedes: [].into(),
             lock_group: None,
             data_bearing: false,
             protected: false,

@@ -64,6 +64,7 @@ pub(super) fn line(event: &Event, progress: &Progress, page: Page) -> Option<Str
         Event::Observing { resources } => format!("looking at {} in AWS", count(*resources, "resource")),
         Event::Observed { objects, elapsed } => format!("found {} in {}", count(*objects, "object"), span(*elapsed)),
         Event::Settled { address, outcome } => format!("{address}: left in flight by an earlier run: {outcome}"),
+        Event::Left { address, what } => format!("{address} stays: {what}"),
         Event::Begun { operations, expected } => {
             format!("{} to do, expected to take {}", count(*operations, "operation"), span(*expected))
         }

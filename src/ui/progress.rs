@@ -47,7 +47,7 @@ impl Progress {
         match event {
             Event::Observing { resources } => self.looking = Some((now, *resources)),
             Event::Observed { .. } => self.looking = None,
-            Event::Settled { .. } => {}
+            Event::Settled { .. } | Event::Left { .. } => {}
             // What `down` finds at its second look is added to what it has done.
             Event::Begun { operations, expected } => {
                 self.begun = Some((now, self.total() + operations, *expected));

@@ -169,7 +169,8 @@ fn changes_and_drift_are_named_exactly_and_made_exactly() {
     workspace.edit(plan, "cron(0 5 ", "cron(0 6 ");
     let planned = workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode", "--output", "json"]).expect(2);
     let changed: Vec<String> = changed_kinds(&planned.json());
-    assert_eq!(changed, ["backup_plan", "lambda_function", "s3_bucket", "sns_subscription"], "{}", planned.stdout);
+    let expected = ["backup_plan", "lambda_alias", "lambda_function", "s3_bucket", "sns_subscription"];
+    assert_eq!(changed, expected, "{}", planned.stdout);
     workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["memory_mb", "512", "640"]);
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
     expect_no_changes(&workspace, "dev");
@@ -221,14 +222,64 @@ result = None
     workspace.drctl(&["up", "--suffix", "dev", "--allow-data-loss"]).expect(0);
     expect_no_changes(&workspace, "dev");
 
-    // A changed source updates the code only.
+    // A changed source updates the code only, and callers get it in the standby region first.
     workspace.edit("lambda/health_check/index.py", "\"\"\"", "\"\"\" ");
     let planned = workspace.drctl(&["plan", "--suffix", "dev", "--output", "json"]).expect(0).json();
-    assert_eq!(changed_kinds(&planned), ["lambda_function"]);
+    assert_eq!(changed_kinds(&planned), ["lambda_alias", "lambda_function"]);
     aws.forget_calls();
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
-    let operations: Vec<_> = aws.calls(true).iter().map(|call| call["operation"].clone()).collect();
-    assert_eq!(operations, ["UpdateFunctionCode", "UpdateFunctionCode"]);
+    let calls = aws.calls(true);
+    let of = |region: &str| -> Vec<(usize, String)> {
+        let calls = calls.iter().enumerate().filter(|(_, call)| call["region"] == region);
+        calls.map(|(at, call)| (at, call["operation"].as_str().unwrap_or_default().to_owned())).collect()
+    };
+    let (primary, standby) = (of("us-east-1"), of("us-east-2"));
+    for calls in [&primary, &standby] {
+        let operations: Vec<_> = calls.iter().map(|(_, operation)| operation.as_str()).collect();
+        assert_eq!(operations, ["UpdateFunctionCode", "PublishVersion", "Invoke", "UpdateAlias"]);
+    }
+    assert!(standby[3].0 < primary[1].0, "the standby region has it before the primary region begins: {calls:?}");
+
+    // Code that does not run is not switched to in the standby region, and does not get to the primary one at all.
+    let outputs = workspace.outputs("dev");
+    let health = |region: &str| {
+        aws.http(
+            "GET",
+            &aws.local_url(outputs[format!("health_check_url_{region}")].as_str().expect("an address")),
+            None,
+        )
+    };
+    workspace.edit("lambda/health_check/index.py", "import boto3", "import boto4");
+    aws.forget_calls();
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(1).shows(&[
+        "us-east-2/lambda_alias/health_check: update failed",
+        "does not answer `GET /health` well",
+        "No module named 'boto4'",
+        "skipped because of it",
+    ]);
+    let moved = |call: &Value| matches!(call["operation"].as_str(), Some("UpdateAlias" | "CreateAlias"));
+    assert!(!aws.calls(true).iter().any(moved));
+    for region in ["us_east_1", "us_east_2"] {
+        assert_eq!(health(region).0, 200, "{region} answers as before");
+    }
+    // Going back needs no new version, and going on deletes the one that never served.
+    workspace.edit("lambda/health_check/index.py", "import boto4", "import boto3");
+    aws.forget_calls();
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    assert!(!aws.calls(true).iter().any(|call| call["operation"] == "PublishVersion"));
+    workspace.edit("lambda/health_check/index.py", "\"\"\" ", "\"\"\"  ");
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    let versions = aws.python(
+        r#"
+client = boto3.client("lambda", region_name="us-east-2")
+function = "dr-health_check-us-east-2-dev"
+served = client.get_alias(FunctionName=function, Name="live")["FunctionVersion"]
+versions = [v["Version"] for v in client.list_versions_by_function(FunctionName=function)["Versions"]]
+result = [served, sorted(versions)]
+"#,
+    );
+    assert_eq!(versions, json!(["4", ["$LATEST", "2", "4"]]), "that of now and the one before");
+    expect_no_changes(&workspace, "dev");
 
     // What forces replacement says so, and data is not lost without a word.
     workspace.edit(plan, "cidr = \"10.1.0.0/16\"", "cidr = \"10.9.0.0/16\"");
@@ -275,7 +326,15 @@ result = None
     workspace.drctl(&["status"]).expect(64).shows(&["dev", "qa"]);
     workspace.drctl(&["down", "--suffix", "qa", "--yes"]).expect(0);
     assert_eq!(census(&aws, "qa"), Vec::<String>::new());
+    // The role by which API Gateway writes logs is the account's, so it stays for the others, and for the deployment's own no-op.
+    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"));
     expect_no_changes(&workspace, "dev");
+
+    // What belongs to the account or to another deployment makes no deployment of a suffix that never was one.
+    let nothing = workspace.drctl(&["state", "rebuild", "--suffix", "nothere"]).expect(0);
+    nothing.shows(&["found 0 of"]);
+    workspace.drctl(&["down", "--suffix", "nothere", "--yes"]).expect(0);
+    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"));
 
     // The state is lost and made anew from tags and names.
     std::fs::remove_dir_all(workspace.path("state")).expect("the state folder can be removed");
@@ -300,8 +359,17 @@ for number in range(100):
 result = None
 "#,
     );
-    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    let down = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    down.shows(&["us-east-1/apigateway_account/logging stays", "aws apigateway update-account --region us-east-1"]);
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"), "somebody else's APIs may log by it");
+}
+
+/// The role by which all APIs of the primary region write logs.
+fn logging_role(aws: &LocalAws) -> String {
+    let role = aws
+        .python("result = boto3.client('apigateway', region_name='us-east-1').get_account().get('cloudwatchRoleArn')");
+    role.as_str().unwrap_or_default().to_owned()
 }
 
 /// The kinds that a plan changes, each once.

@@ -7,7 +7,8 @@ use drctl_core::changes::Action;
 use drctl_core::engine::run::RunError;
 use drctl_core::engine::scheduler::Limits;
 use drctl_core::error::{Failure, Kind};
-use drctl_core::state::Status;
+use drctl_core::state::{Medium, Status};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 use super::cloud::Deed;
@@ -210,4 +211,29 @@ fn lock_groups_never_overlap() {
     design.part("zone").size = 2;
     world.finish_up(&design.topology());
     world.finish_down();
+}
+
+/// A state that was edited, or made by an earlier version, may refer to what is on record, which is known, or to nothing at all: then the
+/// deletion is an error that names the reference, never a panic, and everything else goes.
+#[test]
+fn a_record_with_an_open_reference_is_completed_or_named() {
+    let down_with_reference_to = |to: &str| {
+        let (mut world, topology) = (World::new(12), small().topology());
+        world.finish_up(&topology);
+        let files = world.disk.list().expect("memory can be listed");
+        let name = files.iter().find(|name| name.ends_with(".json")).expect("there is a state");
+        let text = String::from_utf8(world.disk.get(name).expect("it can be read")).expect("it is text");
+        let mut state: Value = serde_json::from_str(&text).expect("it is JSON");
+        let parent = &mut state["records"][at("sim_tagged", "door").to_string()]["spec"]["parent"];
+        assert!(parent.is_string(), "the door is in the network");
+        *parent = json!({ "$ref": to });
+        world.disk.put(name, state.to_string());
+        world.down()
+    };
+    assert!(down_with_reference_to(&format!("{}#id", at("sim_tagged", "network"))).is_success());
+    let ended = down_with_reference_to(&format!("{}#id", at("sim_slow", "nowhere")));
+    let failed = &ended.end().report.failed;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let told = failed[0].1.to_string();
+    assert!(told.contains("nowhere") && told.contains("drctl state forget"), "{told}");
 }

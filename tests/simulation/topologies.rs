@@ -88,6 +88,7 @@ impl Part {
             references: references(&spec),
             spec,
             delete_after: self.delete_after.iter().map(|first| (first.clone(), "AWS wants it".to_owned())).collect(),
+            supersedes: BTreeSet::new(),
             lock_group: self.parent.clone().filter(|_| is_part),
             data_bearing: self.address.kind() == "sim_data",
             protected: self.protected,

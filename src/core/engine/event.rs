@@ -66,6 +66,13 @@ pub enum Event {
         /// What it waits for.
         what: String,
     },
+    /// A deletion left the object where it is, on purpose.
+    Left {
+        /// The resource.
+        address: Address,
+        /// What stays and why, and how a person removes it.
+        what: String,
+    },
     /// One operation has ended, or will not begin.
     Ended {
         /// The resource.

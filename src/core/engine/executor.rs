@@ -366,7 +366,12 @@ impl Work {
         self.record(Entry::Intended(intent)).await?;
         let mut object = match self.change.action {
             changes::Action::Replace => None,
-            _ => self.change.object.clone(),
+            // What it refers to exists by now.
+            _ => self
+                .change
+                .object
+                .clone()
+                .map(|object| AnyObject { spec: self.outputs.resolve(&object.spec), ..object }),
         };
         let mut tries = 0;
         let outputs = loop {
@@ -449,14 +454,20 @@ impl Work {
             return Ok(Done::Succeeded);
         }
         let kind = self.kind()?;
+        let spec = self.complete(&record.spec)?;
         self.record(Entry::Intended(Intent::Delete)).await?;
         let token = Token::recorded(record.token.as_deref());
         let mut tries = 0;
         loop {
-            let task = self.task(kind, &record.spec, &token);
-            match kind.delete(&task, &record.spec, &record.outputs).await {
+            let task = self.task(kind, &spec, &token);
+            match kind.delete(&task, &spec, &record.outputs).await {
                 Ok(Deletion::Gone) => {
                     self.record(Entry::Deleted).await?;
+                    return Ok(Done::Succeeded);
+                }
+                Ok(Deletion::Left(what)) => {
+                    self.record(Entry::Deleted).await?;
+                    self.execution.events.tell(Event::Left { address: address.clone(), what });
                     return Ok(Done::Succeeded);
                 }
                 Ok(Deletion::Deferred { until, reason }) => {
@@ -470,6 +481,23 @@ impl Work {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// A recorded spec, as kinds take it: nothing in it is still to come. One that a state has otherwise, because it was edited or made
+    /// by an earlier version, is completed by the other records.
+    fn complete(&self, spec: &Value) -> Result<Value, Error> {
+        let records = &self.execution.store;
+        let spec = resolve(spec, &|address, field| records.get(address)?.outputs.get(field).cloned());
+        if is_known(&spec) {
+            return Ok(spec);
+        }
+        let missing: Vec<_> = crate::reference::references(&spec).iter().map(ToString::to_string).collect();
+        Err(Error::Failed(format!(
+            "its record does not say on what it depends ({}), so that drctl cannot know what to delete; when you know that there is \
+             nothing of it, forget it by `drctl state forget {}`",
+            missing.join(", "),
+            self.operation.address
+        )))
     }
 
     async fn pause(&self, why: &str, length: Duration) -> Result<(), Error> {

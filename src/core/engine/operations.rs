@@ -116,6 +116,7 @@ impl List {
             self.making_edges(change, &mut edges);
             self.deletion_edges(set, change, &mut edges);
             edges.extend(self.part_edge(set, change));
+            edges.extend(self.superseding_edges(change));
         }
         self.turn_edges(set, &mut edges);
         edges
@@ -142,6 +143,14 @@ impl List {
             let updates: Vec<OperationId> = turns.iter().filter_map(|(_, at)| self.making.get(*at).copied()).collect();
             edges.extend(updates.windows(2).map(|pair| (Weight::Turn, pair[0], pair[1])));
         }
+    }
+
+    /// What a changed resource takes the place of goes only then: nothing on record says who still needs it.
+    fn superseding_edges(&self, change: &Change) -> impl Iterator<Item = WeightedEdge> {
+        let making = self.making.get(&change.address).copied();
+        let superseded = change.desired.iter().flat_map(|resource| &resource.supersedes);
+        let gone = superseded.filter_map(|superseded| self.deleting.get(superseded).copied());
+        gone.filter_map(move |gone| Some((Weight::LettingGo, making?, gone)))
     }
 
     /// What is made waits for what it refers to, and for the end of its predecessor.
@@ -256,6 +265,7 @@ mod tests {
             spec: json!({}),
             references: references.iter().map(|name| address(name)).collect(),
             delete_after: BTreeMap::new(),
+            supersedes: BTreeSet::new(),
             lock_group: None,
             data_bearing: false,
             protected: false,
@@ -353,6 +363,23 @@ mod tests {
         assert_eq!(order, ["update other", "update second", "update first"]);
         let alike = self::order(vec![turn("b", &[], 1), turn("a", &[], 1), turn("c", &[], 1)]);
         assert_eq!(alike, ["update a", "update b", "update c"]);
+    }
+
+    /// The listener's rule moves to another target group: until then the old group needs its target, which the rule never named.
+    #[test]
+    fn what_is_superseded_goes_only_when_its_successor_was_changed() {
+        use changes::Action::{Create, Delete, Update};
+        let mut rule = change("rule", Update, &["a-group"], Some(&["new-group"]));
+        rule.1.desired.as_mut().expect("it is wanted").supersedes.insert(address("a-target"));
+        let mut group = change("new-group", Create, &[], Some(&[]));
+        group.1.record = None;
+        let order = order(vec![
+            change("a-target", Delete, &["a-group"], None),
+            change("a-group", Delete, &[], None),
+            group,
+            rule,
+        ]);
+        assert_eq!(order, ["create new-group", "update rule", "delete a-target", "delete a-group"]);
     }
 
     /// A function goes at once, whatever calls it, because its network interfaces take long to go.

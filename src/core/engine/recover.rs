@@ -15,8 +15,10 @@ use serde_json::Value;
 use super::event::{Event, Events};
 use super::executor;
 use super::observe::Objects;
+use crate::aws::tags;
 use crate::changes::{self, Change, ChangeSet};
 use crate::kind::{AnyObject, Kinds};
+use crate::reference::is_known;
 use crate::state::{Desired, Entry, Intent, Record, Records, StateError, Status, Store};
 use crate::topology::{Resource, Topology};
 
@@ -94,14 +96,30 @@ fn settlement(record: &Record, object: Option<&AnyObject>, wanted: bool) -> Opti
 
 /// Puts every object that was found for the resources of a plan on record, in a state that has no records.
 ///
+/// A deployment of which no object carries the tags does not exist: what was found by its name or place alone is then somebody else's,
+/// such as a setting of the account.
+///
 /// # Errors
 /// When the state cannot be written.
 pub async fn put_on_record(store: &Store, set: &ChangeSet) -> Result<(), StateError> {
+    let suffix = store.deployment().suffix;
+    let found = set.changes.values().filter_map(|change| change.object.as_ref());
+    if !found.into_iter().any(|object| object.tags.get(tags::DEPLOYMENT) == Some(&suffix)) {
+        return Ok(());
+    }
     for change in set.changes.values() {
         let (Some(resource), Some(object)) = (&change.desired, &change.object) else { continue };
-        store.record(&change.address, seen(first_record(change, resource, &resource.spec), object)).await?;
+        if is_told(object) {
+            store.record(&change.address, seen(first_record(change, resource, &resource.spec), object)).await?;
+        }
     }
     Ok(())
+}
+
+/// Whether an object is known in full. One that refers to what was not found is put on record by the operation that completes it: a
+/// record that does not say on what its object depends would be of no use to a deletion.
+pub fn is_told(object: &AnyObject) -> bool {
+    is_known(&object.spec)
 }
 
 /// What the first record of an object says that was found for a resource. `spec` tells which tags are ours.

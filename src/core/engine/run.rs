@@ -226,7 +226,9 @@ async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<
                 vec![Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }]
             }
             (Action::Replace, None) => vec![recover::seen(recover::first_record(change, resource, &spec), object)],
-            (Action::Adopt, None) => recover::taken_over(recover::first_record(change, resource, &spec), object).into(),
+            (Action::Adopt, None) if recover::is_told(object) => {
+                recover::taken_over(recover::first_record(change, resource, &spec), object).into()
+            }
             _ => continue,
         };
         for entry in entries {

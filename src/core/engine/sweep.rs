@@ -324,5 +324,6 @@ fn resource(address: &Address, record: &Record) -> Resource {
         lock_group: record.lock_group.as_ref().and_then(|group| group.parse().ok()),
         data_bearing: record.data_bearing,
         protected: false,
+        supersedes: BTreeSet::new(),
     }
 }

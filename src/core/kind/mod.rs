@@ -145,6 +145,8 @@ impl Kinds {
 pub enum Deletion {
     /// The object is gone.
     Gone,
+    /// The object stays where it is on purpose, because others use it: what that is and how a person removes it.
+    Left(String),
     /// AWS refuses until a known time; a later `down` finishes it.
     Deferred {
         /// The earliest time at which it can succeed.

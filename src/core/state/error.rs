@@ -345,7 +345,9 @@ impl StateError {
                 if *planned == [secondary.as_str(), primary.as_str()] {
                     hints.push("which region writes is changed by a failover and never by the plan".to_owned());
                 }
-                hints.push(format!("to have it in other regions, deploy it under another suffix than `{suffix}`, move the data,"));
+                hints.push(format!(
+                    "to have it in other regions, deploy it under another suffix than `{suffix}`, move the data,"
+                ));
                 hints.push(format!("and then destroy this one: drctl down --suffix {suffix}"));
                 hints
             }
