@@ -7,7 +7,7 @@ use super::up::estimate;
 use super::{Flags, preflight};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
-use crate::preflight::aurora;
+use crate::preflight::{aurora, backup};
 use crate::ui::Screen;
 
 /// Shows what `up` would do, and changes nothing
@@ -32,6 +32,7 @@ impl Plan {
         }
         let facts = &snapshot.deployment.facts;
         let (topology, mut facts) = session.topology(&suffix, &plan.plan, &cloud, &sources.code, facts).await?;
+        backup::check(&cloud.aws, &plan.plan).await?;
         session.check_domain(&suffix, &plan.plan, &cloud, &snapshot.records, &mut facts).await?;
         let looked =
             screen.watch(async |events| session.observe(&cloud, &snapshot.records, Some(&topology), &events).await);

@@ -16,7 +16,7 @@ use crate::engine::scheduler::{Limits, Scheduler};
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
-use crate::preflight::aurora;
+use crate::preflight::{aurora, backup};
 use crate::state::{Deployment, StateError, Store};
 use crate::ui::{RunEnd, Screen};
 
@@ -60,6 +60,7 @@ impl Up {
         store: &Arc<Store>,
     ) -> Outcome {
         let (topology, mut facts) = session.topology(suffix, &plan.plan, cloud, code, &store.facts()).await?;
+        backup::check(&cloud.aws, &plan.plan).await?;
         session.check_domain(suffix, &plan.plan, cloud, &store.records(), &mut facts).await?;
         let goal =
             Goal { topology: &topology, facts: &facts, plan_digest: &plan.digest, removes_twins: self.remove_twins };

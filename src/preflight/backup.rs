@@ -1,7 +1,8 @@
 //! Whether AWS Backup backs Aurora up at all: the account decides that for each region and type of resource.
 //!
 //! A plan can name a cluster by its ARN and still get no backup of it, without a word, where the account has not opted Aurora in
-//! (`bk.optin`). The setting belongs to the account and to everybody in it, so drctl reads it and never changes it.
+//! (`bk.optin`). The setting belongs to the account and to everybody in it, so drctl reads it and never changes it. `plan` and `up` insist
+//! on it; commands that only show or recover a state do not.
 
 use futures::future::try_join_all;
 

@@ -12,9 +12,9 @@
 //! replica whose key is out of use for a day: table and replica refer to their keys, which so go after them (`ddb.replica.kms-20h`).
 //!
 //! Order comes from references: a replica needs its table, the secondary cluster needs the founder's first instance
-//! (`rds.secondary.order`), and in the primary region further instances need the first one, so that it is known which one writes
-//! (`rds.instance.wait`); in the secondary region none writes, so all are made at once. Deletion is the reverse, and the kinds read the live roles where AWS's order depends on them
-//! (`rds.global.delete-order`).
+//! (`rds.secondary.order`), and in the primary region further instances need the first one, so that it is known which
+//! one writes (`rds.instance.wait`); in the secondary region none writes, so all are made at once. Deletion is the
+//! reverse, and the kinds read the live roles where AWS's order depends on them (`rds.global.delete-order`).
 //!
 //! A cluster comes without instances (`rds.primary.no-instances`). Each region has as many of them as the other from the beginning,
 //! and both clusters have one version: a cluster without an instance, or of another version, cannot take over (`rds.switchover`,
