@@ -1,12 +1,12 @@
 //! Answers that say success and are none, which the SDK believes.
 //!
-//! The SDK reads nothing as a document without fields, an error in a successful answer as well, and does not look at all at the answers
-//! of operations that return nothing. What a proxy sends in AWS's place would then be "there is none", or a deletion that was made.
+//! The SDK reads nothing as a document without fields, an error in a successful answer as well, XML that was cut short as if it were
+//! whole, and does not look at all at the answers of operations that return nothing. What a proxy sends in AWS's place would then be "there is none", or a deletion that was made (`x.answer.foreign`).
 //!
 //! Invariant: an answer is only ever refused, never changed; what it was is told by [`crate::aws::error::Error::from_sdk`].
 
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -31,9 +31,10 @@ impl Intercept for Doubt {
         "Doubt"
     }
 
-    fn read_before_deserialization(
+    // The body is read only after the hooks before this one.
+    fn read_after_deserialization(
         &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
@@ -54,7 +55,7 @@ fn is_credible(answer: &HttpResponse) -> bool {
     let is_page = answer.headers().get("content-type").is_some_and(|kind| kind.starts_with("text/html"));
     match body.trim_ascii_start().first() {
         None => !answers_with_more,
-        Some(b'<') => !is_page && !is_error_in_xml(body),
+        Some(b'<') => !is_page && !is_bad_xml(body),
         Some(b'{') => body.len() > LONGEST_ERROR || !is_error_in_json(body),
         Some(_) => !is_page && !is_error_in_cbor(body),
     }
@@ -71,14 +72,19 @@ fn is_error_in_cbor(body: &[u8]) -> bool {
     body.len() <= LONGEST_ERROR && body.windows(7).take(200).any(|part| part == b"\x66__type")
 }
 
-fn is_error_in_xml(body: &[u8]) -> bool {
+/// Tells whether a document of XML is an error, a page, or cut short.
+fn is_bad_xml(body: &[u8]) -> bool {
     let beginning = String::from_utf8_lossy(&body[..body.len().min(500)]);
     let root = beginning.split('<').skip(1).find(|tag| !tag.starts_with(['?', '!'])).unwrap_or_default();
-    let root = root.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next().unwrap_or_default();
-    match root {
+    let name = root.split(|c: char| c.is_whitespace() || c == '>' || c == '/').next().unwrap_or_default();
+    match name {
         "Error" | "ErrorResponse" => true,
-        "Response" => beginning.contains("<Errors>"),
-        root => root.eq_ignore_ascii_case("html"),
+        "Response" if beginning.contains("<Errors>") => true,
+        name if name.eq_ignore_ascii_case("html") => true,
+        name => {
+            let is_alone = root.trim_end().ends_with("/>");
+            !is_alone && !body.trim_ascii_end().ends_with(format!("</{name}>").as_bytes())
+        }
     }
 }
 
@@ -108,6 +114,7 @@ mod tests {
             ("DeleteVpc", "text/xml", "<!DOCTYPE html>\n<html lang=en><body>Sign in"),
             ("DeleteVpc", "text/xml", "<?xml version=\"1.0\"?>\n<Response><Errors><Error/></Errors></Response>"),
             ("DeleteDBCluster", "text/xml", "<ErrorResponse xmlns=\"urn:x\"><Error/></ErrorResponse>"),
+            ("DescribeVpcs", "text/xml", "<?xml version=\"1.0\"?>\n<DescribeVpcsResponse><vpcSet><item>"),
             ("ListObjectVersions", "application/xml", "<Error><Code>SlowDown</Code></Error>"),
         ] {
             assert!(!credible(operation, kind, 200, body), "{operation}: {body}");
@@ -127,6 +134,7 @@ mod tests {
                 200,
                 "<?xml version=\"1.0\"?><DescribeVpcsResponse><vpcSet/></DescribeVpcsResponse>",
             ),
+            ("GetBucketVersioning", "application/xml", 200, "<VersioningConfiguration xmlns=\"urn:s3\"/>\n"),
             ("DescribeTable", "application/x-amz-json-1.0", 400, r#"{"__type":"ResourceNotFoundException"}"#),
         ] {
             assert!(credible(operation, kind, status, body), "{operation}: {body}");

@@ -11,7 +11,7 @@ fn an_endpoint_that_nobody_listens_on() {
     exit 1
     --- stderr
     error: cannot find out which account this is
-      because: sts:GetCallerIdentity got no answer: dispatch failure: io error: client error: Connection refused (os error 111)
+      because: sts:GetCallerIdentity could not be sent: dispatch failure: io error: client error: Connection refused (os error 111)
       hint: check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one
     ");
 }

@@ -1,7 +1,7 @@
 //! An answer from which nothing can be read: what came, and who may have sent it.
 //!
 //! Between a machine and AWS stand proxies, captive portals and load balancers, which answer in AWS's place with pages for people, cut
-//! an answer short, or answer with nothing. An error that shows the beginning of what came lets its reader find out who it was.
+//! an answer short, or answer with nothing (`x.answer.foreign`). An error that shows the beginning of what came lets its reader find out who it was.
 //!
 //! Invariant: of a document of AWS itself no value is shown, because it may be a secret; of anything else no long word.
 
