@@ -28,7 +28,8 @@ use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{self, Assets, Kinds, Surroundings};
 use crate::state::{
-    self, Bucket, Deployment, Folder, Holder, Medium, Place, Record, Records, S3, Snapshot, StateError, Store,
+    self, Bucket, Claim, ClaimError, Claimant, Deployment, Folder, Holder, Medium, Place, Record, Records, S3,
+    Snapshot, StateError, Store,
 };
 use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
@@ -313,6 +314,45 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Claims the deployment, so that no run with its state elsewhere changes it at the same time.
+    pub(super) async fn claim(&self, cloud: &Cloud, store: &Store, command: &str) -> Outcome<Claim> {
+        let deployment = store.deployment();
+        let holder = Holder::current(command);
+        let claimant = Claimant {
+            account: deployment.account,
+            region: deployment.regions.first().cloned().unwrap_or_default(),
+            lineage: deployment.lineage,
+            place: self.place(&holder),
+            suffix: deployment.suffix,
+            holder,
+        };
+        let suffix = claimant.suffix.clone();
+        Claim::take(&cloud.aws, claimant, &cloud.shutdown).await.map_err(|error| match error {
+            ClaimError::Aws(error) => aws_failure("the deployment cannot be claimed; nothing was changed", &error),
+            ClaimError::Claimed(claimed) => {
+                let until = claimed.until.clone();
+                Failure::new(Kind::Locked, format!("another run is at work on `{suffix}`; nothing was changed"))
+                    .because(claimed)
+                    .hint("wait for that run to end, then work with its state, by --state or --state-dir")
+                    .hint(format!(
+                        "if it is dead, its claim is over at {until}; a run from here then takes over what exists"
+                    ))
+            }
+        })
+    }
+
+    /// Where the state is, for people elsewhere.
+    fn place(&self, holder: &Holder) -> String {
+        match &self.flags.state {
+            Some(place) => place.to_string(),
+            None => {
+                let folder = self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE));
+                let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+                format!("{}:{}", holder.host, folder.display())
+            }
+        }
+    }
+
     /// Compares the topology with what is there.
     pub(super) fn changes(
         &self,
@@ -412,6 +452,17 @@ fn looking_failure(error: RunError, cloud: &Cloud) -> Failure {
         RunError::Unseen(errors) => observe_failure(&errors),
         RunError::Interrupted => Failure::silent(Kind::Interrupted(cloud.shutdown.signal().unwrap_or(2))),
         error => Failure::of(Kind::Failed, &error),
+    }
+}
+
+/// Lets go of the claim on a deployment. A failure is told and changes nothing: the claim is over within minutes.
+pub(super) async fn release(session: &Session<'_>, claim: Option<Claim>, is_gone: bool) {
+    let Some(claim) = claim else { return };
+    if let Err(error) = claim.release(is_gone).await {
+        tracing::debug!(%error, "the claim was not released");
+        if is_gone {
+            session.screen.note(&format!("note: the log group that was the claim could not be removed: {error}"));
+        }
     }
 }
 

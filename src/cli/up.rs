@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::Flags;
 use super::preflight::Preflight;
-use super::session::{Cloud, LoadedPlan, Session, check_regions, run_failure, state_failure};
-use crate::changes::ChangeSet;
+use super::session::{Cloud, LoadedPlan, Session, check_regions, release, run_failure, state_failure};
+use crate::aws::tags;
+use crate::changes::{Action, Change, ChangeSet};
 use crate::engine::executor::RunReport;
 use crate::engine::operations::operations;
 use crate::engine::run::{self, Goal};
@@ -17,7 +18,7 @@ use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::Suffix;
 use crate::preflight::{aurora, backup};
-use crate::state::{Deployment, StateError, Store};
+use crate::state::{Deployment, Records, StateError, Store};
 use crate::ui::{RunEnd, Screen};
 
 /// Deploys what the plan says, and changes what differs from it
@@ -32,6 +33,9 @@ pub(super) struct Up {
     /// Remove objects that carry the address of a resource whose object on record is another one
     #[arg(long)]
     remove_twins: bool,
+    /// Refuse to take over objects of the deployment that are not on record here
+    #[arg(long)]
+    no_adopt: bool,
     #[command(flatten)]
     preflight: Preflight,
 }
@@ -68,11 +72,18 @@ impl Up {
         let prepared =
             session.screen.watch(async |events| run::prepare_up(&session.execution(cloud, store, &events), goal).await);
         let set = prepared.await.map_err(failed)?;
+        self.welcome(session, suffix, &set, &store.records())?;
         self.permit(session, suffix, &set, cloud).await?;
+        let claim = match set.is_empty() {
+            true => None,
+            false => Some(session.claim(cloud, store, "up").await?),
+        };
         let carried_out = session.screen.watch(async |events| {
             run::carry_out_up(&Arc::new(session.execution(cloud, store, &events)), goal, set).await
         });
-        let end = carried_out.await.map_err(failed)?;
+        let carried_out = carried_out.await;
+        release(session, claim, store.records().is_empty()).await;
+        let end = carried_out.map_err(failed)?;
         session.screen.report(&RunEnd {
             command: "up",
             suffix: suffix.as_str(),
@@ -83,6 +94,31 @@ impl Up {
             unrecorded: &store.unrecorded(),
         });
         ending(&end.report, cloud)
+    }
+
+    /// Says so when the deployment exists although no state of it is here, and refuses to take it over if that is not wanted.
+    fn welcome(&self, session: &Session<'_>, suffix: &Suffix, set: &ChangeSet, records: &Records) -> Outcome {
+        let ours = |change: &&Change| {
+            let tags = change.object.as_ref().filter(|_| change.record.is_none()).map(|object| &object.tags);
+            tags.and_then(|tags| tags.get(tags::DEPLOYMENT)).is_some_and(|owner| owner == suffix.as_str())
+        };
+        let adopted: Vec<&Change> = set.changes.values().filter(|change| change.action == Action::Adopt).collect();
+        if records.is_empty() {
+            let count = set.changes.values().filter(ours).count();
+            if count > 0 {
+                session
+                    .screen
+                    .note(&format!("`{suffix}` exists: {count} objects carry its tags; no state of it is here"));
+            }
+        }
+        if !self.no_adopt || adopted.is_empty() {
+            return Ok(());
+        }
+        let failure = Failure::new(Kind::Preflight, "these objects are not on record here; nothing was changed");
+        Err(adopted
+            .into_iter()
+            .fold(failure, |failure, change| failure.because(&change.address))
+            .hint("work with the state that has them, by --state or --state-dir; or leave out --no-adopt"))
     }
 
     /// Shows the changes, refuses those that may not be, and asks for the others.

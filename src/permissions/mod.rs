@@ -29,7 +29,14 @@ pub const OWN: Permissions = Permissions {
         "sts:GetCallerIdentity",
         "tag:GetResources",
     ],
-    change: &["iam:SimulatePrincipalPolicy"],
+    // The claim on a deployment is a log group.
+    change: &[
+        "iam:SimulatePrincipalPolicy",
+        "logs:CreateLogGroup",
+        "logs:DeleteLogGroup",
+        "logs:ListTagsForResource",
+        "logs:TagResource",
+    ],
 };
 
 /// How many characters other than white space AWS takes in one managed policy.

@@ -108,3 +108,25 @@ fn a_folder_that_is_a_file() {
       hint: a part of the path is a file: choose another folder with --state-dir
     ");
 }
+
+/// Nothing is called, because there are no credentials to call with, and the state is left as it is.
+#[test]
+fn a_plan_with_other_regions_than_the_state() {
+    let folder = Folder::with_state(&[]);
+    folder.drctl("init plans/swapped.toml");
+    let plan = folder.read("plans/swapped.toml");
+    let regions = "primary = \"us-east-1\"\nsecondary = \"us-east-2\"";
+    assert!(plan.contains(regions), "{plan}");
+    folder.write("plans/swapped.toml", &plan.replace(regions, "primary = \"us-east-2\"\nsecondary = \"us-east-1\""));
+    for command in ["up --yes", "plan", "graph"] {
+        let said = folder.drctl(&format!("{command} --suffix dev --plan plans/swapped.toml"));
+        assert!(said.starts_with("exit 6\n"), "{command}: {said}");
+        for text in [
+            "`dev` is in us-east-1 (primary) and us-east-2 (secondary), but the plan says us-east-2 and us-east-1",
+            "by a failover",
+        ] {
+            assert!(said.contains(text), "{command}: {said}");
+        }
+    }
+    assert_eq!(folder.read("state/dev.json"), STATE);
+}

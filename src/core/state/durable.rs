@@ -8,11 +8,14 @@
 //!    and so is the folder whenever a name in it changed.
 //! 2. `replace` is atomic: a reader, or the next run after a crash, sees the old bytes or the new ones.
 //! 3. After an `append` that failed or did not return, the file holds a prefix of the appended bytes after the old ones.
-//! 4. Files have mode 0600, the temporary ones included.
+//! 4. Files have mode 0600, the temporary ones included, and the folder 0700 when drctl makes it. A folder in which everybody may
+//!    write is refused.
+//! 5. Links in the folder are never followed, neither for reading nor for writing: who can prepare one could have any file of this
+//!    user overwritten. Temporary files have random names and are made exclusively.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -236,8 +239,23 @@ impl Folder {
         Self { path: path.into() }
     }
 
-    fn temporary(&self, name: &str) -> PathBuf {
-        self.path.join(format!(".{name}.tmp"))
+    /// A new temporary file for a content that replaces a file, and its path.
+    fn temporary(&self, name: &str) -> io::Result<(PathBuf, File)> {
+        let path = self.path.join(format!("{}{:016x}.tmp", temporary_prefix(name), rand::random::<u64>()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok((path, file))
+    }
+
+    /// Removes what killed runs left of temporary files. Only the holder of the lock writes, so nobody needs them.
+    fn remove_temporaries(&self, name: &str) -> io::Result<()> {
+        let (prefix, fixed) = (temporary_prefix(name), format!(".{name}.tmp"));
+        for found in self.list()? {
+            // Earlier versions had one fixed name.
+            if found == fixed || (found.starts_with(&prefix) && found.ends_with(".tmp")) {
+                remove_if_there(&self.path.join(found))?;
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -246,13 +264,58 @@ impl Folder {
 
     fn make(&self) -> io::Result<()> {
         if self.path.is_dir() {
-            return Ok(());
+            return match fs::metadata(&self.path)?.mode() & 0o002 {
+                0 => Ok(()),
+                _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "everybody may write in this folder")),
+            };
         }
-        fs::create_dir_all(&self.path)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         match self.path.parent() {
             Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
             _ => Ok(()),
         }
+    }
+}
+
+/// What the names of a file's temporary files begin with. File names begin with a suffix, which has no dot, so no two files share it.
+fn temporary_prefix(name: &str) -> String {
+    format!(".{name}.tmp-")
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file that is there under this very path, without following a link.
+///
+/// # Errors
+/// When it is not there, is a link, or cannot be opened.
+pub(super) fn open_itself(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let link = || io::Error::other("it is a link, and links in the state folder are not followed");
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Err(link());
+    }
+    let file = options.open(path)?;
+    // A link may have been put there between the two calls; then what is open is not what the path names.
+    let (open, named) = (file.metadata()?, fs::symlink_metadata(path)?);
+    match named.is_symlink() {
+        true => Err(link()),
+        false if (open.dev(), open.ino()) == (named.dev(), named.ino()) => Ok(file),
+        false => Err(io::Error::other("it was replaced by another file just now")),
+    }
+}
+
+/// Opens a file as [`open_itself`] does, or makes it; tells whether it did.
+pub(super) fn open_or_make(path: &Path, options: &OpenOptions) -> io::Result<(File, bool)> {
+    match open_itself(path, options) {
+        // A file is made only where there is nothing, not even a link that leads nowhere.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            options.clone().create_new(true).mode(0o600).open(path).map(|file| (file, true))
+        }
+        file => file.map(|file| (file, false)),
     }
 }
 
@@ -266,30 +329,29 @@ impl Medium for Folder {
     }
 
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path.join(name)) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let mut file = match open_itself(&self.path.join(name), OpenOptions::new().read(true)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path.join(name);
-        let is_new = !path.exists();
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let (mut file, is_new) = open_or_make(&self.path.join(name), OpenOptions::new().append(true))?;
         file.write_all(bytes)?;
         file.sync_data()?;
         if is_new { self.sync() } else { Ok(()) }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.temporary(name);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        self.remove_temporaries(name)?;
+        let (temporary, mut file) = self.temporary(name)?;
         let written = (|| {
-            // A file that a killed run left here keeps its mode when it is opened again.
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
             file.write_all(bytes)?;
             file.sync_all()?;
+            // A link that stands there is replaced itself.
             fs::rename(&temporary, self.path.join(name))
         })();
         if written.is_err() {
@@ -301,12 +363,8 @@ impl Medium for Folder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        for path in [self.temporary(name), self.path.join(name)] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        self.remove_temporaries(name)?;
+        remove_if_there(&self.path.join(name))?;
         self.sync()
     }
 

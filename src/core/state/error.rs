@@ -467,7 +467,7 @@ fn io_hint(kind: io::ErrorKind, wanted: &str) -> &'static str {
             "the folder is on a read-only file system: choose another with --state-dir"
         }
         io::ErrorKind::PermissionDenied if wanted == "writable" => {
-            "make the folder and its files writable for this user, or choose another folder with --state-dir"
+            "make the folder and its files writable for this user and for nobody else (chmod u+rw, chmod o-w), or choose another with --state-dir"
         }
         io::ErrorKind::PermissionDenied => {
             "make the folder and its files readable for this user, or choose another folder with --state-dir"

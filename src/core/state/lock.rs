@@ -11,13 +11,13 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
-use super::durable::Hold;
+use super::durable::{self, Hold};
 use super::error::StateError;
 
 /// Who holds a lock.
@@ -96,8 +96,12 @@ impl FileLock {
         let path = path_of(folder, suffix);
         let failed = |error| StateError::write(path.display().to_string(), error);
         let lock = loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-            let Some(lock) = Self::try_on(&path, suffix, file.map_err(failed)?)? else { continue };
+            let file = match durable::open_or_make(&path, OpenOptions::new().read(true).write(true)) {
+                // Another run made or removed it at the same moment.
+                Err(error) if is_passing(&error, &path) => continue,
+                file => file.map_err(failed)?.0,
+            };
+            let Some(lock) = Self::try_on(&path, suffix, file)? else { continue };
             break lock;
         };
         let text = serde_json::to_vec_pretty(holder).expect("a holder has string keys");
@@ -109,7 +113,7 @@ impl FileLock {
         let path = path_of(folder, suffix);
         let failed = |error| StateError::write(path.display().to_string(), error);
         loop {
-            let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            let file = match durable::open_itself(&path, OpenOptions::new().read(true).write(true)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 file => file.map_err(failed)?,
             };
@@ -132,7 +136,7 @@ impl FileLock {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let ours = file.metadata().map_err(failed)?;
-        let at_path = match fs::metadata(path) {
+        let at_path = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             metadata => metadata.map_err(failed)?,
         };
@@ -159,6 +163,12 @@ impl Hold for FileLock {
     fn remove(self: Box<Self>) -> Result<(), StateError> {
         fs::remove_file(&self.path).map_err(|error| StateError::write(self.path.display().to_string(), error))
     }
+}
+
+/// Tells whether a lock file could not be opened only because another run made or removed it meanwhile.
+fn is_passing(error: &io::Error, path: &Path) -> bool {
+    let is_race = matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
+    is_race && path.parent().is_some_and(Path::is_dir) && !path.is_symlink()
 }
 
 fn path_of(folder: &Path, suffix: &str) -> PathBuf {

@@ -1,7 +1,7 @@
 //! The local folder: modes, locks between processes, full disks, folders that cannot be used.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{address, create, deployment, done, holder, identified, new_store, open};
+use crate::state::memory::{Effect, Fault, Memory};
 use crate::state::{Entry, Folder, Holder, Medium, StateError, Store, deployments_in, read};
 
 fn names(path: &Path) -> Vec<String> {
@@ -133,22 +134,19 @@ fn a_killed_run_gives_its_lock_back() {
     drop(folder.lock("dev", &holder()).expect("free"));
 }
 
-/// Invariant 3.
-#[cfg(target_os = "linux")]
+/// Invariant 3. The disk is one in memory: a link to a device that is always full is not followed.
 #[tokio::test]
 async fn a_full_disk_is_told_and_survived() {
-    let parent = tempfile::tempdir().expect("a folder");
-    let folder = Folder::new(parent.path());
-    let store = new_store(&folder).await;
-    let journal = parent.path().join("dev.journal");
-    std::os::unix::fs::symlink("/dev/full", &journal).expect("linked");
+    let medium = Memory::new();
+    let store = new_store(&medium).await;
+    let at = medium.writes() + 1;
+    medium.sabotage(Fault { at, effect: Effect::None, error: ErrorKind::StorageFull, crash: false });
     let error = store.record(&address("main"), create("t")).await.expect_err("a full disk");
-    assert_eq!(error.to_string(), format!("cannot write {}", journal.display()));
+    assert_eq!(error.to_string(), "cannot write memory:dev.journal");
     assert!(error.hints()[0].starts_with("the disk is full"), "{:?}", error.hints());
     assert_eq!(store.unrecorded().len(), 1);
     drop(store);
-    fs::remove_file(journal).expect("removed");
-    open(&folder).await.expect("the state is whole");
+    open(&medium).await.expect("the state is whole");
 }
 
 #[tokio::test]
@@ -162,4 +160,51 @@ async fn a_folder_that_cannot_be_is_named() {
     assert_eq!(error.to_string(), format!("cannot write {}", path.join("state").display()));
     assert!(error.hints()[0].contains("--state-dir"), "{:?}", error.hints());
     assert!(matches!(read(&folder, "dev"), Err(StateError::Read { .. })));
+}
+
+/// Invariant 5 of the folder: whatever was prepared under a name of the deployment, no file outside of it is read, made or changed.
+#[tokio::test]
+async fn links_in_the_folder_are_never_followed() {
+    use std::os::unix::fs::symlink;
+    for name in ["dev.json", "dev.journal", "dev.lock", "dev.json.0", ".dev.json.tmp", ".dev.json.0.tmp"] {
+        for exists in [true, false] {
+            let (place, outside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+            let theirs = outside.path().join("theirs");
+            if exists {
+                std::fs::write(&theirs, "theirs").expect("written");
+            }
+            symlink(&theirs, place.path().join(name)).expect("a link");
+            let medium = Arc::new(Folder::new(place.path()));
+            let made = Store::create(medium.clone(), deployment(), &holder(), Duration::ZERO).await;
+            if let Ok(store) = made {
+                let recorded = store.record(&address("main"), create("t")).await;
+                let closed = store.close().await;
+                println!("{name}: {recorded:?} {closed:?}");
+            }
+            for bytes in [medium.append(name, b"ours"), medium.read(name).map(drop)] {
+                if std::fs::symlink_metadata(place.path().join(name)).is_ok_and(|it| it.is_symlink()) {
+                    assert!(bytes.expect_err("refused").to_string().contains("link"), "{name}");
+                }
+            }
+            drop(medium.lock("dev", &holder()));
+            let content = std::fs::read_to_string(&theirs).ok();
+            assert_eq!(content.as_deref(), exists.then_some("theirs"), "{name} was followed");
+        }
+    }
+}
+
+/// Invariant 4 of the folder.
+#[tokio::test]
+async fn the_folder_is_made_for_this_user_alone_and_one_for_everybody_is_refused() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("state");
+    let store = Store::create(Arc::new(Folder::new(&path)), deployment(), &holder(), Duration::ZERO).await;
+    drop(store.expect("a new deployment"));
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("changed");
+    let refused = Store::open(Arc::new(Folder::new(&path)), "dev", &holder(), Duration::ZERO).await;
+    let refused = refused.map(drop).expect_err("everybody may write there");
+    assert!(format!("{refused:?}").contains("everybody may write"), "{refused:?}");
+    assert!(refused.hints()[0].contains("chmod o-w"), "{:?}", refused.hints());
 }
