@@ -31,6 +31,10 @@ impl Down {
     pub(super) async fn run(self, flags: Flags, screen: &Screen) -> Outcome {
         let session = Session::new(flags, screen);
         let suffix = session.suffix()?;
+        if session.flags.yes && session.flags.suffix.is_none() && !screen.can_ask() {
+            let message = "`down --yes` needs the deployment's name where nobody can be asked";
+            return Err(Failure::new(Kind::Usage, message).hint(format!("name it: drctl down --suffix {suffix} --yes")));
+        }
         if !session.flags.yes && !screen.can_ask() {
             return Err(Failure::new(
                 Kind::Usage,

@@ -1,14 +1,15 @@
 //! `drctl init`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Flags;
+use super::session::DEFAULT_PLAN;
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan;
-use crate::ui::Screen;
+use crate::ui::{Screen, quoted};
 
 /// Writes a commented plan file to start from
 #[derive(Debug, Args)]
@@ -36,7 +37,12 @@ impl Init {
         };
         created.write_all(plan::BUILTIN.as_bytes()).map_err(failed)?;
         screen.note(&format!("wrote {shown}; every field in it has its default"));
-        screen.note("next: drctl plan --suffix dev");
+        let suffix = flags.suffix.as_ref().map_or_else(|| "dev".to_owned(), ToString::to_string);
+        let plan = match file.as_path() == Path::new(DEFAULT_PLAN) {
+            true => String::new(),
+            false => format!(" --plan {}", quoted(&shown.to_string())),
+        };
+        screen.note(&format!("next: drctl plan --suffix {suffix}{plan}"));
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::error::{Failure, Kind};
 use crate::plan::Suffix;
 use crate::state::Place;
-use crate::ui::{ColorChoice, OutputMode, Screen, Settings};
+use crate::ui::{Again, ColorChoice, OutputMode, Screen, Settings};
 
 /// Deploys, checks and destroys a complete multi-region disaster-recovery stack on AWS.
 #[derive(Debug, Parser)]
@@ -93,6 +93,21 @@ struct Flags {
     verbose: u8,
 }
 
+impl Flags {
+    /// What a command that follows from this one needs besides, also where it came from the environment: the next shell may lack it.
+    fn again(&self) -> Again {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        Again::new([
+            ("--suffix", self.suffix.as_ref().map(ToString::to_string)),
+            ("--plan", path(&self.plan)),
+            ("--state-dir", path(&self.state_dir)),
+            ("--state", self.state.as_ref().map(ToString::to_string)),
+            ("--profile", self.profile.clone()),
+            ("--endpoint-url", self.endpoint_url.clone()),
+        ])
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write a duration such as 30s, 10m or 1h".to_owned())?;
     Duration::try_from(span).map_err(|_| "a duration is not negative".to_owned())
@@ -113,6 +128,7 @@ pub fn run() -> ExitCode {
         color: cli.flags.color,
         is_run: matches!(cli.command, Command::Up(_) | Command::Down(_)),
         is_traced: cli.flags.verbose > 0 || std::env::var_os("RUST_LOG").is_some(),
+        again: cli.flags.again(),
     });
     trace(cli.flags.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {

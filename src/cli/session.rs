@@ -35,7 +35,7 @@ use crate::topology::{self, Inputs, Names, Topology};
 use crate::ui::Screen;
 
 /// The plan file that is used when none is named and it is there.
-const DEFAULT_PLAN: &str = "plans/payments.toml";
+pub(super) const DEFAULT_PLAN: &str = "plans/payments.toml";
 
 /// The folder of the state files when no place is named.
 const DEFAULT_STATE: &str = "state";

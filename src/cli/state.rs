@@ -102,7 +102,7 @@ async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
         return Err(unknown(address));
     }
     let question = format!("Forget {address}? Its object stays in AWS, and drctl will neither change nor delete it.");
-    if !session.flags.yes && !session.screen.confirm(&question).await {
+    if !agreed(session, &question).await? {
         return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
     }
     store.record(address, Entry::Forgotten).await.map_err(|error| state_failure(&error))?;
@@ -118,6 +118,18 @@ async fn open(session: &Session<'_>, suffix: &Suffix, command: &str) -> Outcome<
     session.patiently(suffix, opening).await.map_err(|error| state_failure(&error))
 }
 
+/// Asks, unless `--yes` was said. Where nobody can be asked, silence is no agreement.
+async fn agreed(session: &Session<'_>, question: &str) -> Outcome<bool> {
+    if session.flags.yes {
+        return Ok(true);
+    }
+    if !session.screen.can_ask() {
+        return Err(Failure::new(Kind::Usage, format!("nobody can be asked here: {question}"))
+            .hint("if that is what you want, add --yes"));
+    }
+    Ok(session.screen.confirm(question).await)
+}
+
 async fn rebuild(session: &Session<'_>) -> Outcome {
     let suffix = session.named_suffix()?;
     if let Ok(Some(snapshot)) = session.read(&suffix)
@@ -125,7 +137,7 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
     {
         let question =
             format!("The state of `{suffix}` is readable and has {} records. Make it anew?", snapshot.records.len());
-        if !session.flags.yes && !session.screen.confirm(&question).await {
+        if !agreed(session, &question).await? {
             return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
         }
     }

@@ -9,6 +9,7 @@
 //! 3. A reader that goes away is no fault: nothing panics, and the run goes on.
 //! 4. No secret is shown, not even one that somebody put where drift shows it.
 
+mod again;
 mod failure;
 #[cfg(test)]
 mod fixtures;
@@ -42,6 +43,7 @@ use crate::error::{Failure, Kind};
 use crate::plan::Problems;
 use crate::state::{Deployment, Records};
 
+pub use again::{Again, quoted};
 use lines::{HEARTBEAT, Lines};
 use live::Live;
 use page::Page;
@@ -72,7 +74,7 @@ pub enum ColorChoice {
 }
 
 /// What the command line says about the screen.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// For people or programs.
     pub mode: OutputMode,
@@ -82,6 +84,8 @@ pub struct Settings {
     pub is_run: bool,
     /// Whether traces are written between the lines of progress, so that nothing can be redrawn.
     pub is_traced: bool,
+    /// What the commands that are told to people need besides.
+    pub again: Again,
 }
 
 /// How long changes are expected to take, and the chain of operations that decides it.
@@ -112,12 +116,13 @@ impl Screen {
     /// The two streams of this process.
     pub fn new(settings: Settings) -> Self {
         let (output, diagnostics) = (Term::stdout(), Term::stderr());
+        let (is_traced, color) = (settings.is_traced, settings.color);
         let is_smart = std::env::var("TERM").is_ok_and(|term| term != "dumb");
         Self {
             settings,
-            output: page(&output, std::io::stdout().is_terminal(), settings.color),
-            diagnostics: page(&diagnostics, std::io::stderr().is_terminal(), settings.color),
-            is_live: std::io::stderr().is_terminal() && is_smart && !settings.is_traced,
+            output: page(&output, std::io::stdout().is_terminal(), color),
+            diagnostics: page(&diagnostics, std::io::stderr().is_terminal(), color),
+            is_live: std::io::stderr().is_terminal() && is_smart && !is_traced,
         }
     }
 
@@ -135,9 +140,11 @@ impl Screen {
         if failure.message.is_empty() {
             return;
         }
+        let mut failure = failure.clone();
+        failure.hints.iter_mut().for_each(|hint| *hint = self.settings.again.complete(hint));
         match self.is_json() {
-            true => self.event("error", failure::document(failure)),
-            false => tell(&failure::text(failure, self.diagnostics)),
+            true => self.event("error", failure::document(&failure)),
+            false => tell(&failure::text(&failure, self.diagnostics)),
         }
     }
 
@@ -178,7 +185,7 @@ impl Screen {
 
     /// Shows a line about what the command did.
     pub fn note(&self, text: &str) {
-        tell(text);
+        tell(&self.settings.again.complete(text));
     }
 
     /// Prints a text that is the result.
@@ -264,7 +271,8 @@ impl Screen {
         }
         let outputs = report::output_lines(&end.known_outputs());
         let gap = if outputs.is_empty() { "" } else { "\n" };
-        tell(&format!("{}{gap}", report::text(end, self.diagnostics)));
+        let text = self.settings.again.complete(&report::text(end, self.diagnostics));
+        tell(&format!("{text}{gap}"));
         print_some(&outputs);
     }
 

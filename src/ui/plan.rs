@@ -161,8 +161,13 @@ fn changes(suffix: &str, set: &ChangeSet, page: Page) -> String {
     lines.join("\n")
 }
 
+/// What loses data. `down` believes the record, since it need not have seen an object to delete it.
 fn losing(set: &ChangeSet) -> BTreeSet<&Address> {
-    set.losing_data().map(|change| &change.address).collect()
+    let on_record = set.changing().filter(|change| {
+        let bearing = change.record.as_ref().is_some_and(|record| record.data_bearing);
+        bearing && change.desired.is_none() && change.action == Action::Delete
+    });
+    set.losing_data().chain(on_record).map(|change| &change.address).collect()
 }
 
 fn sign(action: Action, page: Page) -> String {

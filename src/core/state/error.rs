@@ -383,7 +383,7 @@ impl StateError {
             ],
             Self::Unreachable { source, .. } => vec![object_hint(source)],
             Self::InTheWay { .. } => vec![
-                "compare the two: drctl state list, with --state and with --state-dir".to_owned(),
+                "compare what `drctl state list` says with --state and with --state-dir".to_owned(),
                 "to overwrite it nevertheless, add --force; it is kept beside the new one".to_owned(),
             ],
             Self::Read { source, .. } => vec![read_or_write_hint(source, "readable")],
