@@ -7,6 +7,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::Error;
+
 /// A policy document in canonical form; may hold references while it is not resolved.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -18,9 +20,15 @@ impl Policy {
         Self(canonical(&serde_json::json!({ "Version": "2012-10-17", "Statement": statements })))
     }
 
-    /// Reads the text a service answers; `None` when it is no JSON.
-    pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str::<Value>(text).ok().map(|value| Self(canonical(&value)))
+    /// Reads the text that a service answers.
+    ///
+    /// # Errors
+    /// When the text is no JSON object with statements. What such a text allows is unknown, which is not the same as nothing.
+    pub fn read(operation: &str, text: &str) -> super::error::Result<Self> {
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) if value.get("Statement").is_some() => Ok(Self(canonical(&value))),
+            _ => Err(Error::incomplete(operation, "a policy that can be read")),
+        }
     }
 
     /// The text to send.
@@ -94,13 +102,26 @@ mod tests {
             "Sid": "a", "Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:x"],
             "Principal": { "AWS": "123456789012" }, "Condition": { "Bool": { "aws:SecureTransport": false } },
         })]);
-        let theirs = Policy::parse(
+        let theirs = Policy::read(
+            "s3:GetBucketPolicy",
             r#"{"Statement":{"Resource":"arn:x","Action":["s3:GetObject","s3:PutObject"],"Effect":"Allow","Sid":"a",
                 "Principal":{"AWS":["arn:aws:iam::123456789012:root"]},
                 "Condition":{"Bool":{"aws:SecureTransport":"false"}}},"Version":"2012-10-17"}"#,
         )
         .unwrap();
         assert_eq!(ours, theirs);
+    }
+
+    /// What can't be read is unknown: taken for no statements, it would be put again.
+    #[test]
+    fn what_is_no_policy_is_an_error_that_names_the_operation() {
+        for text in ["", "{", "<html>", "null", "[]", "{}"] {
+            let read = Policy::read("kms:GetKeyPolicy", text);
+            assert!(
+                read.as_ref().is_err_and(|error| error.to_string().contains("kms:GetKeyPolicy")),
+                "{text}: {read:?}"
+            );
+        }
     }
 
     #[test]

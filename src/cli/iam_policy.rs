@@ -29,9 +29,10 @@ impl IamPolicy {
         let session = Session::new(flags, screen);
         let plan = session.load_plan()?;
         let kinds = kinds(&plan.plan);
-        let declared = session.kinds.iter().map(|kind| kind.traits()).filter(|traits| kinds.contains(traits.name));
-        let declared = declared.map(|traits| traits.permissions).chain([OWN]);
-        let actions = declared.flat_map(|permissions| self.actions(permissions));
+        let declared = session.kinds.iter().map(|kind| kind.traits());
+        // What an earlier plan made and this one gives up has to be looked at and deleted.
+        let actions = declared.flat_map(|traits| self.actions(traits.permissions, kinds.contains(traits.name)));
+        let actions = actions.chain(self.actions(OWN, true));
         let suffix = session.flags.suffix.as_ref().map_or("*", Suffix::as_str);
         let documents = permissions::documents(&permissions::statements(actions, suffix));
 
@@ -49,9 +50,12 @@ impl IamPolicy {
         Ok(())
     }
 
-    fn actions(&self, permissions: Permissions) -> impl Iterator<Item = &'static str> {
-        let change = if self.read_only { &[] } else { permissions.change };
-        permissions.read.iter().chain(change).copied()
+    fn actions(&self, permissions: Permissions, is_planned: bool) -> Vec<&'static str> {
+        match (self.read_only, is_planned) {
+            (true, _) => permissions.read.to_vec(),
+            (false, true) => [permissions.read, permissions.change].concat(),
+            (false, false) => permissions::without_making(permissions).collect(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `up` and `down` check before their first change, beyond what is being changed: rights and credentials.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
@@ -86,12 +86,13 @@ async fn missing_rights(session: &Session<'_>, suffix: &str, cloud: &Cloud, set:
         return BTreeSet::new();
     };
     let changing = set.changes.values().filter(|change| change.action != Action::None);
-    let mut kinds = BTreeSet::new();
+    // Whether a kind gets a new or changed object; if not, its objects only go.
+    let mut kinds = BTreeMap::<&str, bool>::new();
     let mut examples = Examples { account: cloud.identity.account.clone(), ..Examples::default() };
     for change in changing {
         let (address, desired) = (&change.address, change.desired.as_ref().map(|resource| &resource.spec));
         let spec = desired.or(change.record.as_ref().map(|record| &record.spec));
-        kinds.insert(address.kind());
+        *kinds.entry(address.kind()).or_default() |= change.action != Action::Delete;
         if !address.scope().is_global() && examples.region.is_empty() {
             examples.region = address.scope().as_str().to_owned();
         }
@@ -100,8 +101,11 @@ async fn missing_rights(session: &Session<'_>, suffix: &str, cloud: &Cloud, set:
         let name = spec.and_then(|spec| spec.get("name")?.as_str());
         examples.names.extend(name.map(|name| (service.to_owned(), name.to_owned())));
     }
-    let needed = kinds.iter().filter_map(|kind| session.kinds.get(kind)).map(|kind| kind.traits().permissions);
-    let actions = needed.flat_map(|permissions| permissions.read.iter().chain(permissions.change).copied());
+    let needed = kinds.iter().filter_map(|(kind, stays)| Some((session.kinds.get(kind)?.traits().permissions, *stays)));
+    let actions = needed.flat_map(|(permissions, stays)| match stays {
+        true => [permissions.read, permissions.change].concat(),
+        false => permissions::without_making(permissions).collect(),
+    });
     let statements = permissions::statements(actions, suffix);
     match rights::missing(&cloud.aws, &principal, &statements, &examples).await {
         Ok(missing) => missing,

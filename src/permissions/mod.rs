@@ -39,6 +39,23 @@ pub const OWN: Permissions = Permissions {
     ],
 };
 
+/// Rights that spare calls: without them drctl reads the same objects one by one, so that lacking them stops no run.
+pub const OPTIONAL: &[&str] = &["iam:GetAccountAuthorizationDetails", "iam:ListRoles"];
+
+/// The actions of a kind that look at its objects, change them and take them away, and none that makes a new one. A kind whose objects a plan
+/// gave up needs these as long as one of them is on record.
+pub fn without_making(permissions: Permissions) -> impl Iterator<Item = &'static str> {
+    permissions.read.iter().chain(permissions.change).copied().filter(|action| !makes(action))
+}
+
+/// Tells whether an action is for new objects. A database that goes leaves a last snapshot, made with its key.
+fn makes(action: &str) -> bool {
+    const GOING: &[&str] = &["kms:CreateGrant", "rds:CreateDBClusterSnapshot"];
+    let (_, verb) = action.split_once(':').unwrap_or_default();
+    let news = ["Allocate", "Create", "PassRole", "POST", "Request"];
+    !GOING.contains(&action) && news.iter().any(|new| verb.starts_with(new))
+}
+
 /// How many characters other than white space AWS takes in one managed policy.
 pub const LARGEST_POLICY: usize = 6144;
 
@@ -136,6 +153,89 @@ mod tests {
     fn all() -> BTreeSet<&'static str> {
         let kinds = KINDS.iter().map(|kind| kind.traits().permissions);
         kinds.chain([OWN]).flat_map(|permissions| permissions.read.iter().chain(permissions.change).copied()).collect()
+    }
+
+    /// What AWS's own reference of actions says, so that no table of ours is its own judge.
+    fn reference() -> Map<String, Value> {
+        let text = include_str!("reference/service-authorization.json");
+        let Value::Object(document) = serde_json::from_str(text).unwrap() else { panic!("the reference is an object") };
+        document["actions"].as_object().unwrap().clone()
+    }
+
+    fn listed<'a>(entry: &'a Value, field: &str) -> impl Iterator<Item = &'a str> {
+        entry[field].as_array().unwrap().iter().map(|one| one.as_str().unwrap())
+    }
+
+    #[test]
+    fn every_action_is_one_that_aws_knows() {
+        let reference = reference();
+        for action in all() {
+            assert!(
+                reference.contains_key(action),
+                "{action}: misspelt, or reference/service_authorization.py is to be run"
+            );
+        }
+    }
+
+    /// Actions that AWS asks for only in cases that no plan has: actions, what they depend on, why it is not needed.
+    const EXCUSED: &[(&str, &str, &str)] = &[
+        ("backup:*BackupPlan", "iam:PassRole", "no role is in a plan; the selection passes it"),
+        ("ec2:CreateFlowLogs", "ecs:*", "no flow log is of a service of ECS"),
+        ("lambda:CreateFunction", "lambda:PassCapacityProvider", "no function runs on instances of our own"),
+        ("rds:*", "iam:PassRole", "no role for monitoring, a directory or S3 is set"),
+        ("rds:*", "secretsmanager:*", "drctl makes the password, RDS doesn't"),
+        ("rds:*", "rds:*TenantDatabase", "that is for Oracle"),
+        (
+            "rds:*Cluster",
+            "rds:*DBInstance",
+            "that is for Multi-AZ clusters; Aurora's instances are a kind of their own",
+        ),
+        ("rds:*Instance", "kms:*", "storage of Aurora's instances is encrypted by their cluster"),
+        ("rds:ModifyDBCluster", "kms:*", "a key is never changed in place"),
+        (
+            "rds:CreateDBCluster",
+            "kms:GenerateDataKey",
+            "that is for a password that RDS makes, and for activity streams",
+        ),
+        ("rds:DeleteDBInstance", "rds:CreateDBSnapshot", "Aurora's instances have no snapshots of their own"),
+        ("route53:*", "ec2:DescribeVpcs", "our zones are public"),
+        ("sns:*", "iam:PassRole", "no role for delivery logs is set"),
+    ];
+
+    /// A kind has all that its own actions depend on, as AWS's reference says, also when it is the only kind that changes.
+    #[test]
+    fn what_actions_depend_on_is_declared_by_the_same_kind() {
+        let reference = reference();
+        let fits = |pattern: &str, action: &str| matches(pattern, action);
+        let (mut missing, mut used) = (Vec::new(), BTreeSet::new());
+        for kind in KINDS.iter() {
+            let Permissions { read, change } = kind.traits().permissions;
+            let declared: BTreeSet<&str> = read.iter().chain(change).copied().collect();
+            for action in &declared {
+                let Some(entry) = reference.get(*action) else { continue };
+                for needed in listed(entry, "dependent").filter(|needed| !declared.contains(needed)) {
+                    match EXCUSED.iter().find(|(of, what, _)| fits(of, action) && fits(what, needed)) {
+                        Some(excuse) => _ = used.insert(excuse),
+                        None => missing.push(format!("{}: {action} needs {needed}", kind.traits().name)),
+                    }
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{missing:#?}");
+        let idle: Vec<_> = EXCUSED.iter().filter(|excuse| !used.contains(excuse)).collect();
+        assert!(idle.is_empty(), "these excuse nothing: {idle:?}");
+    }
+
+    /// What only looks is what AWS's reference calls reading or listing.
+    #[test]
+    fn looking_changes_nothing_by_the_word_of_aws() {
+        let reference = reference();
+        for kind in KINDS.iter() {
+            for action in kind.traits().permissions.read.iter().filter(|action| !action.starts_with("apigateway:")) {
+                let access = reference[*action]["access"].as_str().unwrap();
+                assert!(["Read", "List"].contains(&access), "{}: {action} is {access}", kind.traits().name);
+            }
+        }
     }
 
     /// Invariant 1.

@@ -121,7 +121,12 @@ pub const REACHES: &[Reach] = &[
         objects: &["arn:aws:dynamodb:*:*:table/dr-payments-{suffix}"],
         conditions: &[],
     },
-    Reach { name: "AllNetworks", actions: &["ec2:Describe*"], objects: &["*"], conditions: &[] },
+    Reach {
+        name: "AllNetworks",
+        actions: &["ec2:Describe*", "ec2:GetSecurityGroupsForVpc"],
+        objects: &["*"],
+        conditions: &[],
+    },
     Reach {
         name: "NewNetworks",
         actions: &[
@@ -253,8 +258,10 @@ pub const REACHES: &[Reach] = &[
             "StringEquals",
             "iam:AWSServiceName",
             &[
+                "backup.amazonaws.com",
                 "elasticloadbalancing.amazonaws.com",
                 "globalaccelerator.amazonaws.com",
+                "mrk.kms.amazonaws.com",
                 "ops.apigateway.amazonaws.com",
                 "rds.amazonaws.com",
                 "replication.dynamodb.amazonaws.com",

@@ -17,7 +17,7 @@ use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, Pol
 use futures::{StreamExt, TryStreamExt};
 
 use crate::aws::{Aws, Error};
-use crate::permissions::Statement;
+use crate::permissions::{OPTIONAL, Statement};
 
 /// How many actions are asked about at once.
 const MOST_ACTIONS: usize = 100;
@@ -218,7 +218,8 @@ pub async fn missing(
         futures::stream::iter(asked).buffer_unordered(QUESTIONS_AT_ONCE).try_collect().await?;
     let mut answers = Answers::default();
     results.iter().flatten().for_each(|result| answers.take(result));
-    Ok(answers.missing(&needs))
+    let missing = answers.missing(&needs).into_iter();
+    Ok(missing.filter(|action| !OPTIONAL.contains(action)).collect())
 }
 
 async fn ask(aws: &Aws, principal: &str, question: &Question) -> Result<Vec<EvaluationResult>, Error> {

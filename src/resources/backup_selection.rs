@@ -55,7 +55,12 @@ impl Kind for Selection {
         expected: Expected::seconds(10, 2, 2),
         permissions: Permissions {
             read: &["backup:GetBackupSelection", "backup:ListBackupSelections"],
-            change: &["backup:CreateBackupSelection", "backup:DeleteBackupSelection", "iam:PassRole"],
+            change: &[
+                "backup:CreateBackupSelection",
+                "backup:DeleteBackupSelection",
+                "iam:PassRole",
+                "iam:CreateServiceLinkedRole",
+            ],
         },
         retries: &[
             Retry::seconds("backup:CreateBackupSelection", "InvalidParameterValueException", "cannot be assumed", 120),

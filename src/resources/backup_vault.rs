@@ -68,6 +68,7 @@ impl Kind for Vault {
                 "kms:DescribeKey",
                 "kms:GenerateDataKey",
                 "kms:RetireGrant",
+                "iam:CreateServiceLinkedRole",
             ],
         },
         retries: &[],

@@ -89,6 +89,9 @@ impl Kind for VpcEndpoint {
                 "ec2:DeleteTags",
                 // Private DNS makes AWS tie a hidden hosted zone to the VPC in the caller's name.
                 "route53:AssociateVPCWithHostedZone",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
             ],
         },
         retries: &[

@@ -92,6 +92,7 @@ impl Kind for LoadBalancer {
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcs",
+                "ec2:GetSecurityGroupsForVpc",
                 "iam:CreateServiceLinkedRole",
             ],
         },

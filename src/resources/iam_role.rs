@@ -20,7 +20,7 @@ use super::existing;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Pages, Policy, Tags};
+use crate::aws::{Error, Pages, Policy, Tags};
 use crate::outputs;
 use crate::reference::{RoleArn, RoleName};
 
@@ -53,6 +53,9 @@ outputs! {
     }
 }
 
+/// The list that has policies and tags of all roles.
+const LIST: &str = "iam:GetAccountAuthorizationDetails";
+
 /// A second writer to the same role, or an earlier write that is not visible everywhere yet.
 const CONCURRENT: &str = "ConcurrentModification";
 
@@ -69,15 +72,19 @@ impl Kind for Role {
         locked_by: None,
         expected: Expected::seconds(2, 2, 3),
         permissions: Permissions {
-            read: &["iam:GetAccountAuthorizationDetails", "iam:ListRoles"],
+            read: &[
+                "iam:GetAccountAuthorizationDetails",
+                "iam:ListRoles",
+                "iam:GetRole",
+                "iam:ListRolePolicies",
+                "iam:GetRolePolicy",
+            ],
             change: &[
                 "iam:CreateRole",
-                "iam:GetRole",
                 "iam:UpdateRole",
                 "iam:UpdateAssumeRolePolicy",
                 "iam:PutRolePolicy",
                 "iam:DeleteRolePolicy",
-                "iam:ListRolePolicies",
                 "iam:ListAttachedRolePolicies",
                 "iam:DetachRolePolicy",
                 "iam:ListInstanceProfilesForRole",
@@ -105,12 +112,18 @@ impl Kind for Role {
     const INDEXED: bool = false;
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let (details, roles) = tokio::try_join!(details(context), roles(context))?;
-        let object = |wanted: &Wanted<Self>| {
-            let detail = details.get(wanted.spec.name.as_str())?;
-            Some(object(detail, roles.get(wanted.spec.name.as_str())))
+        let (details, roles) = match tokio::try_join!(details(context), roles(context)) {
+            // Both lists are of the whole account, which not everybody may read.
+            Err(error) if error.is(&["AccessDenied", "AccessDeniedException"]) => {
+                return context.each(wanted, |wanted| by_name(context, &wanted.spec.name)).await;
+            }
+            lists => lists?,
         };
-        Ok(wanted.iter().map(object).collect())
+        let object = |wanted: &Wanted<Self>| {
+            let detail = details.get(wanted.spec.name.as_str());
+            detail.map(|detail| object(detail, roles.get(wanted.spec.name.as_str()))).transpose()
+        };
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &RoleSpec, object: Option<Object<Self>>) -> Result<RoleOutputs> {
@@ -281,7 +294,7 @@ async fn details(context: &Context) -> Result<HashMap<String, RoleDetail>> {
     let (mut found, mut pages) = (HashMap::new(), Pages::of("iam:GetAccountAuthorizationDetails"));
     loop {
         let page = context
-            .call("iam:GetAccountAuthorizationDetails", || {
+            .call(LIST, || {
                 let request = clients.iam().get_account_authorization_details().filter(EntityType::Role);
                 request.max_items(1000).set_marker(pages.token()).send()
             })
@@ -310,26 +323,59 @@ async fn roles(context: &Context) -> Result<HashMap<String, SdkRole>> {
     }
 }
 
-fn object(detail: &RoleDetail, role: Option<&SdkRole>) -> Object<Role> {
-    let name = detail.role_name().unwrap_or_default();
-    let policies = detail.role_policy_list().iter().filter_map(|policy| {
-        Some((policy.policy_name()?.to_owned(), document(policy.policy_document().unwrap_or_default())))
+/// One role, read by its name.
+async fn by_name(context: &Context, name: &str) -> Result<Option<Object<Role>>> {
+    let clients = context.clients();
+    let iam = clients.iam();
+    let role = match context.call("iam:GetRole", || iam.get_role().role_name(name).send()).await {
+        Ok(answer) => answer.role.ok_or_else(|| Error::incomplete("iam:GetRole", "Role"))?,
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let listed = context.call("iam:ListRolePolicies", || iam.list_role_policies().role_name(name).send()).await?;
+    let read = |policy: &String| {
+        let policy = policy.clone();
+        async move {
+            let request = || iam.get_role_policy().role_name(name).policy_name(&policy).send();
+            let answer = context.call("iam:GetRolePolicy", request).await?;
+            Ok::<_, Error>((policy.clone(), document("iam:GetRolePolicy", Some(answer.policy_document()))?))
+        }
+    };
+    let policies = context.each(listed.policy_names(), read).await?;
+    let spec = RoleSpec {
+        name: name.to_owned(),
+        description: role.description().unwrap_or_default().to_owned(),
+        trust: document("iam:GetRole", role.assume_role_policy_document())?,
+        policies: policies.into_iter().collect(),
+        max_session_seconds: role.max_session_duration().unwrap_or(3600),
+    };
+    let outputs = RoleOutputs { name: name.into(), arn: role.arn().into() };
+    let tags = role.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
+    Ok(Some(Object { spec, outputs, tags }))
+}
+
+fn object(detail: &RoleDetail, role: Option<&SdkRole>) -> Result<Object<Role>> {
+    let lacks = |field: &str| Error::incomplete(LIST, field);
+    let name = detail.role_name().ok_or_else(|| lacks("RoleName"))?;
+    let policies = detail.role_policy_list().iter().map(|policy| {
+        let name = policy.policy_name().ok_or_else(|| lacks("PolicyName"))?;
+        Ok((name.to_owned(), document(LIST, policy.policy_document())?))
     });
     let spec = RoleSpec {
         name: name.to_owned(),
         description: role.and_then(|role| role.description()).unwrap_or_default().to_owned(),
-        trust: document(detail.assume_role_policy_document().unwrap_or_default()),
-        policies: policies.collect(),
+        trust: document(LIST, detail.assume_role_policy_document())?,
+        policies: policies.collect::<Result<_>>()?,
         max_session_seconds: role.and_then(|role| role.max_session_duration()).unwrap_or(3600),
     };
-    let outputs = RoleOutputs { name: name.into(), arn: detail.arn().unwrap_or_default().into() };
+    let outputs = RoleOutputs { name: name.into(), arn: detail.arn().ok_or_else(|| lacks("Arn"))?.into() };
     let tags = detail.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
-    Object { spec, outputs, tags }
+    Ok(Object { spec, outputs, tags })
 }
 
 /// A policy document as IAM answers it: JSON, URL-encoded.
-fn document(encoded: &str) -> Policy {
-    Policy::parse(&percent_decode_str(encoded).decode_utf8_lossy()).unwrap_or_default()
+fn document(operation: &str, encoded: Option<&str>) -> Result<Policy> {
+    Policy::read(operation, &percent_decode_str(encoded.unwrap_or_default()).decode_utf8_lossy())
 }
 
 fn sdk_tags(tags: &Tags) -> Vec<Tag> {
@@ -367,14 +413,15 @@ mod tests {
             policies: [("p".to_owned(), policy)].into(),
             max_session_seconds: 3600,
         };
-        assert_eq!(object(&detail, None).spec, spec);
+        assert_eq!(object(&detail, None).unwrap().spec, spec);
     }
 
     /// `iam.list`: each of the two lists is asked for what the other lacks.
     #[test]
     fn tags_come_from_one_list_and_description_and_session_from_the_other() {
         let tag = |value: &str| Tag::builder().key("drctl:deployment").value(value).build().unwrap();
-        let detail = RoleDetail::builder().role_name("r").arn("arn:aws:iam::1:role/r").tags(tag("dev")).build();
+        let detail = RoleDetail::builder().role_name("r").arn("arn:aws:iam::1:role/r").tags(tag("dev"));
+        let detail = detail.assume_role_policy_document("{\"Statement\":[]}").build();
         let listed = SdkRole::builder()
             .role_name("r")
             .path("/")
@@ -385,7 +432,7 @@ mod tests {
             .max_session_duration(7200)
             .build()
             .unwrap();
-        let object = object(&detail, Some(&listed));
+        let object = object(&detail, Some(&listed)).unwrap();
         assert_eq!(object.tags, Tags::from([("drctl:deployment".to_owned(), "dev".to_owned())]));
         assert_eq!((object.spec.description.as_str(), object.spec.max_session_seconds), ("what it is for", 7200));
     }

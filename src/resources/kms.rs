@@ -27,10 +27,30 @@ pub(super) async fn describe(context: &Context, key: &str) -> Result<Option<KeyM
 pub(super) async fn metadata(context: &Context, key: &str) -> Result<Option<KeyMetadata>> {
     let clients = context.clients();
     match context.call("kms:DescribeKey", || clients.kms().describe_key().key_id(key).send()).await {
-        Ok(answer) => Ok(answer.key_metadata),
+        Ok(answer) => created("kms:DescribeKey", answer.key_metadata).map(Some),
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The ARN of a key, which every answer about a key tells.
+pub(super) fn arn<'a>(operation: &str, key: &'a KeyMetadata) -> Result<&'a str> {
+    key.arn().ok_or_else(|| Error::incomplete(operation, "Arn"))
+}
+
+/// Tells whether a policy lets the account's own IAM policies do everything with the key. Then nobody can be locked out, and KMS's own check is
+/// switched off: it asks whether the caller may put the policy again, and the caller's right hangs on tags that the key gets by the same
+/// call (`kms.key.create.lockout`).
+pub(super) fn keeps_account(policy: &Policy, account: &str) -> bool {
+    let root = format!("arn:aws:iam::{account}:root");
+    let statements = policy.value()["Statement"].as_array();
+    statements.into_iter().flatten().any(|statement| {
+        statement["Effect"] == "Allow"
+            && statement["Principal"]["AWS"] == root
+            && statement["Action"] == "kms:*"
+            && statement["Resource"] == "*"
+            && statement["Condition"].is_null()
+    })
 }
 
 /// Tells whether a key waits for its deletion.
@@ -49,7 +69,7 @@ pub(super) async fn policy(context: &Context, key: &str) -> Result<Policy> {
     let answer = context
         .call("kms:GetKeyPolicy", || clients.kms().get_key_policy().key_id(key).policy_name("default").send())
         .await?;
-    Ok(answer.policy().and_then(Policy::parse).unwrap_or_default())
+    Policy::read("kms:GetKeyPolicy", answer.policy().unwrap_or_default())
 }
 
 /// The tags of a key.
@@ -112,9 +132,10 @@ pub(super) async fn wait_enabled(task: &Task<'_>, key: &str) -> Result<()> {
 /// Replaces the policy of a key.
 pub(super) async fn put_policy(task: &Task<'_>, key: &str, policy: &Policy) -> Result<()> {
     let clients = task.clients();
-    let text = policy.text();
+    let (text, keeps_account) = (policy.text(), keeps_account(policy, task.account()));
     task.call("kms:PutKeyPolicy", || {
-        clients.kms().put_key_policy().key_id(key).policy_name("default").policy(&text).send()
+        let request = clients.kms().put_key_policy().key_id(key).policy_name("default").policy(&text);
+        request.bypass_policy_lockout_safety_check(keeps_account).send()
     })
     .await?;
     Ok(())
@@ -182,7 +203,7 @@ pub(super) fn sdk_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// The metadata of a key that a create call has just made.
+/// The metadata of a key in the answer to a call that always tells it.
 pub(super) fn created(operation: &str, metadata: Option<KeyMetadata>) -> Result<KeyMetadata> {
     metadata.ok_or_else(|| Error::incomplete(operation, "key metadata"))
 }
@@ -205,6 +226,25 @@ mod tests {
         for state in [KeyState::Enabled, KeyState::Disabled, KeyState::Creating, KeyState::Unavailable] {
             assert!(!waits(state.clone()), "{state}");
         }
+    }
+
+    /// `kms.key.create.lockout`: KMS's own check is switched off only for a policy that can lock nobody out.
+    #[test]
+    fn only_a_policy_that_gives_the_whole_key_to_the_account_keeps_it() {
+        let keeps = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut statement = serde_json::json!({
+                "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::123456789012:root" }, "Action": "kms:*",
+                "Resource": "*",
+            });
+            change(&mut statement);
+            keeps_account(&Policy::new(vec![statement]), "123456789012")
+        };
+        assert!(keeps(&|_| ()));
+        assert!(!keeps(&|statement| statement["Effect"] = "Deny".into()));
+        assert!(!keeps(&|statement| statement["Action"] = "kms:Decrypt".into()));
+        assert!(!keeps(&|statement| statement["Principal"] = serde_json::json!({ "AWS": "210987654321" })));
+        assert!(!keeps(&|statement| statement["Condition"] = serde_json::json!({ "Bool": { "a": "true" } })));
+        assert!(!keeps_account(&Policy::default(), "123456789012"));
     }
 
     /// `kms.key.delete`.

@@ -78,6 +78,7 @@ impl Kind for Key {
                 "kms:TagResource",
                 "kms:UntagResource",
                 "kms:ScheduleKeyDeletion",
+                "iam:CreateServiceLinkedRole",
             ],
         },
         retries: &[
@@ -143,13 +144,14 @@ async fn observe(context: &Context, wanted: &Wanted<Key>) -> Result<Option<Objec
         rotation_days,
         deletion_days: wanted.spec.deletion_days,
     };
-    let outputs = KeyOutputs { id: id.into(), arn: key.arn().unwrap_or_default().into() };
+    let outputs = KeyOutputs { id: id.into(), arn: kms::arn("kms:DescribeKey", &key)?.into() };
     Ok(Some(Object { spec, outputs, tags }))
 }
 
 async fn create(task: &Task<'_>, spec: &KeySpec) -> Result<Object<Key>> {
     let clients = task.clients();
     let (policy, tags) = (spec.policy.text(), kms::sdk_tags(&task.tags));
+    let keeps_account = kms::keeps_account(&spec.policy, task.account());
     let created = task
         .call("kms:CreateKey", || {
             clients
@@ -157,13 +159,14 @@ async fn create(task: &Task<'_>, spec: &KeySpec) -> Result<Object<Key>> {
                 .create_key()
                 .description(&spec.description)
                 .policy(&policy)
+                .bypass_policy_lockout_safety_check(keeps_account)
                 .multi_region(spec.multi_region)
                 .set_tags(Some(tags.clone()))
                 .send()
         })
         .await?;
     let key = kms::created("kms:CreateKey", created.key_metadata)?;
-    let outputs = KeyOutputs { id: key.key_id().into(), arn: key.arn().unwrap_or_default().into() };
+    let outputs = KeyOutputs { id: key.key_id().into(), arn: kms::arn("kms:CreateKey", &key)?.into() };
     task.identified(&outputs).await?;
     if !key.enabled() {
         kms::wait_enabled(task, key.key_id()).await?;

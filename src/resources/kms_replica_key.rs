@@ -72,6 +72,7 @@ impl Kind for ReplicaKey {
                 "kms:UntagResource",
                 "kms:ScheduleKeyDeletion",
                 "kms:CancelKeyDeletion",
+                "iam:CreateServiceLinkedRole",
             ],
         },
         retries: &[
@@ -127,7 +128,7 @@ async fn observe(context: &Context, wanted: &Wanted<ReplicaKey>) -> Result<Optio
     };
     match kms::describe(context, id).await? {
         Some(key) => {
-            let arn = key.arn().unwrap_or_default();
+            let arn = kms::arn("kms:DescribeKey", &key)?;
             object(context, &wanted.spec, id, arn, kms::is_enabled(&key), key.description()).await.map(Some)
         }
         None => Ok(None),
@@ -166,6 +167,7 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
     let primary = spec.primary.known();
     let clients = task.clients_in(region_of(primary));
     let (policy, tags) = (spec.policy.text(), kms::sdk_tags(&task.tags));
+    let keeps_account = kms::keeps_account(&spec.policy, task.account());
     let replicated = task
         .call("kms:ReplicateKey", || {
             clients
@@ -175,6 +177,7 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
                 .replica_region(task.scope().as_str())
                 .description(&spec.description)
                 .policy(&policy)
+                .bypass_policy_lockout_safety_check(keeps_account)
                 .set_tags(Some(tags.clone()))
                 .send()
         })
@@ -184,7 +187,7 @@ async fn create(task: &Task<'_>, spec: &ReplicaKeySpec) -> Result<Object<Replica
         replicated => replicated?,
     };
     let key = kms::created("kms:ReplicateKey", replicated.replica_key_metadata)?;
-    let outputs = ReplicaKeyOutputs { id: key.key_id().into(), arn: key.arn().unwrap_or_default().into() };
+    let outputs = ReplicaKeyOutputs { id: key.key_id().into(), arn: kms::arn("kms:ReplicateKey", &key)?.into() };
     task.identified(&outputs).await?;
     if !kms::is_enabled(&key) {
         kms::wait_enabled(task, key.key_id()).await?;
@@ -198,7 +201,7 @@ async fn restore(task: &Task<'_>, spec: &ReplicaKeySpec, refusal: Error) -> Resu
     let Some(key) = kms::metadata(task, id).await? else { return Err(refusal) };
     let tags = kms::tags(task, id).await?;
     let former = former(&key, existing::is_own(&tags, &task.tags))?;
-    let arn = key.arn().unwrap_or_default();
+    let arn = kms::arn("kms:DescribeKey", &key)?;
     task.identified(&ReplicaKeyOutputs { id: id.into(), arn: arn.into() }).await?;
     if former.is_going {
         let clients = task.clients();

@@ -500,7 +500,7 @@ async fn policy(context: &Context, name: &str) -> Result<Option<Policy>> {
     let clients = context.clients();
     let answer = context.call("s3:GetBucketPolicy", || clients.s3().get_bucket_policy().bucket(name).send());
     let answer = or_absent(answer.await, "NoSuchBucketPolicy")?;
-    Ok(answer.and_then(|answer| answer.policy).and_then(|text| Policy::parse(&text)))
+    answer.and_then(|answer| answer.policy).map(|text| Policy::read("s3:GetBucketPolicy", &text)).transpose()
 }
 
 async fn put_policy(task: &Task<'_>, spec: &BucketSpec) -> Result<()> {

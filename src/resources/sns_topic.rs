@@ -130,7 +130,7 @@ async fn look(context: &Context, wanted: &Wanted<Topic>) -> Result<Option<Object
             return Err(Error::incomplete("sns:GetTopicAttributes", name));
         }
     }
-    let spec = parse(&arn, &attributes);
+    let spec = parse(&arn, &attributes)?;
     Ok(Some(Object { spec, outputs: TopicOutputs { arn: arn.into() }, tags }))
 }
 
@@ -203,15 +203,15 @@ fn changes(actual: &TopicSpec, wanted: &TopicSpec) -> BTreeMap<&'static str, Str
     attributes(wanted).into_iter().filter(|(name, value)| actual.get(name) != Some(value)).collect()
 }
 
-fn parse(arn: &str, attributes: &HashMap<String, String>) -> TopicSpec {
+fn parse(arn: &str, attributes: &HashMap<String, String>) -> Result<TopicSpec> {
     let text = |name: &str| attributes.get(name).map(String::as_str).unwrap_or_default();
     let key = text("KmsMasterKeyId");
-    TopicSpec {
+    Ok(TopicSpec {
         name: arn.rsplit(':').next().unwrap_or_default().to_owned(),
         display_name: text("DisplayName").to_owned(),
         kms_key: (!key.is_empty()).then(|| Ref::Known(key.into())),
-        policy: Policy::parse(text("Policy")).unwrap_or_default(),
-    }
+        policy: Policy::read("sns:GetTopicAttributes", text("Policy"))?,
+    })
 }
 
 #[cfg(test)]
@@ -235,7 +235,7 @@ mod tests {
             ("Policy".to_owned(), policy.to_owned()),
             ("SubscriptionsPending".to_owned(), "1".to_owned()),
         ]);
-        assert_eq!(parse("arn:aws:sns:us-east-1:1:dr-failover-us-east-1-dev", &told), spec);
+        assert_eq!(parse("arn:aws:sns:us-east-1:1:dr-failover-us-east-1-dev", &told).unwrap(), spec);
     }
 
     /// `sns.topic.create`

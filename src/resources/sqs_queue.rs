@@ -299,7 +299,9 @@ fn parse(attributes: &HashMap<QueueAttributeName, String>) -> Result<QueueSpec> 
         visibility_timeout_seconds: number(QueueAttributeName::VisibilityTimeout)?,
         receive_wait_seconds: number(QueueAttributeName::ReceiveMessageWaitTimeSeconds)?,
         dead_letter: text(&QueueAttributeName::RedrivePolicy).and_then(|redrive| dead_letter(redrive)),
-        policy: text(&QueueAttributeName::Policy).and_then(|policy| Policy::parse(policy)),
+        policy: text(&QueueAttributeName::Policy)
+            .map(|policy| Policy::read("sqs:GetQueueAttributes", policy))
+            .transpose()?,
     })
 }
 
