@@ -160,6 +160,7 @@ fn cases() -> Vec<Vec<(&'static str, Value)>> {
         alone("database.aurora.log_retention_days", json!(7)),
         alone("database.aurora.deletion_protection", json!(true)),
         alone("database.aurora.skip_final_snapshot", json!(false)),
+        alone("database.aurora.extended_support", json!(false)),
         vec![("storage.versioning", json!(false)), ("storage.replication.enabled", json!(false))],
         alone("storage.force_destroy", json!(false)),
         alone("storage.lifecycle.noncurrent_days", json!(7)),
@@ -242,7 +243,8 @@ fn cases() -> Vec<Vec<(&'static str, Value)>> {
 }
 
 /// Fields without a line, and why.
-const WITHOUT: [(&str, &str); 2] = [
+const WITHOUT: [(&str, &str); 3] = [
+    ("backup.require_opt_in", "it decides about a check before the first change, and the deployment stays as it is"),
     ("regions.unlisted", "it says something about the plan itself, and the deployment stays as it is"),
     ("api.custom_domain.tls", "it has one value only"),
 ];

@@ -116,6 +116,12 @@ fn up() {
               Allow changes that lose data: replacing or deleting a database, table, bucket, key, secret
               or vault
 
+          --remove-twins
+              Remove objects that carry the address of a resource whose object on record is another one
+
+          --no-adopt
+              Refuse to take over objects of the deployment that are not on record here
+
           --allow-expiry
               Begin although the credentials end before the run is expected to
 

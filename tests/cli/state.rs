@@ -92,7 +92,10 @@ fn a_record_that_is_not_there() {
 #[test]
 fn a_forgotten_record_is_gone_and_the_others_stay() {
     let folder = Folder::with_state(&[]);
-    assert_snapshot!(folder.drctl("state forget us-east-1/ec2_subnet/private-a"), @"
+    // Nobody can be asked here, and silence is no agreement.
+    let refused = folder.drctl("state forget us-east-1/ec2_subnet/private-a");
+    assert!(refused.starts_with("exit 64\n") && refused.contains("--yes"), "{refused}");
+    assert_snapshot!(folder.drctl("state forget us-east-1/ec2_subnet/private-a --yes"), @"
     exit 0
     --- stderr
     us-east-1/ec2_subnet/private-a is off the record; its object stays in AWS
