@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Flags;
 use super::preflight::Preflight;
-use super::session::{Session, release, run_failure, state_failure};
+use super::session::{Session, run_failure, state_failure};
 use super::up::{confirmed, ending, estimate};
 use crate::changes::{Action, ChangeSet};
 use crate::engine::run;
@@ -73,16 +73,13 @@ impl Down {
                 confirmed(cloud, session.screen.confirm_typed(suffix)).await?;
             }
         }
-        let claim = match set.is_empty() {
-            true => None,
-            false => Some(session.claim(cloud, store, "down").await?),
-        };
         let carried_out = session
             .screen
             .watch(async |events| run::carry_out_down(&Arc::new(session.execution(cloud, store, &events)), set).await);
-        let carried_out = carried_out.await;
-        release(session, claim, store.records().is_empty()).await;
-        let end = carried_out.map_err(failed)?;
+        let end = carried_out.await.map_err(failed)?;
+        if store.records().is_empty() && end.report.is_complete() {
+            session.remove_claim(cloud, store).await;
+        }
         session.screen.report(&RunEnd {
             command: "down",
             suffix,

@@ -316,16 +316,7 @@ impl<'a> Session<'a> {
 
     /// Claims the deployment, so that no run with its state elsewhere changes it at the same time.
     pub(super) async fn claim(&self, cloud: &Cloud, store: &Store, command: &str) -> Outcome<Claim> {
-        let deployment = store.deployment();
-        let holder = Holder::current(command);
-        let claimant = Claimant {
-            account: deployment.account,
-            region: deployment.regions.first().cloned().unwrap_or_default(),
-            lineage: deployment.lineage,
-            place: self.place(&holder),
-            suffix: deployment.suffix,
-            holder,
-        };
+        let claimant = self.claimant(store, command);
         let suffix = claimant.suffix.clone();
         Claim::take(&cloud.aws, claimant, &cloud.shutdown).await.map_err(|error| match error {
             ClaimError::Aws(error) => aws_failure("the deployment cannot be claimed; nothing was changed", &error),
@@ -339,6 +330,25 @@ impl<'a> Session<'a> {
                     ))
             }
         })
+    }
+
+    /// Removes the claim on a deployment that is gone. A failure is told: the log group is all that is left.
+    pub(super) async fn remove_claim(&self, cloud: &Cloud, store: &Store) {
+        if let Err(error) = Claim::remove(&cloud.aws, self.claimant(store, "down")).await {
+            self.screen.note(&format!("note: the log group that was the claim could not be removed: {error}"));
+        }
+    }
+
+    fn claimant(&self, store: &Store, command: &str) -> Claimant {
+        let (deployment, holder) = (store.deployment(), Holder::current(command));
+        Claimant {
+            account: deployment.account,
+            region: deployment.regions.first().cloned().unwrap_or_default(),
+            lineage: deployment.lineage,
+            place: self.place(&holder),
+            suffix: deployment.suffix,
+            holder,
+        }
     }
 
     /// Where the state is, for people elsewhere.
@@ -455,14 +465,11 @@ fn looking_failure(error: RunError, cloud: &Cloud) -> Failure {
     }
 }
 
-/// Lets go of the claim on a deployment. A failure is told and changes nothing: the claim is over within minutes.
-pub(super) async fn release(session: &Session<'_>, claim: Option<Claim>, is_gone: bool) {
+/// Lets go of the claim on a deployment. A failure changes nothing: the claim is over within minutes.
+pub(super) async fn release(claim: Option<Claim>) {
     let Some(claim) = claim else { return };
-    if let Err(error) = claim.release(is_gone).await {
+    if let Err(error) = claim.release().await {
         tracing::debug!(%error, "the claim was not released");
-        if is_gone {
-            session.screen.note(&format!("note: the log group that was the claim could not be removed: {error}"));
-        }
     }
 }
 

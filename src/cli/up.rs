@@ -74,15 +74,16 @@ impl Up {
         let set = prepared.await.map_err(failed)?;
         self.welcome(session, suffix, &set, &store.records())?;
         self.permit(session, suffix, &set, cloud).await?;
-        let claim = match set.is_empty() {
-            true => None,
-            false => Some(session.claim(cloud, store, "up").await?),
+        let makes = |change: &Change| matches!(change.action, Action::Create | Action::Adopt | Action::Replace);
+        let claim = match set.changing().any(makes) {
+            true => Some(session.claim(cloud, store, "up").await?),
+            false => None,
         };
         let carried_out = session.screen.watch(async |events| {
             run::carry_out_up(&Arc::new(session.execution(cloud, store, &events)), goal, set).await
         });
         let carried_out = carried_out.await;
-        release(session, claim, store.records().is_empty()).await;
+        release(claim).await;
         let end = carried_out.map_err(failed)?;
         session.screen.report(&RunEnd {
             command: "up",

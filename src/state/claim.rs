@@ -1,5 +1,7 @@
 //! The claim on a deployment: what keeps runs apart that keep their states in different places, where no lock reaches.
 //!
+//! Only a run that makes something takes a claim, for what two runs make at once is there twice; changes of what is there need none.
+//!
 //! A claim is a log group in the primary region that nothing is ever written to: to make one is conditional, its name is unique in the
 //! account and region, it costs nothing, and its tags are there from the call that makes it. The tags say whose it is, where the state
 //! of that run is, and until when the run is sure to be at work. A run at work moves that time on every minute, three minutes ahead;
@@ -115,14 +117,27 @@ impl Claim {
         Ok(Self { group, heart })
     }
 
-    /// Lets go of the claim, and removes it when nothing of the deployment is left. One that cannot be released is over within three
-    /// minutes: after an interrupt no changing request is sent.
+    /// Lets go of the claim. One that cannot be released is over within three minutes: after an interrupt no changing request is sent.
     ///
     /// # Errors
     /// When AWS refuses that.
-    pub async fn release(self, is_gone: bool) -> Result<()> {
+    pub async fn release(self) -> Result<()> {
         self.heart.abort();
-        if is_gone { self.group.remove().await } else { self.group.write(Timestamp::now()).await }
+        self.group.write(Timestamp::now()).await
+    }
+
+    /// Removes the claim on a deployment that is gone, unless another run has just taken it.
+    ///
+    /// # Errors
+    /// When AWS refuses that.
+    pub async fn remove(aws: &Aws, claimant: Claimant) -> Result<()> {
+        let group = Group::new(aws, claimant);
+        match group.read().await {
+            Err(error) if error.is_gone() => Ok(()),
+            Err(error) => Err(error),
+            Ok(tags) if group.is_ours(&tags) || claimed(&tags, Timestamp::now()).is_none() => group.remove().await,
+            Ok(_) => Ok(()),
+        }
     }
 }
 

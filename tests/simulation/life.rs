@@ -227,6 +227,8 @@ fn a_record_with_an_open_reference_is_completed_or_named() {
         let parent = &mut state["records"][at("sim_tagged", "door").to_string()]["spec"]["parent"];
         assert!(parent.is_string(), "the door is in the network");
         *parent = json!({ "$ref": to });
+        // What a person writes who accepts an edit.
+        state["checksum"] = json!("edited");
         world.disk.put(name, state.to_string());
         world.down()
     };

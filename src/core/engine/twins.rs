@@ -11,7 +11,7 @@
 //! 1. A twin is on record, under an address of its own, before it is deleted.
 //! 2. `up` deletes a twin only when it is asked to; `down` deletes all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -84,14 +84,12 @@ pub(super) async fn indexes(
     observation: &Observation,
     scopes: impl Iterator<Item = &Scope>,
 ) -> Result<BTreeMap<String, Arc<Index>>, Vec<ObserveError>> {
-    let regions = scopes.flat_map(|scope| surroundings.provider.index_regions(scope));
+    let regions: BTreeSet<String> = scopes.flat_map(|scope| surroundings.provider.index_regions(scope)).collect();
     let mut indexes = BTreeMap::new();
     for region in regions {
-        if !indexes.contains_key(&region) {
-            let failed = |error| vec![ObserveError { scope: Scope::region(&region), kind: "tags".into(), error }];
-            let index = observation.index(surroundings, &region).await.map_err(failed)?;
-            indexes.insert(region, index);
-        }
+        let failed = |error| vec![ObserveError { scope: Scope::region(&region), kind: "tags".into(), error }];
+        let index = observation.index(surroundings, &region).await.map_err(failed)?;
+        indexes.insert(region, index);
     }
     Ok(indexes)
 }
