@@ -17,7 +17,12 @@ import boto3
 from support import ALONE, SOURCES, Answer, api_gateway_event, load
 
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL", "")
-ACCOUNT = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+# The key is the local AWS's own, which `local-aws start` makes and prints.
+ACCOUNT = {
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", ""),
+    "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", ""),
+}
 
 
 @unittest.skipUnless(ENDPOINT, "AWS_ENDPOINT_URL is not set: there is no local AWS to test against")

@@ -66,7 +66,7 @@ fn credentials_that_expire_in_mid_run_stop_it_at_once_and_lose_nothing() {
     assert_eq!(vpcs, json!(1));
 
     // The same in a run that deletes.
-    aws.scenarios(&json!({ "names": ["expired-credentials"], "credentials_last": 100 }));
+    aws.scenarios(&json!({ "names": ["expired-credentials"], "credentials_last": 220 }));
     let start = Instant::now();
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(3).shows(&["running again is safe"]);
     // Not what decides: a run that waits for an object to be gone would take minutes.

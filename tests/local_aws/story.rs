@@ -317,6 +317,18 @@ result = None
         "us-east-2/s3_bucket",
         "versioning",
     ]);
+    // A bucket that no longer says it is ours is not touched before it says so again.
+    let refused = workspace.drctl(&["up", "--suffix", "dev"]).expect(5);
+    refused.shows(&["us-east-1/s3_bucket/payment-data", "drctl:deployment", "state forget", "nothing was changed"]);
+    aws.python(
+        r#"
+s3 = boto3.client("s3", region_name="us-east-1")
+bucket = [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].endswith("us-east-1-dev")][0]
+tags = {"x": "y", "drctl:deployment": "dev"}
+s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+result = None
+"#,
+    );
     workspace.drctl(&["plan", "--suffix", "dev"]).expect(0).shows(&["somebody-elses"]);
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
     expect_no_changes(&workspace, "dev");
