@@ -1,8 +1,8 @@
 //! One set of SDK clients per region, all over one transport.
 //!
-//! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from the SDK's default
-//! chain, or from the profile that the command line names, and from nowhere else; endpoints from `--endpoint-url` or the SDK's own
-//! variables, service-specific ones included.
+//! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from
+//! the SDK's default chain, or from the profile that the command line names, and from nowhere else; endpoints from
+//! `--endpoint-url` or the SDK's own variables, service-specific ones included.
 //!
 //! The three attempts that the SDK makes by default are too few for Route 53, Global Accelerator, alarms and databases
 //! (`x.retries`).

@@ -1,8 +1,9 @@
 //! The credentials of a profile that the command line names.
 //!
-//! The SDK's default chain asks the environment before any profile, so a forgotten `AWS_ACCESS_KEY_ID` would decide which account is
-//! changed. With a named profile drctl does as the AWS CLI: the environment is not asked, neither for keys nor for a web identity, unless
-//! the profile itself says so. A profile without credentials, which may name a region only, leaves them to the container or the instance.
+//! The SDK's default chain asks the environment before any profile, so a forgotten `AWS_ACCESS_KEY_ID` would decide
+//! which account is changed. With a named profile drctl does as the AWS CLI: the environment is not asked, neither for
+//! keys nor for a web identity, unless the profile itself says so. A profile without credentials, which may name a
+//! region only, leaves them to the container or the instance.
 
 use aws_config::SdkConfig;
 use aws_config::ecs::EcsCredentialsProvider;

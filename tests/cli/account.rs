@@ -46,8 +46,8 @@ fn no_credentials() {
     ");
 }
 
-/// A folder with the profiles `payments` and `regional`, of which the second has no credentials, and with the keys of somebody else in the
-/// environment.
+/// A folder with the profiles `payments` and `regional`, of which the second has no credentials, and with the keys of
+/// somebody else in the environment.
 fn profiles() -> Folder {
     let folder = Folder::with_state(&[]);
     folder.write("credentials", "[payments]\naws_access_key_id = AKIDPAYMENTS\naws_secret_access_key = test\n");
