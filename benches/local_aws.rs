@@ -64,8 +64,8 @@ fn costs() {
     );
     for _ in 0..ROUNDS {
         for (name, arguments) in [
-            ("up", &["up", "--suffix", "bench"][..]),
-            ("up again", &["up", "--suffix", "bench"]),
+            ("up", &["up", "--suffix", "bench", "--yes"][..]),
+            ("up again", &["up", "--suffix", "bench", "--yes"]),
             ("plan", &["plan", "--suffix", "bench"]),
             ("status", &["status", "--suffix", "bench"]),
             ("down", &["down", "--suffix", "bench", "--yes"]),
@@ -92,7 +92,7 @@ fn costs() {
 /// waiting counts as 20.
 fn overhead() {
     let local = LocalAws::start(&["--scenario", "slow-states", "--time-scale", &SCALE.to_string()]);
-    let cost = measure(&mut local.drctl(&["up", "--suffix", "bench"]));
+    let cost = measure(&mut local.drctl(&["up", "--suffix", "bench", "--yes"]));
     let (elapsed, waits) = (cost.elapsed.as_secs_f64(), local.longest_wait() / f64::from(SCALE));
     println!(
         "up while AWS takes its time (a second stands for {SCALE}): {elapsed:.1} s; the longest chain of waits: {waits:.1} s; overhead \
@@ -110,7 +110,7 @@ fn recovery() {
         let summary = local.get(&format!("/_local-aws/summary?since={before}"));
         summary["calls"].as_u64().unwrap_or_default() - summary["mutating"].as_u64().unwrap_or_default()
     };
-    let up = ["up", "--suffix", "bench"];
+    let up = ["up", "--suffix", "bench", "--yes"];
     let mut run = local.drctl(&up).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("drctl can be run");
     while local.get("/_local-aws/summary")["mutating"].as_u64().is_none_or(|changes| changes < CRASH_AT) {
         assert!(run.try_wait().expect("the run can be watched").is_none(), "the run ended before it was killed");

@@ -1,7 +1,8 @@
 //! One set of SDK clients per region, all over one transport.
 //!
-//! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from the
-//! SDK's default chain and nowhere else; endpoints from `--endpoint-url` or the SDK's own variables, service-specific ones included.
+//! The region of a client comes from its caller alone: `AWS_REGION` and profiles move nothing. Credentials come from
+//! the SDK's default chain, or from the profile that the command line names, and from nowhere else; endpoints from
+//! `--endpoint-url` or the SDK's own variables, service-specific ones included.
 //!
 //! The three attempts that the SDK makes by default are too few for Route 53, Global Accelerator, alarms and databases
 //! (`x.retries`).
@@ -18,6 +19,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 use super::doubt::Doubt;
 use super::merge::Merger;
+use super::profile::NamedProfile;
 use super::retry::Forbid;
 use super::transport::{NameOperation, Transport};
 
@@ -27,7 +29,7 @@ const ATTEMPTS: u32 = 10;
 /// How to reach AWS: what the command line says beside the SDK's own environment.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
-    /// A named profile of the shared configuration.
+    /// A named profile of the shared configuration. Its credentials count before those of the environment.
     pub profile: Option<String>,
     /// An endpoint for every service, instead of AWS's own.
     pub endpoint_url: Option<String>,
@@ -74,7 +76,11 @@ impl Aws {
         if let Some(url) = &connection.endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        let config = loader.load().await;
+        let mut config = loader.load().await;
+        if let Some(profile) = &connection.profile {
+            let credentials = SharedCredentialsProvider::new(NamedProfile::new(profile, &config, &transport));
+            config = config.to_builder().credentials_provider(credentials).build();
+        }
         Self { config, transport, regions: Arc::default(), record_changes: Arc::default() }
     }
 

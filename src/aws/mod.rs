@@ -14,6 +14,7 @@ pub mod merge;
 pub mod pages;
 pub mod policy;
 mod presign;
+mod profile;
 pub mod regions;
 mod retry;
 mod sdk_tags;

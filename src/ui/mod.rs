@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! 1. Results go to standard output, progress and diagnostics to standard error.
-//! 2. Nothing is redrawn, and nothing asked, where there is no terminal; each stream is judged by itself.
+//! 2. Nothing is redrawn where there is no terminal; each stream is judged by itself. Questions are asked on the
+//!    controlling terminal, wherever the streams lead, and what was typed before a question does not answer it.
 //! 3. A reader that goes away is no fault: nothing panics, and the run goes on.
 //! 4. No secret is shown, not even one that somebody put where drift shows it.
 
@@ -49,6 +50,7 @@ use live::Live;
 use page::Page;
 pub use page::span;
 use progress::Progress;
+use prompt::{Terminal, is_yes};
 pub use report::RunEnd;
 
 /// How results and progress are written.
@@ -161,26 +163,24 @@ impl Screen {
         failure.hint("a complete plan with comments: drctl init plans/example.toml")
     }
 
-    /// Tells whether somebody can be asked.
+    /// Tells whether somebody can be asked: whether there is a controlling terminal, wherever the streams lead.
     pub fn can_ask(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+        Terminal::open().is_some()
     }
 
     /// Asks a yes-or-no question. Where nobody can be asked, the answer is yes.
     pub async fn confirm(&self, question: &str) -> bool {
-        if !self.can_ask() {
-            return true;
+        match Terminal::open() {
+            Some(terminal) => terminal.ask(format!("{question} [y/N]")).await.is_some_and(|answer| is_yes(&answer)),
+            None => true,
         }
-        prompt::ask(format!("{question} [y/N]")).await.is_some_and(|answer| prompt::is_yes(&answer))
     }
 
     /// Asks for the suffix to be typed. Where nobody can be asked, the answer is no.
     pub async fn confirm_typed(&self, suffix: &str) -> bool {
-        if !self.can_ask() {
-            return false;
-        }
+        let Some(terminal) = Terminal::open() else { return false };
         let question = format!("This destroys `{suffix}`. To go ahead, type its name:");
-        prompt::ask(question).await.is_some_and(|answer| answer == suffix)
+        terminal.ask(question).await.is_some_and(|answer| answer == suffix)
     }
 
     /// Shows a line about what the command did.

@@ -1,4 +1,8 @@
-//! Credentials and the way to AWS, without AWS: the only address ever contacted is a closed port of this machine.
+//! Credentials and the way to AWS, without AWS: the only addresses ever contacted are ports of this machine.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 
@@ -42,9 +46,80 @@ fn no_credentials() {
     ");
 }
 
+/// A folder with the profiles `payments` and `regional`, of which the second has no credentials, and with the keys of
+/// somebody else in the environment.
+fn profiles() -> Folder {
+    let folder = Folder::with_state(&[]);
+    folder.write("credentials", "[payments]\naws_access_key_id = AKIDPAYMENTS\naws_secret_access_key = test\n");
+    folder.write("config", "[profile regional]\nregion = us-west-2\n");
+    let path = |name| folder.path(name).display().to_string();
+    let (credentials, config) = (path("credentials"), path("config"));
+    folder.credentials().variable("AWS_SHARED_CREDENTIALS_FILE", &credentials).variable("AWS_CONFIG_FILE", &config)
+}
+
+/// What drctl says to these arguments, and the keys that its requests were signed with; the endpoint refuses them all.
+fn signed_by(folder: &Folder, arguments: &str) -> (String, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let endpoint = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let seen = keys.clone();
+    // The thread waits for requests until the tests end.
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            let mut lines =
+                BufReader::new(&connection).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let key = lines.find_map(|line| Some(line.split_once("Credential=")?.1.split_once('/')?.0.to_owned()));
+            lines.for_each(drop);
+            seen.lock().expect("no thread panics while it holds this").extend(key);
+            let body = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>";
+            let head = format!("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: {}", body.len());
+            let _ = (&connection).write_all(format!("{head}\r\n\r\n{body}").as_bytes());
+        }
+    });
+    let said = folder.drctl(&format!("{arguments} --endpoint-url {endpoint}"));
+    let keys = keys.lock().expect("no thread panics while it holds this").clone();
+    (said, keys)
+}
+
+#[test]
+fn a_named_profile_counts_before_the_keys_in_the_environment() {
+    let folder = profiles();
+    for (arguments, key) in [
+        ("status", "test"),
+        ("status --profile payments", "AKIDPAYMENTS"),
+        ("outputs --state s3://acme-state/payments --profile payments", "AKIDPAYMENTS"),
+    ] {
+        let (said, keys) = signed_by(&folder, arguments);
+        assert!(said.starts_with("exit 3\n"), "{arguments}: {said}");
+        assert!(!keys.is_empty() && keys.iter().all(|found| found == key), "{arguments}: {keys:?}: {said}");
+    }
+}
+
+#[test]
+fn a_profile_without_credentials_does_not_take_those_of_the_environment() {
+    let (said, keys) = signed_by(&profiles(), "status --profile regional");
+    assert!(said.starts_with("exit 3\n") && keys.is_empty(), "{keys:?}: {said}");
+}
+
 #[test]
 fn a_profile_that_does_not_exist() {
-    let folder = Folder::with_state(&[]);
-    let text = folder.drctl("status --profile nobody --endpoint-url http://127.0.0.1:1");
-    assert!(text.starts_with("exit 3\n") && text.contains("hint: check the profile `nobody`"), "{text}");
+    let folder = profiles();
+    assert_snapshot!(folder.drctl("status --profile nobody --endpoint-url http://127.0.0.1:1"), @"
+    exit 3
+    --- stderr
+    error: cannot find out which account this is
+      because: sts:GetCallerIdentity could not be signed: dispatch failure: other: the credentials provider was not properly configured: there is no profile `nobody`: the AWS configuration has only payments, regional
+      hint: check the profile `nobody`:
+        aws sts get-caller-identity --profile nobody
+    ");
+    let state = "outputs --state s3://acme-state/payments --profile nobody --endpoint-url http://127.0.0.1:1";
+    assert_snapshot!(folder.drctl(state), @"
+    exit 3
+    --- stderr
+    error: the state in s3://acme-state/payments/ cannot be reached
+      because: s3:HeadBucket could not be signed: dispatch failure: other: the credentials provider was not properly configured: there is no profile `nobody`: the AWS configuration has only payments, regional
+      hint: check the credentials, and what they may do with the bucket: docs/state.md has the policy
+    ");
+    let text = Folder::with_state(&[]).drctl("status --profile nobody --endpoint-url http://127.0.0.1:1");
+    assert!(text.starts_with("exit 3\n") && text.contains("the AWS configuration has no profile at all"), "{text}");
 }

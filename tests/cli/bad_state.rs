@@ -88,7 +88,7 @@ fn a_folder_that_cannot_be_written() {
     std::fs::set_permissions(folder.path("state"), read_only).expect("the folder is ours");
     // The superuser writes everywhere; then there is nothing to see.
     let is_refused = std::fs::write(folder.path("state/probe"), "").is_err();
-    let said = folder.drctl("state forget us-east-1/ec2_vpc/vpc --suffix dev");
+    let said = folder.drctl("state forget us-east-1/ec2_vpc/vpc --suffix dev --yes");
     std::fs::set_permissions(folder.path("state"), std::fs::Permissions::from_mode(0o700)).expect("the folder is ours");
     if is_refused {
         assert!(said.starts_with("exit 1\n--- stderr\nerror: cannot write state/dev.lock"), "{said}");

@@ -11,5 +11,6 @@ mod locked;
 mod plan_file;
 mod state;
 mod support;
+mod terminal;
 mod usage;
 mod workflow;

@@ -59,9 +59,11 @@ impl Folder {
         std::fs::read_to_string(self.path(name)).expect("the file can be read")
     }
 
-    /// Everything one command says: exit code, standard output, standard error.
+    /// Everything one command says where nobody can be asked: exit code, standard output, standard error.
     pub(crate) fn drctl(&self, arguments: &str) -> String {
-        let output = Command::new(cargo_bin!("drctl"))
+        // A session of its own has no controlling terminal, also where a person runs the tests.
+        let output = Command::new("setsid")
+            .arg(cargo_bin!("drctl"))
             .args(arguments.split_whitespace())
             .current_dir(self.folder.path())
             .env_clear()
@@ -78,6 +80,24 @@ impl Folder {
             }
         }
         all
+    }
+
+    /// What one command says before a controlling terminal, as `terminal.py` prints it. `ahead` is typed before the
+    /// command starts, and `answer` when its question stands there; with a `stderr` of `pipe` all three streams lead
+    /// elsewhere.
+    pub(crate) fn drctl_before_a_terminal(&self, stderr: &str, ahead: &str, answer: &str, arguments: &str) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/terminal.py");
+        let output = Command::new("python3")
+            .args([script, stderr, ahead, answer, "env", "-i"])
+            .args(self.environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .arg(cargo_bin!("drctl"))
+            .args(arguments.split_whitespace())
+            .current_dir(self.folder.path())
+            .output()
+            .expect("python3 can be started");
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let code = output.status.code().expect("drctl is not killed");
+        format!("exit {code}\n{}", String::from_utf8(output.stdout).expect("drctl writes UTF-8"))
     }
 }
 

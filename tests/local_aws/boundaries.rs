@@ -106,7 +106,7 @@ fn cut_at_syncs(workspace: &Workspace<'_>, arguments: &[&str], fault: &str, most
         let mut traced = Command::new("strace");
         traced.args(["--follow-forks", "--quiet=all", "--output=/dev/null", "--trace=fsync,fdatasync"]);
         traced.arg(format!("--inject=fsync,fdatasync:{fault}:when={}", 1 + faults % most));
-        traced.arg(drctl.get_program()).args(arguments).current_dir(workspace.path("."));
+        traced.arg(drctl.get_program()).args(drctl.get_args()).current_dir(workspace.path("."));
         traced.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let run = Run::of(traced.output().expect("strace can be run"), arguments);
         match run.code {

@@ -143,13 +143,26 @@ impl Workspace<'_> {
         Run::of(output, arguments)
     }
 
-    /// The command, to be started by the caller.
+    /// The command, to be started by the caller. It runs in a session of its own, which has no controlling terminal:
+    /// drctl would ask there before it changes anything, also where a person runs the tests.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_drctl"));
-        command.args(arguments).current_dir(self.folder.path()).env_clear();
+        let mut command = Command::new("setsid");
+        command.arg(env!("CARGO_BIN_EXE_drctl")).args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.aws.environment.iter().cloned());
         command
+    }
+
+    /// Runs drctl before a controlling terminal while its streams lead elsewhere, and types the answer when its
+    /// question stands there.
+    pub(crate) fn drctl_before_a_terminal(&self, arguments: &[&str], answer: &str) -> Run {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/terminal.py");
+        let drctl = self.command(arguments);
+        let mut command = Command::new(self.aws.python_path());
+        command.args([script, "pipe", "", answer, env!("CARGO_BIN_EXE_drctl")]).args(arguments);
+        command.current_dir(self.folder.path()).env_clear();
+        command.envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Run::of(command.output().expect("python can be run"), arguments)
     }
 
     /// Changes the plan file: the first occurrence of a text.
