@@ -13,6 +13,12 @@ use crate::preflight::credentials::{self, Lifetime};
 use crate::preflight::rights::{self, Examples, Principal};
 use crate::ui::span;
 
+/// How many missing actions are told on a line each.
+const MOST_LINES: usize = 12;
+
+/// How many actions of one service are named where many are missing.
+const NAMED: usize = 3;
+
 /// What may be allowed although a check says no.
 #[derive(Debug, Args)]
 pub(super) struct Preflight {
@@ -72,11 +78,32 @@ fn allowed(missing: &BTreeSet<&str>) -> Outcome {
     }
     let failure =
         Failure::new(Kind::Denied, "the credentials lack rights that these changes need; nothing was changed");
-    Err(missing
-        .iter()
-        .fold(failure, |failure, action| failure.because(format!("{action} is not allowed")))
+    Err(denied(missing)
+        .into_iter()
+        .fold(failure, Failure::because)
         .hint("see all that is needed: drctl iam-policy")
         .hint("if AWS cannot tell, because the rights are granted in another way: add --allow-missing-rights"))
+}
+
+/// The missing actions, one a line while they are few, else by service.
+fn denied(missing: &BTreeSet<&str>) -> Vec<String> {
+    if missing.len() <= MOST_LINES {
+        return missing.iter().map(|action| format!("{action} is not allowed")).collect();
+    }
+    let mut services = BTreeMap::<&str, Vec<&str>>::new();
+    for action in missing {
+        let (service, name) = action.split_once(':').unwrap_or((action, ""));
+        services.entry(service).or_default().push(name);
+    }
+    let line = |(service, names): (&str, Vec<&str>)| {
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = names[..names.len().min(NAMED)].join(", ");
+        format!("{service}: {named}{more}: not allowed")
+    };
+    services.into_iter().map(line).collect()
 }
 
 /// What the principal lacks of what the kinds that change need. Where AWS does not say, nothing is missing.
@@ -113,5 +140,33 @@ async fn missing_rights(session: &Session<'_>, suffix: &str, cloud: &Cloud, set:
             tracing::debug!(%error, "rights are not checked");
             BTreeSet::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources;
+
+    /// A principal without any right is told so on one screen, and one that lacks little is told all of it.
+    #[test]
+    fn missing_rights_fit_on_a_screen() {
+        let kinds = resources::kinds();
+        let all: BTreeSet<&str> = kinds
+            .iter()
+            .flat_map(|kind| [kind.traits().permissions.read, kind.traits().permissions.change].concat())
+            .collect();
+        let failure = allowed(&all).expect_err("nothing is allowed");
+        assert!(all.len() > 200 && failure.causes.len() <= 22, "{:#?}", failure.causes);
+        let number = |text: &str| -> usize {
+            let (names, more) = text.rsplit_once(" and ").map_or((text, 0), |(names, more)| {
+                (names, more.split(' ').next().and_then(|more| more.parse().ok()).unwrap_or_default())
+            });
+            names.matches(", ").count() + 1 + more
+        };
+        assert_eq!(failure.causes.iter().map(|cause| number(cause)).sum::<usize>(), all.len(), "each counts once");
+        let few = ["ec2:CreateVpc", "kms:CreateKey"].into();
+        let failure = allowed(&few).expect_err("two are missing");
+        assert_eq!(failure.causes, ["ec2:CreateVpc is not allowed", "kms:CreateKey is not allowed"]);
     }
 }

@@ -296,12 +296,11 @@ impl Rules<'_> {
 
     fn backup(&mut self) {
         let backup = &self.plan.backup;
-        let hourly = backup.schedule.cron_fields().is_some_and(|fields| fields[0].bytes().all(|b| b.is_ascii_digit()));
         self.rule(
-            hourly,
+            backup.schedule.is_hourly(),
             ["backup.schedule"],
             format!("AWS Backup cannot follow {:?}", backup.schedule.as_str()),
-            "it takes cron expressions with one minute of the hour, such as \"cron(0 5 * * ? *)\"",
+            "name one minute of the hour, as in \"cron(0 5 * * ? *)\"",
         );
         self.rule(
             backup.completion_window_minutes >= backup.start_window_minutes + 60,

@@ -7,23 +7,20 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 const DAY_MINUTES: u32 = 24 * 60;
 
 text_value! {
-    /// When something is repeated: `cron(minute hour day month weekday year)` or `rate(1 day)`, in UTC.
+    /// When something is repeated: `cron(minute hour day month weekday year)`, in UTC. AWS Backup takes no `rate(1 day)`.
     Schedule, example = "cron(0 5 * * ? *)", check = |text| {
-        if let Some(fields) = text.strip_prefix("cron(").and_then(|rest| rest.strip_suffix(')')) {
-            check_cron(fields)
-        } else if let Some(rate) = text.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')')) {
-            check_rate(rate)
-        } else {
-            Err(format!("{text:?} is not a schedule; write \"cron(0 5 * * ? *)\" or \"rate(1 day)\""))
+        match text.strip_prefix("cron(").and_then(|rest| rest.strip_suffix(')')) {
+            Some(fields) => check_cron(fields),
+            None => Err(format!("{text:?} is not a schedule; write a cron expression, such as \"cron(0 5 * * ? *)\"")),
         }
     }
 }
 
 impl Schedule {
-    /// The six fields of a cron expression; none when it is a rate.
-    pub fn cron_fields(&self) -> Option<Vec<&str>> {
-        let fields = self.as_str().strip_prefix("cron(")?.strip_suffix(')')?;
-        Some(fields.split_whitespace().collect())
+    /// Tells whether it happens at one minute of the hour, and so at most once an hour.
+    pub fn is_hourly(&self) -> bool {
+        let minute = self.as_str().trim_start_matches("cron(").split_whitespace().next().unwrap_or_default();
+        minute.bytes().all(|b| b.is_ascii_digit())
     }
 }
 
@@ -104,24 +101,6 @@ impl Field {
         }
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         text.parse().ok().filter(|number| digits && (self.from..=self.to).contains(number))
-    }
-}
-
-fn check_rate(text: &str) -> Result<(), String> {
-    let wrong = || {
-        format!("\"{text}\" is not a rate; write a number and a unit, such as \"rate(1 day)\" or \"rate(12 hours)\"")
-    };
-    let (number, unit) = text.split_once(' ').ok_or_else(wrong)?;
-    let number: u32 = number.parse().map_err(|_| wrong())?;
-    let singular = matches!(unit, "minute" | "hour" | "day");
-    let plural = matches!(unit, "minutes" | "hours" | "days");
-    match number {
-        0 => Err("a rate of 0 never happens; write at least 1".to_owned()),
-        1 if plural => Err(format!("AWS takes \"1 {}\", without an s", unit.trim_end_matches('s'))),
-        1 if singular => Ok(()),
-        _ if singular => Err(format!("AWS takes \"{number} {unit}s\", with an s")),
-        _ if plural => Ok(()),
-        _ => Err(wrong()),
     }
 }
 
@@ -213,8 +192,6 @@ mod tests {
             "cron(0 0 3W * ? *)",
             "cron(0 0 ? jan,jul 6#3 *)",
             "cron(0 0 ? * 5L *)",
-            "rate(1 day)",
-            "rate(12 hours)",
         ] {
             assert_eq!(text.parse::<Schedule>().map(|s| s.to_string()), Ok(text.to_owned()));
         }
@@ -236,10 +213,7 @@ mod tests {
             ("cron(0 5 * * ? 1969)", "\"1969\" does not fit the field year"),
             ("cron(0/0 5 * * ? *)", "\"0/0\" does not fit the field minute"),
             ("cron(9-3 5 * * ? *)", "\"9-3\" does not fit the field minute"),
-            ("rate(1 days)", "without an s"),
-            ("rate(2 day)", "with an s"),
-            ("rate(0 days)", "never happens"),
-            ("rate(5 weeks)", "is not a rate"),
+            ("rate(1 day)", "write a cron expression"),
         ] {
             let error = error::<Schedule>(text);
             assert!(error.contains(why), "{text}: {error}");

@@ -363,24 +363,38 @@ pub fn version_to_keep(name: &str, running: Option<String>, wanted: &str) -> Res
 /// [`Error::Failed`] when there is none, naming what each region offers; AWS's refusal.
 pub async fn newest_version(aws: &Aws, regions: [&str; 2], wanted: &str) -> Result<String> {
     let [primary, secondary] = regions;
-    let (here, there) = tokio::try_join!(offered(aws, primary, wanted), offered(aws, secondary, wanted))?;
-    newest_of_both(&here, &there).ok_or_else(|| {
-        let list = |versions: &[String]| if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+    let (here, there) = tokio::try_join!(offered(aws, primary), offered(aws, secondary))?;
+    newest_of_both(&here, &there, wanted).ok_or_else(|| {
         Error::Failed(format!(
             "no version {wanted} of Aurora PostgreSQL is offered for global databases in both regions; {primary} offers {}, \
              {secondary} offers {}; choose another engine_version",
-            list(&here),
-            list(&there)
+            choices(&here, wanted),
+            choices(&there, wanted)
         ))
     })
 }
 
-fn newest_of_both(here: &[String], there: &[String]) -> Option<String> {
-    here.iter().filter(|version| there.contains(version)).max_by(|one, other| order(one, other)).cloned()
+fn newest_of_both(here: &[String], there: &[String], wanted: &str) -> Option<String> {
+    let common = here.iter().filter(|version| there.contains(version) && is_wanted(version, wanted));
+    common.max_by(|one, other| order(one, other)).cloned()
 }
 
-/// The versions that a region offers for global databases, among those wanted.
-async fn offered(aws: &Aws, region: &str, wanted: &str) -> Result<Vec<String>> {
+/// What a person may choose from: the versions of the wanted major version, or the major versions where there are none
+/// of it.
+fn choices(offered: &[String], wanted: &str) -> String {
+    let mut versions: Vec<&str> = offered.iter().map(String::as_str).collect();
+    if versions.iter().any(|version| major(version) == major(wanted)) {
+        versions.retain(|version| major(version) == major(wanted));
+    } else {
+        versions.iter_mut().for_each(|version| *version = major(version));
+    }
+    versions.sort_by(|one, other| order(one, other));
+    versions.dedup();
+    if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
+}
+
+/// The versions that a region offers for global databases, without special builds (`16.4-limitless`).
+async fn offered(aws: &Aws, region: &str) -> Result<Vec<String>> {
     let clients = aws.region(region);
     let request = clients.rds().describe_db_engine_versions().engine(rds::ENGINE).into_paginator().items();
     let versions: Vec<DbEngineVersion> = request
@@ -389,13 +403,16 @@ async fn offered(aws: &Aws, region: &str, wanted: &str) -> Result<Vec<String>> {
         .await
         .map_err(|error| Error::from_sdk("rds:DescribeDBEngineVersions", error))?;
     let offered = versions.into_iter().filter(|version| version.supports_global_databases() == Some(true));
-    Ok(offered.filter_map(|version| version.engine_version).filter(|version| is_wanted(version, wanted)).collect())
+    Ok(offered.filter_map(|version| version.engine_version).filter(|version| is_plain(version)).collect())
 }
 
 /// Tells whether a version is the wanted one or one of the wanted major version. Special builds (`16.4-limitless`) are not.
 pub fn is_wanted(version: &str, wanted: &str) -> bool {
-    let is_plain = version.split('.').all(|part| part.parse::<u32>().is_ok());
-    is_plain && (version == wanted || version.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')))
+    is_plain(version) && (version == wanted || version.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')))
+}
+
+fn is_plain(version: &str) -> bool {
+    version.split('.').all(|part| part.parse::<u32>().is_ok())
 }
 
 #[cfg(test)]
@@ -504,9 +521,18 @@ mod tests {
     fn the_newest_common_version_is_chosen_by_number() {
         let list = |versions: &[&str]| versions.iter().map(|version| (*version).to_owned()).collect::<Vec<_>>();
         let here = list(&["14.9", "14.15", "14.17"]);
-        assert_eq!(newest_of_both(&here, &list(&["14.15", "14.9"])).as_deref(), Some("14.15"));
-        assert_eq!(newest_of_both(&here, &list(&["14.8"])), None);
+        assert_eq!(newest_of_both(&here, &list(&["14.15", "14.9"]), "14").as_deref(), Some("14.15"));
+        assert_eq!(newest_of_both(&here, &list(&["14.8"]), "14"), None);
         assert!(is_wanted("14.15", "14") && is_wanted("14.15", "14.15") && is_wanted("14.15.1", "14.15"));
         assert!(!is_wanted("14.15", "14.1") && !is_wanted("16.4-limitless", "16") && !is_wanted("15.2", "14"));
+    }
+
+    /// Whoever asks for a version that is not offered learns which are.
+    #[test]
+    fn a_version_that_is_not_offered_lists_those_that_are() {
+        let offered = ["16.1", "14.9", "14.15", "16.4"].map(str::to_owned);
+        assert_eq!(choices(&offered, "14.99"), "14.9, 14.15");
+        assert_eq!(choices(&offered, "99"), "14, 16");
+        assert_eq!(choices(&[], "14"), "none");
     }
 }

@@ -132,8 +132,15 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     };
     let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
     run(&up).expect(1).shows(&["state/dev.journal", "File too large"]);
+    workspace.edit("plans/minimal.toml", "[network]", "protect = [\"*/s3_bucket/*\"]\n\n[network]");
     workspace.drctl(&up).expect(0);
     workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"]).expect(0);
+
+    // What a plan protected stays, and goes once its protection was ended.
+    let kept = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(5);
+    kept.shows(&["kept, with what it needs", "drctl state unprotect --suffix dev '*/s3_bucket/*'"]);
+    assert_eq!(crate::story::census(&aws, "dev").iter().filter(|one| one.contains("bucket: ")).count(), 2);
+    workspace.drctl(&["state", "unprotect", "--suffix", "dev", "*/s3_bucket/*", "--yes"]).expect(0);
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(crate::story::census(&aws, "dev"), Vec::<String>::new());
 }

@@ -192,9 +192,9 @@ impl Error {
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let context = DisplayErrorContext(error).to_string();
-        let outer = context.split(" (").next().unwrap_or(&context);
-        let inner = innermost(error);
-        let cause = if outer.contains(&inner) { outer.to_owned() } else { format!("{outer}: {inner}") };
+        let outer = without_request(context.split(" (").next().unwrap_or(&context));
+        let inner = without_request(&innermost(error));
+        let cause = if outer.contains(&inner) { outer } else { format!("{outer}: {inner}") };
         let operation = operation.to_owned();
         if cause.contains(STOPPED) {
             return Self::Interrupted;
@@ -206,10 +206,15 @@ impl Error {
         let is_of_the_network = matches!(error, SdkError::TimeoutError(_))
             || matches!(error, SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout());
         let words = context.to_lowercase();
-        if !is_of_the_network && ["credential", "identity"].iter().any(|word| words.contains(word)) {
+        let is_of_the_endpoint = cause.contains(NO_ENDPOINT);
+        if !is_of_the_network
+            && !is_of_the_endpoint
+            && ["credential", "identity"].iter().any(|word| words.contains(word))
+        {
             return Self::Credentials { operation, cause };
         }
         let never_left = match error {
+            _ if is_of_the_endpoint => true,
             SdkError::ConstructionFailure(_) => true,
             SdkError::DispatchFailure(failure) => failure.is_user() || never_connected(error),
             _ => false,
@@ -344,6 +349,17 @@ pub fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
     causes.any(|cause| cause.to_string().starts_with(UNCONNECTED))
 }
 
+/// How the SDK begins to say that an endpoint is no URL.
+const NO_ENDPOINT: &str = "failed to apply endpoint";
+
+/// The text without the request that the SDK writes into it whole, body included, where an endpoint is no URL.
+fn without_request(text: &str) -> String {
+    match (text.split_once(" to request `Request {"), text.rsplit_once("}`")) {
+        (Some((before, _)), Some((_, after))) if text.contains(NO_ENDPOINT) => format!("{before}{after}"),
+        _ => text.to_owned(),
+    }
+}
+
 /// The last cause of a chain, which names the actual fault of the connection.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut last = error;
@@ -440,6 +456,15 @@ mod tests {
         assert!(!error.is_uncertain() && error.is_unanswered());
         let invalid = told(SdkError::construction_failure("the address has no scheme"));
         assert!(matches!(&invalid, Error::Unsent { cause, .. } if cause.contains("no scheme")), "{invalid}");
+        let request =
+            "failed to apply endpoint `localhost:1` to request `Request { body: \"Password=hunter2\" }`: no scheme";
+        let endpoint = told(SdkError::dispatch_failure(ConnectorError::other(request.into(), None)));
+        assert!(matches!(endpoint, Error::Unsent { .. }), "{endpoint}");
+        let told_shortly = "failed to apply endpoint `localhost:1`: no scheme";
+        assert!(
+            endpoint.to_string().ends_with(told_shortly) && !format!("{endpoint:?}").contains("hunter2"),
+            "{endpoint}"
+        );
         let lost = told(SdkError::dispatch_failure(ConnectorError::io("connection reset by peer".into())));
         assert!(matches!(lost, Error::NoAnswer { .. }) && lost.is_uncertain(), "{lost}");
         let host = Chain("client error (Connect)", Some("no address for cognito-identity.example"));

@@ -204,7 +204,7 @@ const GRAMMAR: &[(&str, &str)] = &[
     ),
     (
         "[backup]|schedule = 'every day'",
-        r#"2:12: backup.schedule: "every day" is not a schedule; write "cron(0 5 * * ? *)" or "rate(1 day)""#,
+        r#"2:12: backup.schedule: "every day" is not a schedule; write a cron expression, such as "cron(0 5 * * ? *)""#,
     ),
     ("[api]|stage = 'pro d'", r#"2:9: api.stage: "pro d" is not a stage name; letters, digits, _ and -"#),
     (
@@ -385,11 +385,11 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "[backup]|schedule = 'rate(1 day)'",
-        r#"2:12: backup.schedule: AWS Backup cannot follow "rate(1 day)"; it takes cron expressions with one minute of the hour, such as "cron(0 5 * * ? *)""#,
+        r#"2:12: backup.schedule: "rate(1 day)" is not a schedule; write a cron expression, such as "cron(0 5 * * ? *)""#,
     ),
     (
         "[backup]|schedule = 'cron(0/15 * * * ? *)'",
-        r#"2:12: backup.schedule: AWS Backup cannot follow "cron(0/15 * * * ? *)"; it takes cron expressions with one minute of the hour, such as "cron(0 5 * * ? *)""#,
+        r#"2:12: backup.schedule: AWS Backup cannot follow "cron(0/15 * * * ? *)"; name one minute of the hour, as in "cron(0 5 * * ? *)""#,
     ),
     (
         "[backup]|start_window_minutes = 400",
