@@ -7,7 +7,8 @@
 //! 1. No changing request is sent after a fault.
 //! 2. What AWS answers within the grace of an interrupt is recorded. To what it answers later the intents on record lead.
 
-use std::panic;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
 use std::thread;
 use std::time::Duration;
 
@@ -21,18 +22,41 @@ use crate::ui::Screen;
 /// How long the others get: what calls in flight get after an interrupt, and a second for what runs once they are dropped.
 const GRACE: Duration = Duration::from_secs(6);
 
+/// Tells every panic from now on in drctl's words, and ends the process with [`Kind::Internal`].
+#[expect(clippy::exit, reason = "a release build cannot unwind")]
+pub(super) fn tell(screen: Screen) {
+    panic::set_hook(Box::new(move |fault| {
+        screen.failure(&failure(fault).hint("report it, with the command that led to it"));
+        std::process::exit(Kind::Internal.exit_code().into());
+    }));
+}
+
 /// Lets every panic from now on stop the run in good order, and end the process with [`Kind::Internal`].
 #[expect(clippy::exit, reason = "the thread that panicked has nowhere to return to")]
 pub(super) fn stop_in_good_order(shutdown: Shutdown, screen: Screen) {
-    let tell = panic::take_hook();
     panic::set_hook(Box::new(move |fault| {
-        tell(fault);
+        screen.note("drctl has a fault and stops; what AWS answers within seconds is recorded");
         shutdown.give_up(Reason::Fault);
         hold_this_thread();
-        let failure = Failure::new(Kind::Internal, "internal error: drctl has a fault, which is told above");
-        screen.failure(&failure.hint("what was done is recorded; run the same command again, and report the fault"));
+        let told = failure(fault).hint("what was done is recorded: run the same command again, and report the fault");
+        screen.failure(&told);
         std::process::exit(Kind::Internal.exit_code().into());
     }));
+}
+
+/// What went wrong where, as a person can report it.
+fn failure(fault: &PanicHookInfo<'_>) -> Failure {
+    let failure = Failure::new(Kind::Internal, "internal error: drctl has a fault");
+    let place = fault.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    let failure = failure.because(fault.payload_as_str().unwrap_or("no message"));
+    let failure = failure.because(format!("in {place} of drctl {version}"));
+    // Only who sets RUST_BACKTRACE asks for it.
+    let trace = Backtrace::capture();
+    match trace.status() {
+        BacktraceStatus::Captured => failure.because(trace),
+        _ => failure,
+    }
 }
 
 /// Keeps this thread from going on, and no task of its runtime from running elsewhere.
@@ -78,8 +102,30 @@ mod tests {
             .unwrap();
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(said(&output.stdout).contains("\nrecorded after Some(Fault)\n"), "{output:?}");
-        assert!(said(&output.stderr).contains("a fault\n"), "{output:?}");
-        assert!(said(&output.stderr).contains("error: internal error: drctl has a fault"), "{output:?}");
+        let told = "error: internal error: drctl has a fault\n  because: a fault\n  because: in src/cli/fault.rs:";
+        assert!(said(&output.stderr).contains(told), "{output:?}");
+        assert!(!said(&output.stderr).contains("panicked"), "{output:?}");
+        assert_eq!(output.status.code(), Some(70));
+    }
+
+    #[test]
+    #[ignore = "run by `a_fault_before_a_run_is_told_in_the_same_words`"]
+    fn a_process_with_a_fault_before_a_run() {
+        tell(Screen::new(Settings::default()));
+        panic!("nothing was {}", "called");
+    }
+
+    #[test]
+    fn a_fault_before_a_run_is_told_in_the_same_words() {
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("{module}::a_process_with_a_fault_before_a_run"), "--ignored", "--nocapture"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told =
+            "error: internal error: drctl has a fault\n  because: nothing was called\n  because: in src/cli/fault.rs:";
+        assert!(said.contains(told) && !said.contains("panicked"), "{said}");
         assert_eq!(output.status.code(), Some(70));
     }
 }

@@ -71,7 +71,7 @@ struct Flags {
     #[arg(long, value_name = "NAME", global = true)]
     profile: Option<String>,
     /// An endpoint for every AWS service, instead of AWS's own
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", value_parser = endpoint, global = true)]
     endpoint_url: Option<String>,
     /// How many operations may run at the same time; by default as many as AWS's rate limits allow
     #[arg(long, value_name = "N", global = true)]
@@ -108,6 +108,16 @@ impl Flags {
     }
 }
 
+fn endpoint(text: &str) -> Result<String, String> {
+    let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
+        _ => {
+            Err("an endpoint begins with http:// or https:// and names a host, as in http://127.0.0.1:4566".to_owned())
+        }
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write a duration such as 30s, 10m or 1h".to_owned())?;
     Duration::try_from(span).map_err(|_| "a duration is not negative".to_owned())
@@ -130,7 +140,8 @@ pub fn run() -> ExitCode {
         is_traced: cli.flags.verbose > 0 || std::env::var_os("RUST_LOG").is_some(),
         again: cli.flags.again(),
     });
-    trace(cli.flags.verbose);
+    fault::tell(screen.clone());
+    trace(cli.flags.verbose, screen.has_coloured_diagnostics());
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(&screen, &Failure::of(Kind::Internal, &error)),
@@ -153,7 +164,7 @@ async fn dispatch(cli: Cli, screen: &Screen) -> crate::error::Outcome {
         Command::Status(command) => command.run(flags, screen).await,
         Command::Plan(command) => command.run(flags, screen).await,
         Command::Outputs(command) => command.run(&flags, screen),
-        Command::Graph(command) => command.run(flags, screen).await,
+        Command::Graph(command) => command.run(flags, screen),
         Command::IamPolicy(command) => command.run(flags, screen),
         Command::Init(command) => command.run(&flags, screen),
         Command::Schema(command) => command.run(screen),
@@ -170,7 +181,7 @@ fn end(screen: &Screen, failure: &Failure) -> ExitCode {
 const SECRETIVE: [&str; 6] = ["aws_runtime", "aws_sdk", "aws_sigv4", "aws_smithy", "h2", "hyper"];
 
 /// Tracing goes to standard error. The wire is never traced, whatever `RUST_LOG` says.
-fn trace(verbose: u8) {
+fn trace(verbose: u8, is_coloured: bool) {
     use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
     use tracing_subscriber::prelude::*;
     let default = match verbose {
@@ -189,5 +200,6 @@ fn trace(verbose: u8) {
     let open = filter_fn(|metadata| !SECRETIVE.iter().any(|start| metadata.target().starts_with(start)));
     // A trace that cannot be written, because the terminal is closed, is no reason to write that there, which would panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    let lines = lines.with_ansi(is_coloured);
     tracing_subscriber::registry().with(lines.with_filter(EnvFilter::new(filter).and(open))).init();
 }

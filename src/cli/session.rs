@@ -124,10 +124,11 @@ impl<'a> Session<'a> {
         Connection { profile: self.flags.profile.clone(), endpoint_url: self.flags.endpoint_url.clone() }
     }
 
-    /// The suffix that `up` must be given.
-    pub(super) fn named_suffix(&self) -> Outcome<Suffix> {
+    /// The suffix that this command must be given.
+    pub(super) fn named_suffix(&self, command: &str) -> Outcome<Suffix> {
         self.flags.suffix.clone().ok_or_else(|| {
-            Failure::new(Kind::Usage, "the deployment needs a name").hint("name it, for example: drctl up --suffix dev")
+            let example = format!("name it, for example: drctl {command} --suffix dev");
+            Failure::new(Kind::Usage, "the deployment needs a name").hint(example)
         })
     }
 
@@ -144,7 +145,7 @@ impl<'a> Session<'a> {
         match known.as_slice() {
             [only] => only.parse().map_err(|error| Failure::of(Kind::Usage, &error)),
             [] => Err(Failure::new(Kind::Usage, format!("there is no deployment in {place}"))
-                .hint("make one: drctl up --suffix dev")
+                .hint("see what a new one would be: drctl plan --suffix dev")
                 .hint("or say where its state is: --state-dir DIR, or --state URL")),
             several => Err(Failure::new(
                 Kind::Usage,
@@ -158,6 +159,8 @@ impl<'a> Session<'a> {
     pub(super) fn load_plan(&self) -> Outcome<LoadedPlan> {
         let (name, text) = self.plan_text()?;
         let plan = plan::load(&name, &text).map_err(|problems| self.screen.problems(&problems))?;
+        let addresses: Vec<String> = topology::sketch(&plan).resources.keys().map(ToString::to_string).collect();
+        plan::check_protection(&name, &text, &plan, &addresses).map_err(|problems| self.screen.problems(&problems))?;
         Ok(LoadedPlan { plan, digest: functions::digest(text.as_bytes()) })
     }
 
@@ -167,12 +170,16 @@ impl<'a> Session<'a> {
             None if Path::new(DEFAULT_PLAN).exists() => DEFAULT_PLAN.into(),
             None => return Ok(("the built-in plan".to_owned(), plan::BUILTIN.to_owned())),
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::new(Kind::Usage, format!("the plan file {} cannot be read", path.display()))
+        let name = path.display().to_string();
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Failure::new(Kind::Usage, format!("the plan file {name} cannot be read"))
                 .because(error)
                 .hint("write one to start from: drctl init")
         })?;
-        Ok((path.display().to_string(), text))
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok((name, text)),
+            Err(error) => Err(not_utf8(&name, &error)),
+        }
     }
 
     /// Connects to AWS and asks who we are. `assets` are the contents this run may upload.
@@ -420,6 +427,18 @@ fn hosted(zone: &str, record: &Record) -> Option<Hosted> {
     Some(Hosted { name: zone.to_owned(), name_servers })
 }
 
+/// Where a plan file stops being text.
+fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Failure {
+    let (bytes, at) = (error.as_bytes(), error.utf8_error().valid_up_to());
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    Failure::new(Kind::Usage, format!("the plan file {name} is not UTF-8; nothing was called"))
+        .because(format!("{name}:{line}:{column}: the byte 0x{byte:02x} is no character of UTF-8"))
+        .hint("save it as UTF-8 without a BOM")
+}
+
 /// A failure of the state, with its hints and exit code.
 pub(super) fn state_failure(error: &StateError) -> Failure {
     let kind = match error {
@@ -479,7 +498,7 @@ fn observe_failure(errors: &[ObserveError]) -> Failure {
 }
 
 fn taken_failure(taken: &[Taken]) -> Failure {
-    let recorded: Vec<&Taken> = taken.iter().filter(|taken| taken.recorded.is_some()).collect();
+    let recorded: Vec<&Taken> = taken.iter().filter(|taken| taken.is_recorded).collect();
     let failure = match recorded.is_empty() {
         true => {
             Failure::new(Kind::Preflight, "names of this deployment are taken by somebody else; nothing was changed")

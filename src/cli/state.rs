@@ -13,7 +13,7 @@ use crate::engine::observe::Objects;
 use crate::engine::recover;
 use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
-use crate::plan::Suffix;
+use crate::plan::{AddressPattern, Suffix};
 use crate::resources::{Index, Provider};
 use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
 use crate::topology::Topology;
@@ -39,6 +39,12 @@ enum Command {
     Forget {
         /// The resource, such as `us-east-1/ec2_vpc/vpc`
         address: Address,
+    },
+    /// Ends the protection of resources, so that `down` deletes them
+    Unprotect {
+        /// Patterns of addresses, such as `*/s3_bucket/*`
+        #[arg(required = true, value_name = "PATTERN")]
+        patterns: Vec<AddressPattern>,
     },
     /// Makes a lost or damaged state anew from the tags and names of the objects
     Rebuild,
@@ -72,6 +78,7 @@ impl State {
             }
             Command::Show { address } => show(&session, &address),
             Command::Forget { address } => forget(&session, &address).await,
+            Command::Unprotect { patterns } => unprotect(&session, &patterns).await,
             Command::Rebuild => rebuild(&session).await,
             Command::Unlock { force } => unlock(&session, force),
             Command::Pull { force } => copy(&session, Direction::Pull, force).await,
@@ -111,6 +118,42 @@ async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
     Ok(())
 }
 
+async fn unprotect(session: &Session<'_>, patterns: &[AddressPattern]) -> Outcome {
+    let suffix = session.suffix()?;
+    let store = open(session, &suffix, "state unprotect").await?;
+    let records = store.records();
+    let matched = |pattern: &AddressPattern| records.keys().any(|address| pattern.matches(&address.to_string()));
+    if let Some(unknown) = patterns.iter().find(|pattern| !matched(pattern)) {
+        let message = format!("{:?} matches no resource on record; nothing was changed", unknown.as_str());
+        return Err(Failure::new(Kind::Usage, message).hint("see all records: drctl state list"));
+    }
+    let is_meant = |address: &Address| patterns.iter().any(|pattern| pattern.matches(&address.to_string()));
+    let protected: Vec<&Address> = records
+        .iter()
+        .filter(|(address, record)| record.is_protected() && is_meant(address))
+        .map(|(address, _)| address)
+        .collect();
+    if !protected.is_empty() {
+        let names = protected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let question = format!("End the protection of {names}? `drctl down` then deletes what is not protected.");
+        if !agreed(session, &question).await? {
+            return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
+        }
+    }
+    for address in &protected {
+        store.record(address, Entry::Unprotected).await.map_err(|error| state_failure(&error))?;
+    }
+    store.close().await.map_err(|error| state_failure(&error))?;
+    match protected.is_empty() {
+        true => session.screen.note("nothing of it is protected; nothing was changed"),
+        false => {
+            protected.iter().for_each(|address| session.screen.note(&format!("{address} is not protected any more")));
+            session.screen.note("an `up` with a plan that still protects them protects them again");
+        }
+    }
+    Ok(())
+}
+
 /// Opens the state for writing. Nothing listens for signals here: they end the process at once.
 async fn open(session: &Session<'_>, suffix: &Suffix, command: &str) -> Outcome<Store> {
     let (medium, holder) = (session.medium()?, Holder::current(command));
@@ -131,7 +174,7 @@ async fn agreed(session: &Session<'_>, question: &str) -> Outcome<bool> {
 }
 
 async fn rebuild(session: &Session<'_>) -> Outcome {
-    let suffix = session.named_suffix()?;
+    let suffix = session.named_suffix("state rebuild")?;
     if let Ok(Some(snapshot)) = session.read(&suffix)
         && !snapshot.records.is_empty()
     {
@@ -223,12 +266,16 @@ async fn copy(session: &Session<'_>, direction: Direction, by_force: bool) -> Ou
             Failure::new(Kind::Usage, "the place in S3 is not named").hint("name it: --state s3://BUCKET/PREFIX")
         );
     };
-    let suffix = session.named_suffix()?;
+    let command = match direction {
+        Direction::Pull => "state pull",
+        Direction::Push => "state push",
+    };
+    let suffix = session.named_suffix(command)?;
     let (folder, bucket): (Arc<dyn Medium>, Arc<dyn Medium>) =
         (Arc::new(session.folder()), Arc::new(session.bucket(place)?));
-    let (command, from, to) = match direction {
-        Direction::Pull => ("state pull", bucket, folder),
-        Direction::Push => ("state push", folder, bucket),
+    let (from, to) = match direction {
+        Direction::Pull => (bucket, folder),
+        Direction::Push => (folder, bucket),
     };
     let (source, target) = (from.locate(""), to.locate(""));
     let holder = Holder::current(command);

@@ -43,7 +43,7 @@ pub(super) struct Up {
 impl Up {
     pub(super) async fn run(self, flags: Flags, screen: &Screen) -> Outcome {
         let session = Session::new(flags, screen);
-        let suffix = session.named_suffix()?;
+        let suffix = session.named_suffix("up")?;
         let plan = session.load_plan()?;
         session.read_for(&suffix, &plan.plan)?;
         let sources = functions::load(&plan.plan.functions)?;
@@ -164,6 +164,7 @@ pub(super) async fn confirmed(cloud: &Cloud, answer: impl Future<Output = bool>)
 }
 
 fn refuse_protected(set: &ChangeSet) -> Outcome {
+    let left_out = set.breaking_protection().find(|change| change.desired.is_none());
     let protected: Vec<String> =
         set.breaking_protection().map(|change| format!("{} {}", change.action, change.address)).collect();
     if protected.is_empty() {
@@ -171,10 +172,17 @@ fn refuse_protected(set: &ChangeSet) -> Outcome {
     }
     let failure =
         Failure::new(Kind::Preflight, "the plan protects what these changes would remove; nothing was changed");
-    Err(protected
+    let failure = protected
         .into_iter()
         .fold(failure, |failure, what| failure.because(what))
-        .hint("take it out of `protect` in the plan, or undo the change that asks for this"))
+        .hint("take it out of `protect` in the plan, or undo the change that asks for this");
+    Err(match left_out {
+        None => failure,
+        // The record has the protection of the last plan that had the resource.
+        Some(change) => {
+            failure.hint(format!("if the plan does not have it any more: drctl state unprotect {}", change.address))
+        }
+    })
 }
 
 /// Opens the deployment's state, or begins a new one. Who lets drctl wait for other runs goes on with what another run made meanwhile;

@@ -39,7 +39,7 @@ impl Found {
         Self { path: path.to_owned(), span: span.clone(), message, help, meant: None, missing: false }
     }
 
-    fn into_problem(self, text: &str) -> Problem {
+    pub(super) fn into_problem(self, text: &str) -> Problem {
         let (line, column) = position(text, self.span.start);
         Problem { path: self.path, message: self.message, help: self.help, span: self.span, line, column }
     }

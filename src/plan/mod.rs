@@ -36,6 +36,7 @@ mod load;
 mod monitoring;
 mod network;
 mod problem;
+mod protect;
 mod regions;
 mod routing;
 mod rules;
@@ -64,6 +65,7 @@ pub use load::load;
 pub use monitoring::{FailoverAlarms, Monitoring, ReplicationAlarms};
 pub use network::{Cidr, FlowLogs, Nat, Network, RegionNetwork, derive_subnets};
 pub use problem::{Problem, Problems};
+pub use protect::check_protection;
 pub use regions::Region;
 pub use routing::{Accelerator, ClientAffinity, HealthCheck, LoadBalancers, Routing};
 pub use security::Security;
@@ -88,7 +90,8 @@ pub struct Plan {
     /// accelerator.
     pub domain: DomainName,
     /// Patterns of addresses (`scope/kind/name`, `*` for any text) that drctl neither deletes nor replaces:
-    /// `*/s3_bucket/*`.
+    /// `*/s3_bucket/*`. Each has to match a resource of the plan; `drctl state unprotect` ends what a deployment has on
+    /// record.
     pub protect: Vec<AddressPattern>,
     /// Further tags for every resource, at most 7: Route 53 takes 10, and three are drctl's. Keys have 1 to 127
     /// characters, values 1 to 256: letters from a to z, digits, spaces and `_.:/=+-@`. No key is `Name`, and no two

@@ -345,6 +345,11 @@ impl AddressPattern {
         let mut parts = address.splitn(3, '/');
         self.0.split('/').all(|pattern| parts.next().is_some_and(|part| matches_part(pattern, part)))
     }
+
+    /// Tells whether one part of an address, counted from 0, is one of those meant.
+    pub(super) fn matches_at(&self, n: usize, part: &str) -> bool {
+        self.0.split('/').nth(n).is_some_and(|pattern| matches_part(pattern, part))
+    }
 }
 
 /// Matches one part of an address: the pieces between the stars must appear in order.

@@ -262,6 +262,22 @@ pub fn expand(inputs: Inputs<'_>) -> Topology {
     std::mem::take(&mut builder.topology)
 }
 
+/// The topology of a plan as far as nobody has to be asked for it: what comes from AWS, from the sources and from the
+/// suffix has placeholders. Its addresses are all those that the plan can have: the delegation is among them, which a
+/// deployment has only where AWS has the zone of the plan's domain.
+pub fn sketch(plan: &Plan) -> Topology {
+    let code = plan.functions.iter().map(|function| (function.name.to_string(), String::new())).collect();
+    let suffix = "any".parse().expect("this is a suffix");
+    expand(Inputs {
+        plan,
+        suffix: &suffix,
+        account: "000000000000",
+        engine_version: Some("0"),
+        parent_zone: Some("Z0"),
+        code: &code,
+    })
+}
+
 /// The outputs people look for first; the stacks add their own.
 const FIRST_OUTPUTS: [&str; 7] = [
     "global_accelerator_dns",

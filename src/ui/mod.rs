@@ -126,6 +126,11 @@ impl Screen {
         }
     }
 
+    /// Tells whether diagnostics are coloured, which traces are too.
+    pub fn has_coloured_diagnostics(&self) -> bool {
+        self.diagnostics.color
+    }
+
     fn is_json(&self) -> bool {
         self.settings.mode == OutputMode::Json
     }

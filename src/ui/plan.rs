@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::page::{Page, count, span};
-use super::{Estimate, twins, value};
+use super::{Estimate, quoted, twins, value};
 use crate::address::{Address, Scope};
 use crate::changes::{Action, Change, ChangeSet, Difference, Drift, Twin};
 use crate::topology::Stack;
@@ -194,10 +194,18 @@ fn kept(set: &ChangeSet) -> String {
 
 /// Why a resource is kept.
 pub(super) fn why_kept(change: &Change) -> &'static str {
-    match change.record.as_ref().is_some_and(|record| record.protected) {
+    match change.record.as_ref().is_some_and(|record| record.is_protected()) {
         true => " (protected)",
         false => "",
     }
+}
+
+/// The command that ends the protection of all that is kept, if anything is.
+pub(super) fn to_unprotect(suffix: &str, set: &ChangeSet) -> Option<String> {
+    let protected = kept_resources(set).filter(|change| !why_kept(change).is_empty());
+    let kinds: BTreeSet<&str> = protected.map(|change| change.address.kind()).collect();
+    let patterns: Vec<String> = kinds.into_iter().map(|kind| quoted(&format!("*/{kind}/*"))).collect();
+    (!patterns.is_empty()).then(|| format!("drctl state unprotect --suffix {suffix} {}", patterns.join(" ")))
 }
 
 /// The counts by stack, scope and action.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::failure::hint_lines;
 use super::page::{Page, count, span};
-use super::plan::{kept_resources, no_changes, why_kept};
+use super::plan::{kept_resources, no_changes, to_unprotect, why_kept};
 use crate::address::Address;
 use crate::aws::Error;
 use crate::changes::ChangeSet;
@@ -268,10 +268,15 @@ fn left(end: &RunEnd<'_>, page: Page) -> String {
 fn kept(end: &RunEnd<'_>, page: Page) -> String {
     let kept: Vec<String> =
         kept_resources(end.set).map(|change| format!("  {}{}", change.address, why_kept(change))).collect();
-    match kept.is_empty() {
-        true => String::new(),
-        false => format!("{}\n{}", page.strong("kept, with what it needs"), kept.join("\n")),
+    if kept.is_empty() {
+        return String::new();
     }
+    let mut lines = vec![page.strong("kept, with what it needs")];
+    lines.extend(kept);
+    if let Some(command) = to_unprotect(end.suffix, end.set) {
+        lines.push(format!("to delete it too, end its protection, then run `down` again:\n  {command}"));
+    }
+    lines.join("\n")
 }
 
 fn summary(end: &RunEnd<'_>, page: Page) -> String {

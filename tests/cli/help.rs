@@ -260,18 +260,18 @@ fn the_other_commands() {
     --- stdout
     Prints the dependency graph of the plan
 
+    Contacts nobody: what only AWS knows does not change the graph.
+
     Usage: drctl graph [OPTIONS]
 
     Options:
           --format <FORMAT>
-              The language to write it in
+              The language to write it in; by default `dot`, and `json` with `--output json`
 
               Possible values:
               - dot:     For Graphviz
               - mermaid: For Markdown
               - json:    For programs
-
-              [default: dot]
 
     $ drctl iam-policy --help
     exit 0
@@ -314,7 +314,7 @@ fn the_other_commands() {
 
 #[test]
 fn the_commands_of_state() {
-    let commands = ["list", "show", "forget", "rebuild", "unlock", "pull", "push"];
+    let commands = ["list", "show", "forget", "unprotect", "rebuild", "unlock", "pull", "push"];
     let commands = std::iter::once("state".to_owned()).chain(commands.map(|command| format!("state {command}")));
     assert_snapshot!(commands.map(|command| own(&command)).collect::<Vec<_>>().join("\n"), @"
     $ drctl state --help
@@ -325,14 +325,15 @@ fn the_commands_of_state() {
     Usage: drctl state [OPTIONS] <COMMAND>
 
     Commands:
-      list     Lists all records
-      show     Prints one record
-      forget   Takes a resource off the record; its object stays in AWS
-      rebuild  Makes a lost or damaged state anew from the tags and names of the objects
-      unlock   Clears what a dead run left of its lock; a run that is alive keeps it
-      pull     Copies the state from S3 (--state) to the folder (--state-dir)
-      push     Copies the state from the folder (--state-dir) to S3 (--state)
-      help     Print this message or the help of the given subcommand(s)
+      list       Lists all records
+      show       Prints one record
+      forget     Takes a resource off the record; its object stays in AWS
+      unprotect  Ends the protection of resources, so that `down` deletes them
+      rebuild    Makes a lost or damaged state anew from the tags and names of the objects
+      unlock     Clears what a dead run left of its lock; a run that is alive keeps it
+      pull       Copies the state from S3 (--state) to the folder (--state-dir)
+      push       Copies the state from the folder (--state-dir) to S3 (--state)
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
 
@@ -368,6 +369,19 @@ fn the_commands_of_state() {
     Arguments:
       <ADDRESS>
               The resource, such as `us-east-1/ec2_vpc/vpc`
+
+    Options:
+
+    $ drctl state unprotect --help
+    exit 0
+    --- stdout
+    Ends the protection of resources, so that `down` deletes them
+
+    Usage: drctl state unprotect [OPTIONS] <PATTERN>...
+
+    Arguments:
+      <PATTERN>...
+              Patterns of addresses, such as `*/s3_bucket/*`
 
     Options:
 

@@ -5,6 +5,7 @@
 mod account;
 mod bad_state;
 mod facts;
+mod graph;
 mod help;
 mod iam_policy;
 mod locked;

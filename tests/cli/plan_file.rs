@@ -95,6 +95,56 @@ fn a_plan_that_is_no_toml() {
 }
 
 #[test]
+fn a_pattern_that_protects_nothing() {
+    let folder = Folder::new();
+    folder.write("plans/payments.toml", "protect = [\"*/s3_bucket/*\", \"*/s3_buckets/*\"]\n");
+    assert_snapshot!(folder.drctl("plan --suffix dev"), @r#"
+    exit 64
+    --- stderr
+      × protect[1]: "*/s3_buckets/*" protects nothing: no resource of this plan has such an address
+       ╭─[plans/payments.toml:1:29]
+     1 │ protect = ["*/s3_bucket/*", "*/s3_buckets/*"]
+       ·                             ────────────────
+       ╰────
+      help: did you mean "*/s3_bucket/*"?
+
+    error: plans/payments.toml has 1 problem; nothing was called
+      hint: a complete plan with comments:
+        drctl init plans/example.toml
+    "#);
+}
+
+/// What is advised is taken.
+#[test]
+fn a_schedule_that_aws_backup_cannot_follow() {
+    let folder = Folder::new();
+    for schedule in ["every day", "rate(1 day)"] {
+        folder.write("plans/payments.toml", &format!("[backup]\nschedule = \"{schedule}\"\n"));
+        let said = folder.drctl("graph");
+        assert!(said.starts_with("exit 64\n") && !said.replace(schedule, "").contains("rate("), "{said}");
+        let (_, advised) = said.split_once("such as \"").expect("an example");
+        let (advised, _) = advised.split_once('"').expect("the end of the example");
+        folder.write("plans/payments.toml", &format!("[backup]\nschedule = \"{advised}\"\n"));
+        assert!(folder.drctl("graph").starts_with("exit 0\n"), "{advised}");
+    }
+}
+
+#[test]
+fn a_plan_that_is_not_utf_8() {
+    let folder = Folder::new();
+    folder.write("plans/payments.toml", "");
+    let text = b"domain = \"example.com\"\n# caf\xe9\n";
+    std::fs::write(folder.path("plans/payments.toml"), text).expect("the file can be written");
+    assert_snapshot!(folder.drctl("plan --suffix dev"), @"
+    exit 64
+    --- stderr
+    error: the plan file plans/payments.toml is not UTF-8; nothing was called
+      because: plans/payments.toml:2:6: the byte 0xe9 is no character of UTF-8
+      hint: save it as UTF-8 without a BOM
+    ");
+}
+
+#[test]
 fn a_plan_that_is_not_there() {
     assert_snapshot!(Folder::new().drctl("plan --suffix dev --plan plans/none.toml"), @"
     exit 64

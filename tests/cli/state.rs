@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::support::Folder;
+use crate::support::{Folder, STATE};
 
 #[test]
 fn outputs_are_lines_to_paste() {
@@ -103,14 +103,54 @@ fn a_forgotten_record_is_gone_and_the_others_stay() {
     assert_eq!(folder.drctl("state list"), "exit 0\n--- stdout\nus-east-1/ec2_vpc/vpc  ready  network\n");
 }
 
+/// What is protected can be unprotected without the plan; what is in flight stays in flight.
+#[test]
+fn protection_is_ended_by_pattern() {
+    let folder = Folder::with_state(&[]);
+    folder.write("state/dev.json", &STATE.replace("\"stack\":", "\"protected\": true, \"stack\":"));
+    let list = folder.drctl("state list");
+    assert_eq!(list.matches("protected").count(), 2, "{list}");
+    assert_snapshot!(folder.drctl("state unprotect */ec2_subnet/*"), @"
+    exit 64
+    --- stderr
+    error: nobody can be asked here: End the protection of us-east-1/ec2_subnet/private-a? `drctl down` then deletes what is not protected.
+      hint: if that is what you want, add --yes
+    ");
+    assert_eq!(folder.drctl("state list"), list);
+    assert_snapshot!(folder.drctl("state unprotect */ec2_subnet/* --yes"), @"
+    exit 0
+    --- stderr
+    us-east-1/ec2_subnet/private-a is not protected any more
+    an `up` with a plan that still protects them protects them again
+    ");
+    assert_snapshot!(folder.drctl("state list"), @"
+    exit 0
+    --- stdout
+    us-east-1/ec2_subnet/private-a  creating  network
+    us-east-1/ec2_vpc/vpc           ready     network  protected
+    ");
+    assert_snapshot!(folder.drctl("state unprotect */ec2_subnet/*"), @"
+    exit 0
+    --- stderr
+    nothing of it is protected; nothing was changed
+    ");
+    assert_snapshot!(folder.drctl("state unprotect */ec2_vpc/* */s3_bucket/* --yes"), @r#"
+    exit 64
+    --- stderr
+    error: "*/s3_bucket/*" matches no resource on record; nothing was changed
+      hint: see all records:
+        drctl state list
+    "#);
+}
+
 #[test]
 fn no_deployment_at_all() {
     assert_snapshot!(Folder::new().drctl("status"), @"
     exit 64
     --- stderr
     error: there is no deployment in state
-      hint: make one:
-        drctl up --suffix dev
+      hint: see what a new one would be:
+        drctl plan --suffix dev
       hint: or say where its state is: --state-dir DIR, or --state URL
     ");
 }

@@ -99,7 +99,7 @@ fn errors_for_programs_are_json() {
     let mut error: serde_json::Value = serde_json::from_str(line).expect("one JSON object");
     let time = error.as_object_mut().and_then(|fields| fields.shift_remove("time")).expect("every event has its time");
     assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{time}");
-    assert_snapshot!(error, @r#"{"version":1,"event":"error","kind":"usage","exit_code":64,"message":"there is no deployment in state","causes":[],"hints":["make one: drctl up --suffix dev","or say where its state is: --state-dir DIR, or --state URL"]}"#);
+    assert_snapshot!(error, @r#"{"version":1,"event":"error","kind":"usage","exit_code":64,"message":"there is no deployment in state","causes":[],"hints":["see what a new one would be: drctl plan --suffix dev","or say where its state is: --state-dir DIR, or --state URL"]}"#);
 }
 
 #[test]
@@ -118,4 +118,16 @@ fn a_result_that_cannot_be_written_is_a_failure() {
     let output = drctl.arg("schema").stdout(full).stderr(Stdio::piped()).output().expect("drctl can be started");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: standard output cannot be written"));
+}
+
+/// What only looks or mends never advises to deploy.
+#[test]
+fn a_missing_name_is_asked_for_by_the_same_command() {
+    for command in ["up", "state rebuild", "state pull --state s3://acme/x", "state push --state s3://acme/x"] {
+        let said = Folder::new().drctl(command);
+        let (name, _) = command.split_once(" --").unwrap_or((command, ""));
+        assert!(said.starts_with("exit 64\n") && said.contains(&format!("drctl {name} --suffix dev")), "{said}");
+    }
+    let said = Folder::new().drctl("plan");
+    assert!(said.starts_with("exit 64\n") && !said.contains("drctl up"), "{said}");
 }

@@ -38,6 +38,12 @@ fn refusals_change_nothing_and_say_what_to_do() {
     workspace.edit("plans/minimal.toml", "[backup]\nrequire_opt_in = false", "[backup]");
     opt_in("True");
 
+    // A person who says no, on the terminal, although the output goes through a pipe.
+    aws.forget_calls();
+    let refused = workspace.drctl_before_a_terminal(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"], "n\n");
+    refused.expect(6).shows(&["Make these changes? [y/N]", "not confirmed; nothing was changed"]);
+    assert!(aws.calls(true).is_empty());
+
     // A name that somebody else has.
     aws.python(
         "boto3.client('s3', region_name='us-east-1').create_bucket(Bucket='dr-payment-data-us-east-1-dev')\nresult = None",
@@ -119,14 +125,22 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     let run = |arguments: &[&str]| {
         let drctl = workspace.command(arguments);
         let mut limited = std::process::Command::new("bash");
-        limited.args(["-c", script]).arg(drctl.get_program()).args(arguments).current_dir(workspace.path("."));
+        limited.args(["-c", script]).arg(drctl.get_program()).args(drctl.get_args());
+        limited.current_dir(workspace.path("."));
         limited.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Run::of(limited.output().expect("bash can be run"), arguments)
     };
     let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
     run(&up).expect(1).shows(&["state/dev.journal", "File too large"]);
+    workspace.edit("plans/minimal.toml", "[network]", "protect = [\"*/s3_bucket/*\"]\n\n[network]");
     workspace.drctl(&up).expect(0);
     workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"]).expect(0);
+
+    // What a plan protected stays, and goes once its protection was ended.
+    let kept = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(5);
+    kept.shows(&["kept, with what it needs", "drctl state unprotect --suffix dev '*/s3_bucket/*'"]);
+    assert_eq!(crate::story::census(&aws, "dev").iter().filter(|one| one.contains("bucket: ")).count(), 2);
+    workspace.drctl(&["state", "unprotect", "--suffix", "dev", "*/s3_bucket/*", "--yes"]).expect(0);
     workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
     assert_eq!(crate::story::census(&aws, "dev"), Vec::<String>::new());
 }
@@ -151,7 +165,7 @@ fn a_state_folder_that_cannot_be_written_is_told_before_anything_is_made() {
         }
         false => std::process::Command::new(drctl.get_program()),
     };
-    command.args(arguments).current_dir(workspace.path("."));
+    command.args(drctl.get_args()).current_dir(workspace.path("."));
     command.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = command.output().expect("drctl can be run");
     Run::of(output, &arguments).expect(1).shows(&["state/", "Permission denied"]);

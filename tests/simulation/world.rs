@@ -12,7 +12,7 @@ use std::time::Duration;
 use drctl_core::address::Address;
 use drctl_core::aws::tags;
 use drctl_core::changes::{self, ChangeSet};
-use drctl_core::engine::event::{Action, Events};
+use drctl_core::engine::event::{Action, Event, Events};
 use drctl_core::engine::executor::{Execution, RunReport};
 use drctl_core::engine::operations::operations;
 use drctl_core::engine::recover;
@@ -419,11 +419,12 @@ async fn process(
         let status = |(address, record): (Address, Arc<Record>)| (address.to_string(), record.status.word().to_owned());
         cloud.on_record = store.records().into_iter().map(status).collect();
     });
+    let (events, mut told) = Events::channel();
     let execution = Arc::new(Execution {
         kinds: kinds(),
         surroundings,
         store: store.clone(),
-        events: Events::unheard(),
+        events,
         shutdown,
         limits: limits.clone(),
     });
@@ -442,6 +443,11 @@ async fn process(
         }
         Command::Rebuild(_) => unreachable!("a rebuild opens no state"),
     };
+    while let Ok(event) = told.try_recv() {
+        if let Event::Waiting { what, .. } = event {
+            assert!(!what.starts_with("to "), "nobody reads: waiting 2 s for {what}");
+        }
+    }
     let kept = run::close(&store, trace).await;
     Ended::Run { result: Box::new(result), kept, unrecorded: store.unrecorded(), elapsed: begin.elapsed() }
 }

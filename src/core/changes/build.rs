@@ -26,15 +26,17 @@ pub struct Taken {
     pub address: Address,
     /// Whose it is, as far as its tags tell.
     pub owner: String,
-    /// The id by which the object is on record; `None` when it only has the resource's name.
-    pub recorded: Option<String>,
+    /// What people know the object by: its id on record, or the name that it has.
+    pub object: String,
+    /// Whether the object is on record; otherwise it only has the resource's name.
+    pub is_recorded: bool,
 }
 
 impl Taken {
     fn what(&self) -> String {
-        match &self.recorded {
-            Some(id) => format!("the object on record, {id}, exists"),
-            None => "an object with this name exists already".to_owned(),
+        match self.is_recorded {
+            true => format!("the object on record, {}, exists", self.object),
+            false => format!("an object with this name, {}, exists already", self.object),
         }
     }
 }
@@ -74,7 +76,7 @@ pub fn build(
             && !record.as_ref().is_some_and(|record| record.is_identified())
             && let Some(owner) = foreign_owner(kinds, address, object, suffix)
         {
-            taken.push(Taken { address: address.clone(), owner, recorded: None });
+            taken.push(Taken { address: address.clone(), owner, object: name_of(address, object), is_recorded: false });
             continue;
         }
         let desired = resolve(&resource.spec, &|of, field| known_output(&set, kinds, of, field));
@@ -328,7 +330,8 @@ pub fn strangers(records: &Records, objects: &BTreeMap<Address, AnyObject>, suff
         strangers.extend(owner.map(|owner| Taken {
             address: address.clone(),
             owner,
-            recorded: Some(identity(&record.outputs).unwrap_or_else(|| address.name().to_owned())),
+            object: identity(&record.outputs).unwrap_or_else(|| address.name().to_owned()),
+            is_recorded: true,
         }));
     }
     strangers
@@ -341,6 +344,12 @@ fn is_within(records: &Records, record: &Record, whole: &Value) -> bool {
         |outputs: &Value| outputs.as_object().is_some_and(|fields| fields.values().any(|output| output == whole));
     let mut referents = record.all_references().map(|reference| records.get(reference)).peekable();
     referents.peek().is_none() || referents.any(|referent| referent.is_none_or(|referent| holds(&referent.outputs)))
+}
+
+/// The name by which an object was found in the place of a resource.
+pub fn name_of(address: &Address, object: &AnyObject) -> String {
+    let name = object.spec.get("name").and_then(Value::as_str).map(str::to_owned);
+    name.or_else(|| identity(&object.outputs)).unwrap_or_else(|| address.name().to_owned())
 }
 
 /// What people know an object by.

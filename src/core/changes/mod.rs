@@ -28,7 +28,7 @@ use crate::kind::AnyObject;
 use crate::state::Record;
 use crate::topology::Resource;
 
-pub use build::{Taken, build, foreign_owner, identity, seen, strangers, teardown, to_be_proved};
+pub use build::{Taken, build, foreign_owner, identity, name_of, seen, strangers, teardown, to_be_proved};
 pub use condition::{Condition, conditions};
 pub use diff::{Difference, differences};
 

@@ -385,7 +385,7 @@ impl Work {
                     return Err(error);
                 }
                 tries += 1;
-                self.pause(&format!("to look again after: {error}"), Duration::from_secs(tries.into())).await?;
+                self.pause(&format!("another look, after: {error}"), Duration::from_secs(tries.into())).await?;
                 match self.look_again(&spec).await {
                     Err(error) if error.is_unanswered() => {}
                     // What has an id is not made a second time because one look did not see it.
@@ -426,13 +426,16 @@ impl Work {
         let (kinds, surroundings) = (&self.execution.kinds, &self.execution.surroundings);
         let mut object = observe_one(kinds, surroundings, wanted.clone()).await?;
         if object.is_none() && outputs.is_none() {
-            self.pause("to look again, because new objects are not seen at once", UNSEEN).await?;
+            self.pause("another look, because new objects are not seen at once", UNSEEN).await?;
             object = observe_one(kinds, surroundings, wanted).await?;
         }
         let Some(object) = object else { return Ok(None) };
         if outputs.is_none() {
             if let Some(owner) = changes::foreign_owner(kinds, address, &object, &surroundings.suffix) {
-                return Err(Error::Taken(format!("an object with this name exists already and belongs to {owner}")));
+                let name = changes::name_of(address, &object);
+                return Err(Error::Taken(format!(
+                    "an object with this name, {name}, exists already and belongs to {owner}"
+                )));
             }
             self.record(Entry::Identified { outputs: object.outputs.clone() }).await?;
         }
@@ -476,7 +479,7 @@ impl Work {
                 }
                 Err(error) if error.is_uncertain() && tries < TRIES => {
                     tries += 1;
-                    self.pause(&format!("to try again after: {error}"), Duration::from_secs(tries.into())).await?;
+                    self.pause(&format!("another try, after: {error}"), Duration::from_secs(tries.into())).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -500,8 +503,9 @@ impl Work {
         )))
     }
 
-    async fn pause(&self, why: &str, length: Duration) -> Result<(), Error> {
-        self.execution.events.tell(Event::Waiting { address: self.operation.address.clone(), what: why.to_owned() });
+    /// Waits for a while. `what` comes after it, as readers are told: "waiting 2 s for another look".
+    async fn pause(&self, what: &str, length: Duration) -> Result<(), Error> {
+        self.execution.events.tell(Event::Waiting { address: self.operation.address.clone(), what: what.to_owned() });
         tokio::select! {
             () = tokio::time::sleep(length) => {}
             () = self.execution.shutdown.first() => {}

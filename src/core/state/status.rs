@@ -150,6 +150,8 @@ pub enum Entry {
     Deleted,
     /// The object is no longer drctl's business (`drctl state forget`); it may still exist.
     Forgotten,
+    /// The object is not protected any more (`drctl state unprotect`); nothing else changes.
+    Unprotected,
     /// The object was seen to exist and be usable; the record settles without a call (recovery, rebuild).
     Observed {
         /// All outputs; they replace those known before.
@@ -174,6 +176,7 @@ impl Entry {
             Self::Deferred { .. } => "deferred",
             Self::Deleted => "deleted",
             Self::Forgotten => "forgotten",
+            Self::Unprotected => "unprotected",
             Self::Observed { .. } => "observed",
         }
     }
@@ -390,6 +393,11 @@ pub fn next(record: Option<&Record>, entry: &Entry, at: Timestamp) -> Result<Opt
     record.updated_at = at;
     match (&current.status, entry) {
         (_, Entry::Deleted | Entry::Forgotten) => return Ok(None),
+
+        (_, Entry::Unprotected) => {
+            record.protected = false;
+            record.pending.iter_mut().for_each(|pending| pending.protected = false);
+        }
 
         (_, Entry::Observed { outputs, desired }) => {
             record.drop_pending();

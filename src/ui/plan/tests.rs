@@ -69,6 +69,8 @@ fn a_teardown_names_what_it_keeps() {
     let text = text("dev", &set, &estimate(), Page::PLAIN);
     assert!(text.contains("kept, with what it needs\n  us-east-1/s3_bucket/payments (protected)"), "{text}");
     assert!(text.contains("\n1 to delete\n"), "{text}");
+    let command = "drctl state unprotect --suffix dev '*/s3_bucket/*'";
+    assert_eq!(to_unprotect("dev", &set).as_deref(), Some(command));
 }
 
 /// Invariant 4 of the module.

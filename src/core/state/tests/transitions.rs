@@ -53,19 +53,20 @@ fn every_entry_after_every_status() {
         observed(Some(desired("10.2.0.0/16"))),
         Entry::Deleted,
         Entry::Forgotten,
+        Entry::Unprotected,
     ];
     let deferred_record = after(&[create("t1"), done("vpc-1"), delete(), deferred()]);
     #[rustfmt::skip]
     let table: [(Option<Record>, &str); 8] = [
-        // before                                              create   create   adopt    update   delete   identif. done     failed   deferred observed seen     deleted forgotten
-        (None,                                                "creating creating adopting !        !        !        !        !        !        !        ready    !       !"),
-        (after(&[create("t1")]),                              "creating creating !        !        deleting creating ready    creating !        ready    ready    -       -"),
-        (after(&[create("t1"), identified("vpc-1")]),         "creating !        !        !        deleting creating ready    creating !        ready    ready    -       -"),
-        (after(&[adopt()]),                                   "!        !        adopting !        deleting adopting ready    adopting !        ready    ready    -       -"),
-        (after(&[create("t1"), done("vpc-1")]),               "!        !        !        updating deleting !        !        !        !        ready    ready    -       -"),
-        (after(&[create("t1"), done("v"), update("10.1.0.0/16")]), "!   !        !        updating deleting updating ready    updating !        ready    ready    -       -"),
-        (after(&[create("t1"), done("vpc-1"), delete()]),     "!        !        !        updating deleting !        !        deleting deferred ready    ready    -       -"),
-        (deferred_record,                                     "!        !        !        updating deleting !        !        !        !        ready    ready    -       -"),
+        // before                                              create   create   adopt    update   delete   identif. done     failed   deferred observed seen     deleted forgotten unprotected
+        (None,                                                "creating creating adopting !        !        !        !        !        !        !        ready    !       !         !"),
+        (after(&[create("t1")]),                              "creating creating !        !        deleting creating ready    creating !        ready    ready    -       -         creating"),
+        (after(&[create("t1"), identified("vpc-1")]),         "creating !        !        !        deleting creating ready    creating !        ready    ready    -       -         creating"),
+        (after(&[adopt()]),                                   "!        !        adopting !        deleting adopting ready    adopting !        ready    ready    -       -         adopting"),
+        (after(&[create("t1"), done("vpc-1")]),               "!        !        !        updating deleting !        !        !        !        ready    ready    -       -         ready"),
+        (after(&[create("t1"), done("v"), update("10.1.0.0/16")]), "!   !        !        updating deleting updating ready    updating !        ready    ready    -       -         updating"),
+        (after(&[create("t1"), done("vpc-1"), delete()]),     "!        !        !        updating deleting !        !        deleting deferred ready    ready    -       -         deleting"),
+        (deferred_record,                                     "!        !        !        updating deleting !        !        !        !        ready    ready    -       -         deferred"),
     ];
     for (record, row) in table {
         let before = record.as_ref().map_or("absent", |record| record.status.word());
@@ -84,6 +85,20 @@ fn every_entry_after_every_status() {
             assert_eq!(found, expected, "`{}` after `{before}`: {result:?}", entry.word());
         }
     }
+}
+
+/// A protection that was ended is ended in both shapes, and nothing else is lost.
+#[test]
+fn protection_ends_in_either_shape() {
+    let protected = |cidr: &str| Desired { protected: true, ..desired(cidr) };
+    let made = Entry::Intended(Intent::Create { token: "t".to_owned(), desired: protected("10.0.0.0/16") });
+    let changed = Entry::Intended(Intent::Update { desired: protected("10.1.0.0/16") });
+    let updating = after(&[made, done("vpc-1"), changed]).expect("a record");
+    let unprotected = step(Some(&updating), &Entry::Unprotected).expect("a record");
+    assert!(updating.is_protected() && !unprotected.is_protected());
+    let pending = unprotected.pending.as_ref().map(|pending| &pending.spec);
+    assert_eq!(pending, updating.pending.as_ref().map(|pending| &pending.spec));
+    assert_eq!((unprotected.status, unprotected.outputs), (updating.status, updating.outputs));
 }
 
 /// Invariant 4: once the create call has answered, only the same create may be tried again.
