@@ -39,6 +39,9 @@ class LocalAws(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.enterClassContext(mock.patch.dict(os.environ, ACCOUNT))
+        # The session that other tests began keeps their credentials of nobody.
+        boto3.setup_default_session()
+        cls.addClassCleanup(boto3.setup_default_session)
         name = f"lambda-test-{uuid.uuid4().hex[:12]}"
         owner = cls.client("sts").get_caller_identity()["Account"]
         cls.environment = {"TABLE_NAME": name, "BUCKET_NAME": name, "BUCKET_OWNER": owner, "EVENT_BUS_NAME": name}

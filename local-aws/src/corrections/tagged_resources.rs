@@ -1,6 +1,8 @@
-//! `GetResources` of the tagging API does not list alarms, certificates, databases, load balancers and log groups. AWS does.
+//! `GetResources` of the tagging API does not list alarms, certificates, databases, load balancers, log groups and what EC2 has. AWS does.
 //!
 //! Nothing is remembered: each time the emulator is asked for the objects and their tags, by the calls of their services.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -33,6 +35,9 @@ type Page = (&'static str, &'static str);
 const ALARMS: Page = ("NextToken", "NextToken");
 const DATABASES: Page = ("Marker", "Marker");
 const BALANCERS: Page = ("NextMarker", "Marker");
+
+/// The one account of the emulator.
+const ACCOUNT: &str = "000000000000";
 
 const BALANCING: &str = "elasticloadbalancing";
 
@@ -100,7 +105,25 @@ async fn tagged(call: &Call<'_>) -> Result<Vec<(String, Tags)>, Error> {
     }
     all.extend(certificates(call).await?);
     all.extend(log_groups(call).await?);
+    all.extend(networks(call).await?);
     Ok(all)
+}
+
+/// What EC2 has. Its list of tags still has those of what was deleted, as the index of AWS has for a while.
+async fn networks(call: &Call<'_>) -> Result<Vec<(String, Tags)>, Error> {
+    let ask = [("Action", "DescribeTags"), ("Version", "2016-11-15")];
+    let answer = call.emulator.query("ec2", call.region(), &ask).await?;
+    let Some(mut document) = answer.and_then(|body| Element::parse(body.as_ref()).ok()) else { return Ok(Vec::new()) };
+    let mut found: BTreeMap<String, Tags> = BTreeMap::new();
+    document.each("item", &mut |item| {
+        if let (Some(kind), Some(id), Some(key)) =
+            (item.text_of("resourceType"), item.text_of("resourceId"), item.text_of("key"))
+        {
+            let arn = format!("arn:aws:ec2:{}:{ACCOUNT}:{kind}/{id}", call.region());
+            found.entry(arn).or_default().push((key, item.text_of("value").unwrap_or_default()));
+        }
+    });
+    Ok(found.into_iter().collect())
 }
 
 /// The listeners of a load balancer and their rules.

@@ -14,8 +14,8 @@
 //! Invariants (numbers as in `engine`):
 //! 1. What is found is on record before it is deleted, so that a run cut short leaves it to the next one.
 //! 2. What is somebody else's by now stays, whatever its name.
-//! 3. What a `down` has deleted is remembered until one of them comes to its end ([`TEARDOWN`]), so that the last look of a later one, which
-//!    finds no records any more, is for all of it.
+//! 3. What a `down` has deleted is remembered for as long as there is a state ([`TEARDOWN`]), so that the last look of a later one, which finds
+//!    no records of it any more, is for all of it: after a run that was cut short, or that kept what is protected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -97,10 +97,6 @@ pub(super) async fn sweep(execution: &Arc<Execution>, gone: Records, mut report:
         if delete_again(execution, &gone, &found, &mut report).await.is_err() {
             return report;
         }
-    }
-    if report.is_complete() && store.facts().contains_key(TEARDOWN) && !store.records().is_empty() {
-        // What is protected stays, and its state. A write that fails is told when the state is closed.
-        let _ = store.set_fact(TEARDOWN, Value::Null).await;
     }
     report
 }
