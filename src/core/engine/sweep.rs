@@ -36,7 +36,7 @@ use crate::address::Address;
 use crate::aws::{Tags, tags};
 use crate::changes;
 use crate::kind::{AnyKind, AnyObject, Kinds, Observation};
-use crate::reference::Output;
+use crate::reference::{Output, is_known, resolve};
 use crate::state::{Record, Records, StateError, Store};
 use crate::topology::{Resource, Stack, Topology};
 
@@ -151,7 +151,13 @@ async fn delete_again(
         let mut desired = desired(&gone[address]);
         desired.references.retain(|reference| found.contains_key(reference));
         desired.delete_after.retain(|first| found.contains_key(first));
-        for entry in recover::taken_over(desired, object) {
+        // What AWS does not tell was copied from what was looked for, and may refer to what is not there: then the old value will do.
+        let output = |of: &Address, field: &str| {
+            let there = found.get(of).map(|object| &object.outputs);
+            there.or(gone.get(of).map(|record| &record.outputs))?.get(field).cloned()
+        };
+        let object = AnyObject { spec: resolve(&object.spec, &output), ..object.clone() };
+        for entry in recover::taken_over(desired, &object) {
             store.record(address, entry).await?;
         }
         again.extend(store.get(address).map(|record| (address.clone(), record)));
@@ -195,8 +201,13 @@ async fn look(execution: &Execution, gone: &Records) -> Result<(Objects, Vec<Lef
         if topology.resources.is_empty() {
             break;
         }
-        let seen = run::look(kinds, surroundings, events, shutdown, &Records::new(), Some(&topology)).await?;
-        found = ours(kinds, &surroundings.suffix, seen.objects);
+        let unknown = Records::new();
+        let mut seen = run::look(kinds, surroundings, events, shutdown, &unknown, Some(&topology)).await?.objects;
+        let rest = with_old_values(topology, &seen, gone);
+        if !rest.resources.is_empty() && !seen.is_empty() {
+            seen.extend(run::look(kinds, surroundings, events, shutdown, &unknown, Some(&rest)).await?.objects);
+        }
+        found = ours(kinds, &surroundings.suffix, seen);
         if !found.keys().any(|address| tagged.contains_key(address)) {
             break;
         }
@@ -280,6 +291,18 @@ fn as_made(kinds: &Kinds, records: &Records) -> Topology {
         }
         topology.resources.insert(address.clone(), made);
     }
+    topology
+}
+
+/// What was not seen and refers to what is not there any more, with the values that this had: a record in a zone may outlive what it leads to.
+fn with_old_values(mut topology: Topology, seen: &Objects, gone: &Records) -> Topology {
+    topology.resources.retain(|address, resource| {
+        let there = |of: &Address, field: &str| seen.get(of)?.outputs.get(field).cloned();
+        resource.spec = resolve(&resource.spec, &there);
+        let is_open = !seen.contains_key(address) && !is_known(&resource.spec);
+        resource.spec = resolve(&resource.spec, &|of, field| gone.get(of)?.outputs.get(field).cloned());
+        is_open
+    });
     topology
 }
 
