@@ -154,34 +154,3 @@ fn traces_have_the_colours_of_their_reader() {
     let said = folder.drctl("status -v --color always --endpoint-url http://127.0.0.1:1");
     assert!(said.contains("DEBUG") && said.contains('\u{1b}'), "{said}");
 }
-
-/// Neither way to give an endpoint shows a request of the SDK, which holds what a run sends.
-#[test]
-fn an_endpoint_without_a_scheme() {
-    let folder = Folder::with_state(&[]).credentials();
-    assert_snapshot!(folder.drctl("status --endpoint-url localhost:4566"), @"
-    exit 64
-    --- stderr
-    error: invalid value 'localhost:4566' for '--endpoint-url <URL>': an endpoint begins with http:// or https:// and names a host, as in http://127.0.0.1:4566
-
-    For more information, try '--help'.
-    ");
-    let folder = folder.variable("AWS_ENDPOINT_URL", "localhost:1");
-    assert_snapshot!(folder.drctl("status"), @"
-    exit 1
-    --- stderr
-    error: cannot find out which account this is
-      because: sts:GetCallerIdentity could not be sent: dispatch failure: other: failed to apply endpoint `localhost:1`: endpoint must contain scheme
-      hint: check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one
-    ");
-}
-
-/// A trace that goes to a file or a log has no escape codes, unless they are asked for.
-#[test]
-fn traces_have_the_colours_of_their_reader() {
-    let folder = Folder::with_state(&[]).credentials();
-    let said = folder.drctl("status -v --endpoint-url http://127.0.0.1:1");
-    assert!(said.contains("DEBUG") && !said.contains('\u{1b}'), "{said}");
-    let said = folder.drctl("status -v --color always --endpoint-url http://127.0.0.1:1");
-    assert!(said.contains("DEBUG") && said.contains('\u{1b}'), "{said}");
-}
