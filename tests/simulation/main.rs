@@ -1,7 +1,7 @@
 //! The engine against a cloud in memory: the same path as the binary, in virtual time, under everything that can go wrong.
 //!
 //! Every test names the invariant of a run (`drctl_core::engine`) that it checks. Random tests take their seeds from a fixed list and
-//! add fresh ones, 10,000 lives in each run of all tests; `DRCTL_FRESH_SEEDS=10000` takes so many fresh ones instead, and
+//! add fresh ones, 4,000 lives in each run of all tests; `DRCTL_FRESH_SEEDS=10000` takes so many fresh ones instead, and
 //! `DRCTL_SEED=7 cargo test --test simulation <test>` runs one seed alone and tells what happens in each run. A seed means something
 //! else whenever the simulation changes, so what one has found becomes a test of its own.
 //!

@@ -27,7 +27,7 @@ use super::world::{Command, Ended, SUFFIX, World};
 #[test]
 fn every_life_ends_well() {
     let (mut sum, start) = (Summary::default(), Instant::now());
-    with_seeds("every_life_ends_well", 1000, 10_000, |seed| sum.add(&live(seed)));
+    with_seeds("every_life_ends_well", 1000, 4_000, |seed| sum.add(&live(seed)));
     sum.print(start.elapsed());
 }
 
