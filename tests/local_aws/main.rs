@@ -4,6 +4,7 @@
 
 mod boundaries;
 mod canary;
+mod claim;
 mod credentials;
 mod drift;
 mod false_answers;
