@@ -49,7 +49,7 @@ const ROUNDS: usize = 3;
 /// For how long an index may show what is gone (`x.discover-by-tag`: minutes), and the pause between two reads of it.
 const LATE: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(15));
 
-/// Remembers what is about to be deleted, beside what earlier runs deleted that did not come to their end.
+/// Remembers what is about to be deleted, beside what earlier runs of this state deleted.
 pub(super) async fn remember(store: &Store, set: &changes::ChangeSet) -> Result<Records, StateError> {
     let mut gone = remembered(store);
     let deletions = set.changes.values().filter(|change| change.action == changes::Action::Delete);
@@ -62,7 +62,7 @@ pub(super) async fn remember(store: &Store, set: &changes::ChangeSet) -> Result<
     Ok(gone)
 }
 
-/// What earlier runs deleted that did not come to their end. What this version cannot read is none of its business.
+/// What earlier runs of this state deleted. What this version cannot read is none of its business.
 fn remembered(store: &Store) -> Records {
     let facts = store.facts();
     let gone = facts.get(TEARDOWN).and_then(|gone| BTreeMap::<Address, Record>::deserialize(gone).ok());
