@@ -138,14 +138,18 @@ pub struct Twin {
 impl Twin {
     /// The address under which the twin is on record while it is deleted: `us-east-1/ec2_nat_gateway/public-a+nat-2`.
     pub fn own_address(&self) -> Option<Address> {
-        let id = self.arn.rsplit([':', '/']).next().unwrap_or(&self.arn);
-        format!("{}+{id}", self.address).parse().ok()
+        format!("{}+{}", self.address, last_part(&self.arn)).parse().ok()
     }
 
     /// The id by which people know the twin.
     pub fn id(&self) -> String {
         identity(&self.object.outputs).unwrap_or_else(|| self.arn.clone())
     }
+}
+
+/// The part of an ARN that tells an object from others of its type in its place.
+pub(crate) fn last_part(arn: &str) -> &str {
+    arn.rsplit([':', '/']).next().unwrap_or(arn)
 }
 
 /// What somebody else did to an object since drctl recorded it.

@@ -21,7 +21,7 @@ use super::observe::{Objects, ObserveError, observe_one};
 use super::recover;
 use crate::address::{Address, Scope};
 use crate::aws::{Tags, tags};
-use crate::changes::{ChangeSet, Twin, identity};
+use crate::changes::{ChangeSet, Twin, identity, last_part};
 use crate::kind::{AnyWanted, Index, Kinds, Observation, Surroundings};
 use crate::state::{self, Desired, Entry, Record, Records, StateError, Store};
 
@@ -161,10 +161,6 @@ pub(super) fn desired(record: &Record) -> Desired {
 pub(super) fn is_of(tags: &Tags, address: &Address, suffix: &str) -> bool {
     tags.get(tags::DEPLOYMENT).is_some_and(|owner| owner == suffix)
         && tags.get(tags::ADDRESS).is_some_and(|tagged| *tagged == address.to_string())
-}
-
-fn last_part(arn: &str) -> &str {
-    arn.rsplit([':', '/']).next().unwrap_or(arn)
 }
 
 /// Tells whether two ARNs differ in their last part alone, and so name objects of one type in one place.
