@@ -44,7 +44,7 @@ use crate::error::{Failure, Kind};
 use crate::plan::Problems;
 use crate::state::{Deployment, Records};
 
-pub use again::{Again, quoted};
+pub use again::Again;
 use lines::{HEARTBEAT, Lines};
 use live::Live;
 use page::Page;
@@ -133,6 +133,10 @@ impl Screen {
         self.diagnostics.color
     }
 
+    fn complete(&self, text: &str) -> String {
+        self.settings.again.complete(text)
+    }
+
     fn is_json(&self) -> bool {
         self.settings.mode == OutputMode::Json
     }
@@ -148,7 +152,8 @@ impl Screen {
             return;
         }
         let mut failure = failure.clone();
-        failure.hints.iter_mut().for_each(|hint| *hint = self.settings.again.complete(hint));
+        let told = std::iter::once(&mut failure.message).chain(&mut failure.causes).chain(&mut failure.hints);
+        told.for_each(|text| *text = self.complete(text));
         match self.is_json() {
             true => self.event("error", failure::document(&failure)),
             false => tell(&failure::text(&failure, self.diagnostics)),
@@ -190,7 +195,7 @@ impl Screen {
 
     /// Shows a line about what the command did.
     pub fn note(&self, text: &str) {
-        tell(&self.settings.again.complete(text));
+        tell(&self.complete(text));
     }
 
     /// Prints a text that is the result.
@@ -257,7 +262,7 @@ impl Screen {
     pub fn changes(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
         match self.is_json() {
             true => self.event("changes", plan::document(suffix, set, estimate)),
-            false => tell(&format!("{}\n", plan::text(suffix, set, estimate, self.diagnostics))),
+            false => tell(&format!("{}\n", self.complete(&plan::text(suffix, set, estimate, self.diagnostics)))),
         }
     }
 
@@ -265,18 +270,18 @@ impl Screen {
     pub fn plan(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
         match self.is_json() {
             true => self.document(&json::document(plan::document(suffix, set, estimate))),
-            false => print(&plan::text(suffix, set, estimate, self.output)),
+            false => print(&self.complete(&plan::text(suffix, set, estimate, self.output))),
         }
     }
 
     /// Shows how `up` or `down` ended, and prints the outputs.
     pub fn report(&self, end: &RunEnd<'_>) {
         if self.is_json() {
-            return self.event("finished", report::document(end));
+            return self.event("finished", report::document(end, &self.settings.again));
         }
         let outputs = report::output_lines(&end.known_outputs());
         let gap = if outputs.is_empty() { "" } else { "\n" };
-        let text = self.settings.again.complete(&report::text(end, self.diagnostics));
+        let text = report::text(end, &self.settings.again, self.diagnostics);
         tell(&format!("{text}{gap}"));
         print_some(&outputs);
     }
@@ -291,7 +296,7 @@ impl Screen {
     ) {
         match self.is_json() {
             true => self.document(&json::document(status::document(deployment, conditions, twins, outputs))),
-            false => print(&status::text(deployment, conditions, twins, outputs, self.output)),
+            false => print(&self.complete(&status::text(deployment, conditions, twins, outputs, self.output))),
         }
     }
 

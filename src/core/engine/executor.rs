@@ -497,7 +497,7 @@ impl Work {
         let missing: Vec<_> = crate::reference::references(&spec).iter().map(ToString::to_string).collect();
         Err(Error::Failed(format!(
             "its record does not say on what it depends ({}), so that drctl cannot know what to delete; when you know that there is \
-             nothing of it, forget it by `drctl state forget {}`",
+             nothing of it, forget it: drctl state forget {}",
             missing.join(", "),
             self.operation.address
         )))
