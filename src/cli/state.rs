@@ -170,7 +170,7 @@ async fn agreed(session: &Session<'_>, question: &str) -> Outcome<bool> {
         return Err(Failure::new(Kind::Usage, format!("nobody can be asked here: {question}"))
             .hint("if that is what you want, add --yes"));
     }
-    Ok(session.screen.confirm(question).await)
+    session.screen.confirm(question).await
 }
 
 async fn rebuild(session: &Session<'_>) -> Outcome {

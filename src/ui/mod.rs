@@ -40,7 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::changes::{ChangeSet, Condition, Twin};
 use crate::engine::event::{Event, Events};
 use crate::engine::scheduler::Operation;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, Outcome};
 use crate::plan::Problems;
 use crate::state::{Deployment, Records};
 
@@ -50,7 +50,7 @@ use live::Live;
 use page::Page;
 pub use page::span;
 use progress::Progress;
-use prompt::{Terminal, is_yes};
+use prompt::{Asker, is_yes};
 pub use report::RunEnd;
 
 /// How results and progress are written.
@@ -173,22 +173,32 @@ impl Screen {
         failure.hint("a complete plan with comments: drctl init plans/example.toml")
     }
 
-    /// Tells whether somebody can be asked: whether there is a controlling terminal, wherever the streams lead.
+    /// Tells whether somebody can be asked: whether this process is in the foreground of a controlling terminal, wherever the streams lead.
     pub fn can_ask(&self) -> bool {
-        Terminal::open().is_some()
+        matches!(Asker::find(), Asker::Person(_))
     }
 
-    /// Asks a yes-or-no question. Where nobody can be asked, the answer is yes.
-    pub async fn confirm(&self, question: &str) -> bool {
-        match Terminal::open() {
-            Some(terminal) => terminal.ask(format!("{question} [y/N]")).await.is_some_and(|answer| is_yes(&answer)),
-            None => true,
+    /// Asks a yes-or-no question. Where there is no terminal, the answer is yes.
+    ///
+    /// # Errors
+    /// When somebody could be asked if this process were in the foreground.
+    pub async fn confirm(&self, question: &str) -> Outcome<bool> {
+        match Asker::find() {
+            Asker::Person(terminal) => {
+                Ok(terminal.ask(format!("{question} [y/N]")).await.is_some_and(|answer| is_yes(&answer)))
+            }
+            Asker::Background => {
+                Err(Failure::new(Kind::Usage, format!("nobody can be asked from the background: {question}")).hint(
+                    "bring the run to the foreground of its terminal, or go ahead without the question: add --yes",
+                ))
+            }
+            Asker::Nobody => Ok(true),
         }
     }
 
     /// Asks for the suffix to be typed. Where nobody can be asked, the answer is no.
     pub async fn confirm_typed(&self, suffix: &str) -> bool {
-        let Some(terminal) = Terminal::open() else { return false };
+        let Asker::Person(terminal) = Asker::find() else { return false };
         let question = format!("This destroys `{suffix}`. To go ahead, type its name:");
         terminal.ask(question).await.is_some_and(|answer| answer == suffix)
     }

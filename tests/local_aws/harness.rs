@@ -185,10 +185,15 @@ impl Workspace<'_> {
     /// Runs drctl before a controlling terminal while its streams lead elsewhere, and types the answer when its
     /// question stands there.
     pub(crate) fn drctl_before_a_terminal(&self, arguments: &[&str], answer: &str) -> Run {
+        self.drctl_on_a_terminal("pipe", arguments, answer)
+    }
+
+    /// Runs drctl before a controlling terminal, in a way that `terminal.py` knows.
+    pub(crate) fn drctl_on_a_terminal(&self, way: &str, arguments: &[&str], answer: &str) -> Run {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/terminal.py");
         let drctl = self.command(arguments);
         let mut command = Command::new(self.aws.python_path());
-        command.args([script, "pipe", "", answer, env!("CARGO_BIN_EXE_drctl")]).args(arguments);
+        command.args([script, way, "", answer, env!("CARGO_BIN_EXE_drctl")]).args(arguments);
         command.current_dir(self.folder.path()).env_clear();
         command.envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Run::of(command.output().expect("python can be run"), arguments)
