@@ -77,6 +77,7 @@ fn words(command: &str) -> Vec<String> {
 fn options(arguments: Vec<String>) -> Option<Vec<Option<String>>> {
     let matches =
         drctl::cli::parser().try_get_matches_from(std::iter::once("drctl".to_owned()).chain(arguments)).ok()?;
-    let value = |name: &&str| Some(matches.get_raw(name)?.next()?.to_string_lossy().into_owned());
+    // A place in S3 is the same with a slash at its end.
+    let value = |name: &&str| Some(matches.get_raw(name)?.next()?.to_string_lossy().trim_end_matches('/').to_owned());
     Some(OPTIONS.iter().map(value).collect())
 }

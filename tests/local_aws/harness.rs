@@ -12,7 +12,7 @@ use crate::advice;
 pub(crate) const ODD_PLAN: &str = "plans/it's the plan.toml";
 
 /// Where an odd workspace has what is elsewhere found without a word.
-const ODD_PLACE: [&str; 6] = ["--plan", ODD_PLAN, "--state-dir", "the state", "--profile", "two words"];
+const ODD_PLACE: [&str; 6] = ["--plan", ODD_PLAN, "--state-dir", "the state", "--profile", "mine@work"];
 
 /// A local AWS that runs as long as this value lives.
 pub(crate) struct LocalAws {
@@ -51,7 +51,7 @@ impl LocalAws {
         std::fs::rename(workspace.path("plans/payments.toml"), workspace.path(ODD_PLAN))
             .expect("they are in one folder");
         let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.variable(name));
-        let profile = format!("[two words]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+        let profile = format!("[mine@work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
         std::fs::create_dir_all(workspace.path(".aws")).expect("the folder can be made");
         std::fs::write(workspace.path(".aws/credentials"), profile).expect("the file can be written");
         workspace
@@ -173,6 +173,9 @@ impl Workspace<'_> {
         command.current_dir(self.folder.path()).env_clear();
         command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.aws.environment.iter().cloned());
+        if !self.place.is_empty() {
+            command.env("AWS_SHARED_CREDENTIALS_FILE", self.path(".aws/credentials"));
+        }
         command
     }
 

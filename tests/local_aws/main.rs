@@ -20,4 +20,5 @@ mod refusals;
 mod remote_state;
 mod rights;
 mod story;
+mod tags;
 mod unreadable;
