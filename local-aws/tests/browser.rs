@@ -1,7 +1,8 @@
-//! A page in a real browser on this machine, which can send requests to loopback like any other program, changes nothing.
+//! A page in a real browser on this machine, which can send requests to loopback like any other program, changes
+//! nothing.
 //!
-//! The page attacks two addresses in the same way: the local AWS, and a server of the test that takes everything. What arrives there
-//! proves that the browser does send such requests.
+//! The page attacks two addresses in the same way: the local AWS, and a server of the test that takes everything. What
+//! arrives there proves that the browser does send such requests.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

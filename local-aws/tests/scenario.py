@@ -277,7 +277,7 @@ def data():
 
 
 def copies():
-    """An encrypted cluster of another region is made by who signs for the region that writes, as boto3 does when it is told that region."""
+    """An encrypted cluster of another region is made by who signs for the region that writes, as boto3 does if told."""
     home, away = client("rds"), client("rds", AWAY)
     home.create_global_cluster(GlobalClusterIdentifier="g", Engine="aurora-postgresql", StorageEncrypted=True)
     home.create_db_cluster(

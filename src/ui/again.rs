@@ -3,8 +3,8 @@
 //! Whoever writes a text names the command alone; the global arguments of this run are added here, and nowhere else.
 //!
 //! Invariants:
-//! 1. A command ends its line and stands there alone or after a colon, so that it can be copied whole. A sentence that only
-//!    speaks of a command calls it `down`, without the program's name.
+//! 1. A command ends its line and stands there alone or after a colon, so that it can be copied whole. A sentence that
+//!    only speaks of a command calls it `down`, without the program's name.
 //! 2. `--state` and `--state-dir` never come together, except to the commands that copy from one to the other.
 //! 3. What a command says already is not said twice.
 
@@ -31,7 +31,8 @@ impl Again {
         Self { options: given.collect() }
     }
 
-    /// The text with every command of drctl and of the AWS CLI completed that stands at the end of a line: alone, or after a colon.
+    /// The text with every command of drctl and of the AWS CLI completed that stands at the end of a line: alone, or
+    /// after a colon.
     pub fn complete(&self, text: &str) -> String {
         text.split('\n').map(|line| self.complete_line(line)).collect::<Vec<_>>().join("\n")
     }
@@ -41,6 +42,7 @@ impl Again {
         let mut words: Vec<&str> = line[start..].split_whitespace().collect();
         let is_wanted = |name: &str| match words.as_slice() {
             ["aws", ..] => OF_AWS.contains(&name),
+            ["cp", ..] => false,
             // `init` writes to the file of `--plan`, so the plan of this run must not be given to it.
             ["drctl", "init", ..] => false,
             _ => true,

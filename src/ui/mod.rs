@@ -173,7 +173,8 @@ impl Screen {
         failure.hint("a complete plan with comments: drctl init plans/example.toml")
     }
 
-    /// Tells whether somebody can be asked: whether this process is in the foreground of a controlling terminal, wherever the streams lead.
+    /// Tells whether somebody can be asked: whether this process is in the foreground of a controlling terminal,
+    /// wherever the streams lead.
     pub fn can_ask(&self) -> bool {
         matches!(Asker::find(), Asker::Person(_))
     }

@@ -1,8 +1,8 @@
 //! Questions, which are asked on the controlling terminal only.
 //!
 //! A person sits before it also where a pipe keeps what drctl says (`2>&1 | tee log`) or feeds its standard input. In
-//! CI there is none. A run in the background (`up &`, `timeout 10m`) has one but cannot use it: the kernel would stop the whole process at
-//! its question, silently and until somebody brings it back.
+//! CI there is none. A run in the background (`up &`, `timeout 10m`) has one but cannot use it: the kernel would stop
+//! the whole process at its question, silently and until somebody brings it back.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,6 @@
-//! Follows literally what drctl tells people to run next: a shell splits each command into words, the real parser of the command line
-//! reads them, and they have to mean the plan, the state, the account and the endpoint of the run that said so.
+//! Follows literally what drctl tells people to run next: a shell splits each command into words, the real parser of
+//! the command line reads them, and they have to mean the plan, the state, the account and the endpoint of the run that
+//! said so.
 
 use std::process::Command;
 

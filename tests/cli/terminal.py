@@ -2,8 +2,8 @@
 
     terminal.py STDERR AHEAD ANSWER COMMAND...
 
-STDERR is `terminal`, or `pipe` for streams that lead elsewhere, as with `2>&1 | tee log`; what they get is printed too; or `background`,
-where the command runs as after `&`, and a command that the kernel stops there ends with exit code 99.
+STDERR is `terminal`, or `pipe` for streams that lead elsewhere, as with `2>&1 | tee log`; what they get is printed too.
+Or it is `background`: the command runs as after `&`, and one that the kernel stops there ends with exit code 99.
 AHEAD is typed before the command starts, ANSWER when its question stands on the terminal.
 """
 

@@ -45,7 +45,8 @@ impl LocalAws {
         Workspace { aws: self, folder, place: &[] }
     }
 
-    /// The same with plan, state and credentials in places that have to be named, and with names that a shell would split.
+    /// The same with plan, state and credentials in places that have to be named, and with names that a shell would
+    /// split.
     pub(crate) fn odd_workspace(&self) -> Workspace<'_> {
         let workspace = Workspace { place: &ODD_PLACE, ..self.workspace() };
         std::fs::rename(workspace.path("plans/payments.toml"), workspace.path(ODD_PLAN))

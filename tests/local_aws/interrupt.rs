@@ -12,8 +12,8 @@ use crate::story::census;
 const UP: [&str; 5] = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
 const GATEWAY: &str = "us-east-1/ec2_nat_gateway/public-a";
 
-/// Six seconds are promised from a signal to the exit; a machine that is busy with other tests may take some more, and what is waited
-/// for takes minutes.
+/// Six seconds are promised from a signal to the exit; a machine that is busy with other tests may take some more, and
+/// what is waited for takes minutes.
 pub(crate) const BUSY: Duration = Duration::from_secs(12);
 
 /// Invariant 9 and R10: one signal ends a run that waits for AWS, with what is in flight on record; a second one ends it at once.

@@ -129,8 +129,8 @@ fn a_run_that_lost_its_lease_stops() {
     workspace.drctl(&with_state(&["down", "--yes"])).expect(0);
 }
 
-/// The state is recorded with what AWS answers; but a bucket that does not answer keeps nobody who wants to be out, and what was recorded
-/// before is good.
+/// The state is recorded with what AWS answers; but a bucket that does not answer keeps nobody who wants to be out, and
+/// what was recorded before is good.
 #[test]
 fn a_bucket_that_does_not_answer_keeps_no_interrupted_run() {
     let aws = LocalAws::start();
@@ -154,7 +154,8 @@ fn a_bucket_that_does_not_answer_keeps_no_interrupted_run() {
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
 
-/// Neither of two first runs at once can see a state of the other; one of them makes it, and the other is told who works there.
+/// Neither of two first runs at once can see a state of the other; one of them makes it, and the other is told who
+/// works there.
 #[test]
 fn one_of_two_first_runs_is_told_of_the_other() {
     let aws = LocalAws::start();

@@ -1,5 +1,5 @@
-//! The most, the longest and the oddest tags that a plan may have, through a whole life of a deployment: no service refuses one, changes
-//! one, or reads one back otherwise.
+//! The most, the longest and the oddest tags that a plan may have, through a whole life of a deployment: no service
+//! refuses one, changes one, or reads one back otherwise.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! The emulator makes an encrypted copy of a cluster in another region without a pre-signed URL. Reports of refusals say that AWS wants
-//! one: a request to the source region with the same parameters, signed there, by which RDS may act for the caller.
+//! The emulator makes an encrypted copy of a cluster in another region without a pre-signed URL. Reports of refusals
+//! say that AWS wants one: a request to the source region with the same parameters, signed there, by which RDS may act
+//! for the caller.
 //!
-//! The proxy refuses a secondary cluster of a global one whose URL is missing or wrong. It looks at every part but the signature itself, since it
-//! does not know the secret key.
+//! The proxy refuses a secondary cluster of a global one whose URL is missing or wrong. It looks at every part but the
+//! signature itself, since it does not know the secret key.
 
 use async_trait::async_trait;
 use axum::http::StatusCode;
@@ -56,7 +57,8 @@ fn writer_region(document: &mut Element) -> Option<String> {
     region
 }
 
-/// What is wrong with the URL of an encrypted copy from `source` to `destination`. Endpoints of one's own have no region in their names.
+/// What is wrong with the URL of an encrypted copy from `source` to `destination`. Endpoints of one's own have no
+/// region in their names.
 fn objection(form: &Form, host: &str, source: &str, destination: &str) -> Option<String> {
     if form.get("StorageEncrypted") != Some("true") && form.get("KmsKeyId").is_none() {
         return None;
