@@ -35,4 +35,4 @@ pub mod state;
 pub mod topology;
 pub mod ui;
 
-pub use drctl_core::{address, changes, engine, error, graph};
+pub use drctl_core::{address, changes, engine, error, graph, shell};

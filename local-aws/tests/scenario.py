@@ -259,6 +259,9 @@ def data():
     assert read["EnabledCloudwatchLogsExports"] == ["postgresql"], read
     assert (read["Endpoint"], read["ReaderEndpoint"]) == (cluster["Endpoint"], cluster["ReaderEndpoint"]), read
 
+    copies()
+    tags()
+
     check = client("route53").create_health_check(
         CallerReference="1",
         HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": "a.example", "EnableSNI": True},
@@ -271,6 +274,40 @@ def data():
     files.put_object(Bucket="files", Key="large", Body=content)
     assert files.get_object(Bucket="files", Key="large")["Body"].read() == content
     assert files.head_object(Bucket="files", Key="large")["ContentLength"] == len(content)
+
+
+def copies():
+    """An encrypted cluster of another region is made by who signs for the region that writes, as boto3 does if told."""
+    home, away = client("rds"), client("rds", AWAY)
+    home.create_global_cluster(GlobalClusterIdentifier="g", Engine="aurora-postgresql", StorageEncrypted=True)
+    home.create_db_cluster(
+        DBClusterIdentifier="writer", GlobalClusterIdentifier="g", Engine="aurora-postgresql", StorageEncrypted=True,
+        MasterUsername="u", MasterUserPassword="not-a-secret",
+    )
+    copy = {
+        "DBClusterIdentifier": "copy", "GlobalClusterIdentifier": "g", "Engine": "aurora-postgresql",
+        "StorageEncrypted": True, "KmsKeyId": "alias/k",
+    }
+    refused("InvalidParameterCombination", away.create_db_cluster, **copy)
+    refused("InvalidParameterCombination", away.create_db_cluster, SourceRegion="eu-west-3", **copy)
+    away.create_db_cluster(SourceRegion=HOME, **copy)
+
+
+def tags():
+    zones, roles = client("route53"), client("iam")
+    zone = zones.create_hosted_zone(Name="tags.example", CallerReference="t")["HostedZone"]["Id"].rsplit("/", 1)[1]
+
+    def change(**parameters):
+        zones.change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone, **parameters)
+
+    change(AddTags=[{"Key": f"k{n}", "Value": "v"} for n in range(10)])
+    refused("InvalidInput", change, AddTags=[{"Key": "k10", "Value": "v"}])
+    change(AddTags=[{"Key": "k10", "Value": "v"}, {"Key": "k1", "Value": "w"}], RemoveTagKeys=["k0"])
+    role = {"RoleName": "tags", "AssumeRolePolicyDocument": "{}"}
+    same = [{"Key": "Owner", "Value": "a"}, {"Key": "owner", "Value": "b"}]
+    refused("InvalidInput", roles.create_role, Tags=same, **role)
+    roles.create_role(Tags=same[:1], **role)
+    refused("InvalidInput", roles.tag_role, RoleName="tags", Tags=same)
 
 
 CODE = """

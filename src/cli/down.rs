@@ -70,7 +70,7 @@ impl Down {
             session.screen.changes(suffix, &set, &estimate);
             self.preflight.check(session, suffix, cloud, &set, estimate.duration).await?;
             if !session.flags.yes {
-                confirmed(cloud, session.screen.confirm_typed(suffix)).await?;
+                confirmed(cloud, async { Ok(session.screen.confirm_typed(suffix).await) }).await?;
             }
         }
         let carried_out = session

@@ -9,7 +9,8 @@ use super::Flags;
 use super::session::DEFAULT_PLAN;
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan;
-use crate::ui::{Screen, quoted};
+use crate::shell::quoted;
+use crate::ui::Screen;
 
 /// Writes a commented plan file to start from
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{Failure, Kind};
 use crate::plan::Suffix;
@@ -123,9 +123,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a duration is not negative".to_owned())
 }
 
+/// The parser of the command line.
+pub fn parser() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the command line, runs the command, shows how it ended, and returns the exit code.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = parser().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and versions are results; everything else is wrong usage. A reader that went away is no fault.

@@ -27,6 +27,7 @@ use crate::preflight::account::{self, Identity};
 use crate::preflight::dns::Hosted;
 use crate::preflight::domain;
 use crate::resources::{self, Assets, Kinds, Surroundings};
+use crate::shell::quoted;
 use crate::state::{
     self, Bucket, Claim, ClaimError, Claimant, Deployment, Folder, Holder, Medium, Place, Record, Records, S3,
     Snapshot, StateError, Store,
@@ -112,7 +113,12 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn folder(&self) -> Folder {
-        Folder::new(self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE)))
+        Folder::new(self.state_dir())
+    }
+
+    /// The folder of the state files, where the state is in no bucket.
+    pub(super) fn state_dir(&self) -> &Path {
+        self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE))
     }
 
     pub(super) fn bucket(&self, place: &Place) -> Outcome<Bucket> {
@@ -140,7 +146,7 @@ impl<'a> Session<'a> {
         let known = state::deployments_in(self.medium()?.as_ref()).map_err(|error| state_failure(&error))?;
         let place = match &self.flags.state {
             Some(place) => place.to_string(),
-            None => self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE)).display().to_string(),
+            None => self.state_dir().display().to_string(),
         };
         match known.as_slice() {
             [only] => only.parse().map_err(|error| Failure::of(Kind::Usage, &error)),
@@ -174,7 +180,7 @@ impl<'a> Session<'a> {
         let bytes = std::fs::read(&path).map_err(|error| {
             Failure::new(Kind::Usage, format!("the plan file {name} cannot be read"))
                 .because(error)
-                .hint("write one to start from: drctl init")
+                .hint(format!("write one to start from: drctl init {}", quoted(&name)))
         })?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok((name, text)),
@@ -197,8 +203,9 @@ impl<'a> Session<'a> {
             let failure = aws_failure("cannot find out which account this is", &error);
             match (error.is_denied(), &self.flags.profile) {
                 _ if error.blames_the_clock() => failure.hint("check this machine's clock and set it"),
-                (true, Some(profile)) => failure
-                    .hint(format!("check the profile `{profile}`: aws sts get-caller-identity --profile {profile}")),
+                (true, Some(profile)) => {
+                    failure.hint(format!("check the profile `{profile}`: aws sts get-caller-identity"))
+                }
                 (true, None) => failure.hint("check the credentials: aws sts get-caller-identity"),
                 (false, _) => failure.hint("check the network, and --endpoint-url or AWS_ENDPOINT_URL if you set one"),
             }
@@ -363,7 +370,7 @@ impl<'a> Session<'a> {
         match &self.flags.state {
             Some(place) => place.to_string(),
             None => {
-                let folder = self.flags.state_dir.as_deref().unwrap_or(Path::new(DEFAULT_STATE));
+                let folder = self.state_dir();
                 let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
                 format!("{}:{}", holder.host, folder.display())
             }

@@ -15,9 +15,9 @@ use crate::error::{Failure, Kind, Outcome};
 use crate::functions;
 use crate::plan::{AddressPattern, Suffix};
 use crate::resources::{Index, Provider};
-use crate::state::{self, Deployment, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
+use crate::state::{self, Deployment, End, Entry, Holder, Medium, Records, Snapshot, Store, Transfer};
 use crate::topology::Topology;
-use crate::ui::Screen;
+use crate::ui::{Again, Screen};
 
 /// Looks at the state file and mends it
 #[derive(Debug, Args)]
@@ -135,7 +135,7 @@ async fn unprotect(session: &Session<'_>, patterns: &[AddressPattern]) -> Outcom
         .collect();
     if !protected.is_empty() {
         let names = protected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let question = format!("End the protection of {names}? `drctl down` then deletes what is not protected.");
+        let question = format!("End the protection of {names}? `down` then deletes what is not protected.");
         if !agreed(session, &question).await? {
             return Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed"));
         }
@@ -170,7 +170,7 @@ async fn agreed(session: &Session<'_>, question: &str) -> Outcome<bool> {
         return Err(Failure::new(Kind::Usage, format!("nobody can be asked here: {question}"))
             .hint("if that is what you want, add --yes"));
     }
-    Ok(session.screen.confirm(question).await)
+    session.screen.confirm(question).await
 }
 
 async fn rebuild(session: &Session<'_>) -> Outcome {
@@ -220,7 +220,7 @@ async fn rebuild(session: &Session<'_>) -> Outcome {
         let count = left_out.len();
         session.screen.note(&format!("{count} more say they are of `{suffix}`, but this plan does not have them:"));
         left_out.iter().for_each(|(address, arn)| session.screen.note(&format!("  {address} ({arn})")));
-        session.screen.note("rebuild with the plan that made them, or `drctl down` leaves them where they are");
+        session.screen.note("rebuild with the plan that made them, or `down` leaves them where they are");
     }
     session.screen.note(&format!("next: drctl plan --suffix {suffix}"));
     Ok(())
@@ -281,7 +281,19 @@ async fn copy(session: &Session<'_>, direction: Direction, by_force: bool) -> Ou
     let holder = Holder::current(command);
     let wait = session.flags.lock_timeout;
     let copying = state::transfer(Transfer { from, to, suffix: suffix.as_str(), holder: &holder, wait, by_force });
-    let copied = session.patiently(&suffix, copying).await.map_err(|error| state_failure(&error))?;
+    let copied = session.patiently(&suffix, copying).await.map_err(|(end, error)| {
+        let option = match (direction, end) {
+            (Direction::Pull, End::From) | (Direction::Push, End::To) => ("--state", place.to_string()),
+            (Direction::Pull, End::To) | (Direction::Push, End::From) => {
+                ("--state-dir", session.state_dir().display().to_string())
+            }
+        };
+        // Both places were named, and what can be done about this one can be done there alone.
+        let there = Again::new([(option.0, Some(option.1))]);
+        let mut failure = state_failure(&error);
+        failure.hints.iter_mut().for_each(|hint| *hint = there.complete(hint));
+        failure
+    })?;
     match copied {
         Some(snapshot) => {
             let count = snapshot.records.len();

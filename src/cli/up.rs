@@ -151,9 +151,9 @@ impl Up {
 }
 
 /// Waits for the answer to a question; a signal while it stands ends the command.
-pub(super) async fn confirmed(cloud: &Cloud, answer: impl Future<Output = bool>) -> Outcome {
+pub(super) async fn confirmed(cloud: &Cloud, answer: impl Future<Output = Outcome<bool>>) -> Outcome {
     tokio::select! {
-        answer = answer => match answer {
+        answer = answer => match answer? {
             true => Ok(()),
             false => Err(Failure::new(Kind::Preflight, "not confirmed; nothing was changed")),
         },

@@ -14,5 +14,6 @@ pub mod error;
 pub mod graph;
 pub mod kind;
 pub mod reference;
+pub mod shell;
 pub mod state;
 pub mod topology;

@@ -157,9 +157,11 @@ mod tests {
 
     /// What AWS's own reference of actions says, so that no table of ours is its own judge.
     fn reference() -> Map<String, Value> {
-        let text = include_str!("reference/service-authorization.json");
-        let Value::Object(document) = serde_json::from_str(text).unwrap() else { panic!("the reference is an object") };
-        document["actions"].as_object().unwrap().clone()
+        whole_reference()["actions"].as_object().unwrap().clone()
+    }
+
+    fn whole_reference() -> Value {
+        serde_json::from_str(include_str!("reference/service-authorization.json")).unwrap()
     }
 
     fn listed<'a>(entry: &'a Value, field: &str) -> impl Iterator<Item = &'a str> {
@@ -236,6 +238,90 @@ mod tests {
                 assert!(["Read", "List"].contains(&access), "{}: {action} is {access}", kind.traits().name);
             }
         }
+    }
+
+    /// What of a statement allows nothing, by AWS's reference: an action on objects that it is not for, an object that
+    /// none of the actions is for, a condition on what AWS does not tell of the action.
+    fn idle(statement: &Statement, reference: &Value) -> Vec<String> {
+        let wild = |text: &str| {
+            let mut parts = text.split("${");
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |all, part| all + "*" + part.split_once('}').map_or("", |(_, rest)| rest))
+        };
+        let mut idle = Vec::new();
+        let mut reached = BTreeSet::new();
+        for action in &statement.actions {
+            let (entry, service) = (&reference["actions"][*action], action.split(':').next().unwrap());
+            let types: Vec<&Value> =
+                listed(entry, "resources").map(|name| &reference["types"][format!("{service}:{name}")]).collect();
+            let forms: Vec<String> = types.iter().map(|one| wild(one["arn"].as_str().unwrap())).collect();
+            let hit = |object: &&String| *object == "*" || forms.iter().any(|form| parts_overlap(object, form));
+            let hits: Vec<&String> = statement.objects.iter().filter(hit).collect();
+            if hits.is_empty() {
+                idle.push(format!("{}: {action} is for none of the objects, but for {forms:?}", statement.name));
+            }
+            reached.extend(hits);
+            let known: BTreeSet<&str> =
+                std::iter::once(entry).chain(types).flat_map(|of| listed(of, "conditions")).collect();
+            for (_, key, _) in &statement.conditions {
+                let key =
+                    key.split_once("Tag/").map_or((*key).to_owned(), |(start, _)| format!("{start}Tag/${{TagKey}}"));
+                if !known.contains(key.as_str()) {
+                    idle.push(format!("{}: {action} does not know {key}", statement.name));
+                }
+            }
+        }
+        let unreached = statement.objects.iter().filter(|object| !reached.contains(object));
+        idle.extend(unreached.map(|object| format!("{}: no action is for {object}", statement.name)));
+        idle
+    }
+
+    /// Tells whether some ARN matches both patterns: part by part, because a `*` does not reach over a colon between the six.
+    fn parts_overlap(one: &str, other: &str) -> bool {
+        one.splitn(6, ':').zip(other.splitn(6, ':')).all(|(one, other)| overlap(one, other))
+    }
+
+    /// Tells whether some text matches both patterns, in which `*` stands for any text.
+    fn overlap(one: &str, other: &str) -> bool {
+        let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+        // Whether the patterns from these places on overlap, the last places first.
+        let mut table = vec![vec![false; other.len() + 1]; one.len() + 1];
+        for i in (0..=one.len()).rev() {
+            for j in (0..=other.len()).rev() {
+                let (a, b) = (one.get(i), other.get(j));
+                table[i][j] = match (a, b) {
+                    (None, None) => true,
+                    (Some('*'), _) => table[i + 1][j] || (b.is_some() && table[i][j + 1]),
+                    (_, Some('*')) => table[i][j + 1] || (a.is_some() && table[i + 1][j]),
+                    (Some(a), Some(b)) => a == b && table[i + 1][j + 1],
+                    _ => false,
+                };
+            }
+        }
+        table[0][0]
+    }
+
+    /// A right on an object that AWS does not have for the action, or under a condition that it does not tell, is none.
+    #[test]
+    fn every_statement_is_for_objects_and_conditions_that_aws_has() {
+        let reference = whole_reference();
+        let idle: Vec<String> = statements(all(), "dev").iter().flat_map(|one| self::idle(one, &reference)).collect();
+        assert!(idle.is_empty(), "{idle:#?}");
+    }
+
+    #[test]
+    fn a_statement_that_allows_nothing_is_noticed() {
+        let told = |actions: &[&'static str], object: &str, key: Option<&'static str>| {
+            let conditions = key.map(|key| ("StringLike", key, vec!["dev".to_owned()])).into_iter().collect();
+            let (actions, objects) = (actions.iter().copied().collect(), vec![object.to_owned()]);
+            idle(&Statement { name: "Made", actions, objects, conditions }, &whole_reference()).join("; ")
+        };
+        let queue = "arn:aws:sqs:*:*:dr-*-dev";
+        assert_eq!(told(&["sqs:CreateQueue"], queue, Some("aws:ResourceTag/drctl:deployment")), "");
+        assert!(told(&["rds:DeleteDBInstance"], "arn:aws:rds:*:*:cluster:dr-*", None).contains("is for none of"));
+        assert!(told(&["sns:CreateTopic"], queue, None).contains("no action is for arn:aws:sqs"));
+        assert!(told(&["ec2:DescribeVpcs"], "arn:aws:ec2:*:*:vpc/*", None).contains("is for none of"));
+        assert!(told(&["sqs:CreateQueue"], queue, Some("kms:ViaService")).contains("does not know kms:ViaService"));
     }
 
     /// Invariant 1.

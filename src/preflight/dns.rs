@@ -122,9 +122,7 @@ pub enum DnsError {
         issuers: BTreeSet<String>,
     },
     /// The zone that the plan names is not there.
-    #[error(
-        "there is no public hosted zone {id} in this account; `aws route53 list-hosted-zones` lists those there are"
-    )]
+    #[error("there is no public hosted zone {id} in this account; see those there are: aws route53 list-hosted-zones")]
     NoZone {
         /// Its id.
         id: String,

@@ -237,7 +237,7 @@ fn deletable(points: &[RecoveryPointByBackupVault]) -> Result<Vec<&str>> {
     if let Some(point) = points.iter().find(|point| point.status() == Some(&RecoveryPointStatus::Expired)) {
         return Err(Error::Blocked(format!(
             "AWS Backup cannot delete recovery point {}: {}; give the role that made it the permission to delete it, then run \
-             drctl down again",
+             `down` again",
             point.recovery_point_arn().unwrap_or_default(),
             point.status_message().unwrap_or("its role lost its permissions")
         )));

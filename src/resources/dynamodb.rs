@@ -50,7 +50,7 @@ pub(super) fn usable(table: Option<&TableDescription>) -> Result<Look<()>> {
         Some(
             status @ (TableStatus::InaccessibleEncryptionCredentials | TableStatus::Archiving | TableStatus::Archived),
         ) => Err(Error::Failed(format!(
-            "the table is {status} and does not become active by itself; see whether its key is enabled, then run drctl up again"
+            "the table is {status} and does not become active by itself; see whether its key is enabled, then run this again"
         ))),
         status => Ok(Look::Pending(status.map_or("not visible yet", TableStatus::as_str).to_owned())),
     }
@@ -195,8 +195,8 @@ pub(super) fn explain_protection(error: Error, name: &str, region: &str) -> Erro
         return error;
     }
     Error::Blocked(format!(
-        "the table {name} in {region} is protected against deletion, which somebody switched on; switch it off by `aws dynamodb \
-         update-table --region {region} --table-name {name} --no-deletion-protection-enabled`, then run drctl down again"
+        "the table {name} in {region} is protected against deletion, which somebody switched on; switch it off, then run `down` \
+         again: aws dynamodb update-table --region {region} --table-name {name} --no-deletion-protection-enabled"
     ))
 }
 
@@ -276,7 +276,7 @@ mod tests {
         };
         let aws = "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.";
         let told = explain_protection(refused(aws), "dr-payments-dev", "us-east-1").to_string();
-        for part in ["the table dr-payments-dev in us-east-1", "--no-deletion-protection-enabled", "drctl down"] {
+        for part in ["the table dr-payments-dev in us-east-1", "--no-deletion-protection-enabled", "`down`"] {
             assert!(told.contains(part), "{told}");
         }
         let other = explain_protection(refused("One or more parameter values were invalid"), "t", "us-east-1");

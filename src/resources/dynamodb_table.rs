@@ -281,7 +281,7 @@ async fn set_ttl(task: &Task<'_>, actual: Option<&str>, spec: &TableSpec) -> Res
 fn explain_ttl(error: Error, table: &str) -> Error {
     match error {
         Error::Refused(refusal) if refusal.code == "ValidationException" => Error::Failed(format!(
-            "{refusal}; AWS takes up to an hour between two changes of the time to live of {table}: run drctl up again then"
+            "{refusal}; AWS takes up to an hour between two changes of the time to live of {table}: run `up` again then"
         )),
         error => error,
     }

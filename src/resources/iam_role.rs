@@ -235,17 +235,18 @@ async fn sync(task: &Task<'_>, spec: &RoleSpec, actual: &RoleSpec) -> Result<()>
 async fn sync_tags(task: &Task<'_>, name: &str, actual: &Tags) -> Result<()> {
     let changes = task.tag_changes(actual);
     let clients = task.clients();
-    if !changes.set.is_empty() {
-        let set = sdk_tags(&changes.set);
-        task.call("iam:TagRole", || clients.iam().tag_role().role_name(name).set_tags(Some(set.clone())).send())
-            .await?;
-    }
+    // Two keys that differ in case alone are one key for IAM, so that a removal after the setting would take both.
     if !changes.remove.is_empty() {
         let keys = &changes.remove;
         task.call("iam:UntagRole", || {
             clients.iam().untag_role().role_name(name).set_tag_keys(Some(keys.clone())).send()
         })
         .await?;
+    }
+    if !changes.set.is_empty() {
+        let set = sdk_tags(&changes.set);
+        task.call("iam:TagRole", || clients.iam().tag_role().role_name(name).set_tags(Some(set.clone())).send())
+            .await?;
     }
     Ok(())
 }

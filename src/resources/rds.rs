@@ -100,7 +100,7 @@ pub(super) fn usable(what: &str, status: Option<&str>) -> Result<Look<()>> {
     match status {
         Some("available" | "storage-optimization") => Ok(Look::Ready(())),
         Some(status) if is_broken(status) || status == "deleting" => Err(Error::Failed(format!(
-            "{what} is {status} and does not become available by itself; see its events in the RDS console, then run drctl up again"
+            "{what} is {status} and does not become available by itself; see its events in the RDS console, then run this again"
         ))),
         status => Ok(Look::Pending(status.unwrap_or("not visible yet").to_owned())),
     }
@@ -151,7 +151,7 @@ where
 pub(super) fn check_unprotected(cluster: &DbCluster) -> Result<()> {
     match cluster.deletion_protection() {
         Some(true) => Err(Error::Blocked(format!(
-            "the cluster {} is protected against deletion; set deletion_protection = false under [database.aurora], run drctl up, \
+            "the cluster {} is protected against deletion; set deletion_protection = false under [database.aurora], run `up`, \
              then delete it",
             cluster.db_cluster_identifier().unwrap_or_default()
         ))),

@@ -249,7 +249,7 @@ fn check_is_minor(name: &str, from: &str, to: &str) -> Result<()> {
     }
     Err(Error::Failed(format!(
         "the global cluster {name} runs {from}, and drctl does not lead it to another major version ({to}): AWS puts default \
-         parameter groups on every member on the way; make the upgrade with ModifyGlobalCluster, then run drctl up again"
+         parameter groups on every member on the way; make the upgrade with ModifyGlobalCluster, then run `up` again"
     )))
 }
 

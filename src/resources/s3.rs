@@ -153,7 +153,7 @@ async fn delete_page(task: &Task<'_>, bucket: &str, page: Vec<Version>) -> Resul
 }
 
 /// What may be behind a denial (`s3.delete.lock`); AWS does not say which.
-const LOCKED: &str = " (a legal hold or a retention on it, or a policy; lift that, and run `drctl down` again)";
+const LOCKED: &str = " (a legal hold or a retention on it, or a policy; lift that, and run `down` again)";
 
 /// How many of the keys asked for were deleted. What fails for the moment is still there when the bucket is listed again.
 fn count(bucket: &str, asked: usize, failures: &[Failure]) -> Result<u64> {

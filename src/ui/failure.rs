@@ -5,12 +5,10 @@ use std::fmt;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
 use serde_json::{Value, json};
 
+use super::again::command_at;
 use super::page::{Page, count};
 use crate::error::{Failure, Kind};
 use crate::plan::{Problem, Problems};
-
-/// What the hints' commands begin with.
-const COMMANDS: [&str; 3] = ["drctl ", "aws ", "cp "];
 
 /// A failure as people read it.
 pub(super) fn text(failure: &Failure, page: Page) -> String {
@@ -26,12 +24,8 @@ pub(super) fn text(failure: &Failure, page: Page) -> String {
 
 /// The lines of one hint. A command at its end gets a line of its own, so that it can be copied whole.
 pub(super) fn hint_lines(hint: &str, page: Page) -> Vec<String> {
-    let command_at = hint.match_indices(": ").map(|(at, _)| at).find(|at| {
-        let rest = &hint[at + 2..];
-        COMMANDS.iter().any(|command| rest.starts_with(command))
-    });
-    match command_at {
-        Some(at) => vec![format!("  hint: {}:", &hint[..at]), format!("    {}", page.note(&hint[at + 2..]))],
+    match command_at(hint) {
+        Some(at) => vec![format!("  hint: {}", hint[..at].trim_end()), format!("    {}", page.note(&hint[at..]))],
         None => vec![format!("  hint: {hint}")],
     }
 }

@@ -40,17 +40,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::changes::{ChangeSet, Condition, Twin};
 use crate::engine::event::{Event, Events};
 use crate::engine::scheduler::Operation;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, Outcome};
 use crate::plan::Problems;
 use crate::state::{Deployment, Records};
 
-pub use again::{Again, quoted};
+pub use again::Again;
 use lines::{HEARTBEAT, Lines};
 use live::Live;
 use page::Page;
 pub use page::span;
 use progress::Progress;
-use prompt::{Terminal, is_yes};
+use prompt::{Asker, is_yes};
 pub use report::RunEnd;
 
 /// How results and progress are written.
@@ -133,6 +133,10 @@ impl Screen {
         self.diagnostics.color
     }
 
+    fn complete(&self, text: &str) -> String {
+        self.settings.again.complete(text)
+    }
+
     fn is_json(&self) -> bool {
         self.settings.mode == OutputMode::Json
     }
@@ -148,7 +152,8 @@ impl Screen {
             return;
         }
         let mut failure = failure.clone();
-        failure.hints.iter_mut().for_each(|hint| *hint = self.settings.again.complete(hint));
+        let told = std::iter::once(&mut failure.message).chain(&mut failure.causes).chain(&mut failure.hints);
+        told.for_each(|text| *text = self.complete(text));
         match self.is_json() {
             true => self.event("error", failure::document(&failure)),
             false => tell(&failure::text(&failure, self.diagnostics)),
@@ -168,29 +173,40 @@ impl Screen {
         failure.hint("a complete plan with comments: drctl init plans/example.toml")
     }
 
-    /// Tells whether somebody can be asked: whether there is a controlling terminal, wherever the streams lead.
+    /// Tells whether somebody can be asked: whether this process is in the foreground of a controlling terminal,
+    /// wherever the streams lead.
     pub fn can_ask(&self) -> bool {
-        Terminal::open().is_some()
+        matches!(Asker::find(), Asker::Person(_))
     }
 
-    /// Asks a yes-or-no question. Where nobody can be asked, the answer is yes.
-    pub async fn confirm(&self, question: &str) -> bool {
-        match Terminal::open() {
-            Some(terminal) => terminal.ask(format!("{question} [y/N]")).await.is_some_and(|answer| is_yes(&answer)),
-            None => true,
+    /// Asks a yes-or-no question. Where there is no terminal, the answer is yes.
+    ///
+    /// # Errors
+    /// When somebody could be asked if this process were in the foreground.
+    pub async fn confirm(&self, question: &str) -> Outcome<bool> {
+        match Asker::find() {
+            Asker::Person(terminal) => {
+                Ok(terminal.ask(format!("{question} [y/N]")).await.is_some_and(|answer| is_yes(&answer)))
+            }
+            Asker::Background => {
+                Err(Failure::new(Kind::Usage, format!("nobody can be asked from the background: {question}")).hint(
+                    "bring the run to the foreground of its terminal, or go ahead without the question: add --yes",
+                ))
+            }
+            Asker::Nobody => Ok(true),
         }
     }
 
     /// Asks for the suffix to be typed. Where nobody can be asked, the answer is no.
     pub async fn confirm_typed(&self, suffix: &str) -> bool {
-        let Some(terminal) = Terminal::open() else { return false };
+        let Asker::Person(terminal) = Asker::find() else { return false };
         let question = format!("This destroys `{suffix}`. To go ahead, type its name:");
         terminal.ask(question).await.is_some_and(|answer| answer == suffix)
     }
 
     /// Shows a line about what the command did.
     pub fn note(&self, text: &str) {
-        tell(&self.settings.again.complete(text));
+        tell(&self.complete(text));
     }
 
     /// Prints a text that is the result.
@@ -257,7 +273,7 @@ impl Screen {
     pub fn changes(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
         match self.is_json() {
             true => self.event("changes", plan::document(suffix, set, estimate)),
-            false => tell(&format!("{}\n", plan::text(suffix, set, estimate, self.diagnostics))),
+            false => tell(&format!("{}\n", self.complete(&plan::text(suffix, set, estimate, self.diagnostics)))),
         }
     }
 
@@ -265,18 +281,18 @@ impl Screen {
     pub fn plan(&self, suffix: &str, set: &ChangeSet, estimate: &Estimate) {
         match self.is_json() {
             true => self.document(&json::document(plan::document(suffix, set, estimate))),
-            false => print(&plan::text(suffix, set, estimate, self.output)),
+            false => print(&self.complete(&plan::text(suffix, set, estimate, self.output))),
         }
     }
 
     /// Shows how `up` or `down` ended, and prints the outputs.
     pub fn report(&self, end: &RunEnd<'_>) {
         if self.is_json() {
-            return self.event("finished", report::document(end));
+            return self.event("finished", report::document(end, &self.settings.again));
         }
         let outputs = report::output_lines(&end.known_outputs());
         let gap = if outputs.is_empty() { "" } else { "\n" };
-        let text = self.settings.again.complete(&report::text(end, self.diagnostics));
+        let text = report::text(end, &self.settings.again, self.diagnostics);
         tell(&format!("{text}{gap}"));
         print_some(&outputs);
     }
@@ -291,7 +307,7 @@ impl Screen {
     ) {
         match self.is_json() {
             true => self.document(&json::document(status::document(deployment, conditions, twins, outputs))),
-            false => print(&status::text(deployment, conditions, twins, outputs, self.output)),
+            false => print(&self.complete(&status::text(deployment, conditions, twins, outputs, self.output))),
         }
     }
 

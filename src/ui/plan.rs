@@ -7,9 +7,10 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::page::{Page, count, span};
-use super::{Estimate, quoted, twins, value};
+use super::{Estimate, twins, value};
 use crate::address::{Address, Scope};
 use crate::changes::{Action, Change, ChangeSet, Difference, Drift, Twin};
+use crate::shell::quoted;
 use crate::topology::Stack;
 
 /// How many there are of each sort in each scope, the scopes in the order of [`scope_order`].

@@ -1,24 +1,42 @@
 //! Questions, which are asked on the controlling terminal only.
 //!
 //! A person sits before it also where a pipe keeps what drctl says (`2>&1 | tee log`) or feeds its standard input. In
-//! CI there is none.
+//! CI there is none. A run in the background (`up &`, `timeout 10m`) has one but cannot use it: the kernel would stop
+//! the whole process at its question, silently and until somebody brings it back.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
 
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::process::getpgrp;
+use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
 
 /// The controlling terminal of this process.
 pub(super) struct Terminal(Arc<File>);
 
-impl Terminal {
-    /// Opens it. Nothing comes back where the process has none.
-    pub(super) fn open() -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        Some(Self(Arc::new(file)))
-    }
+/// Who can be asked.
+pub(super) enum Asker {
+    /// A person at the terminal.
+    Person(Terminal),
+    /// Nobody: there is a person, but this process is in the background of the terminal.
+    Background,
+    /// Nobody: there is no terminal.
+    Nobody,
+}
 
+impl Asker {
+    /// Finds out who can be asked now.
+    pub(super) fn find() -> Self {
+        let Ok(file) = File::options().read(true).write(true).open("/dev/tty") else { return Self::Nobody };
+        // A terminal that cannot say who is in its foreground is asked nevertheless.
+        match tcgetpgrp(&file).is_ok_and(|foreground| foreground != getpgrp()) {
+            true => Self::Background,
+            false => Self::Person(Terminal(Arc::new(file))),
+        }
+    }
+}
+
+impl Terminal {
     /// Asks and waits for a line. Nothing comes back when the input ends first.
     ///
     /// What was typed before the question is no answer to it, and is thrown away. The read happens on a thread of its

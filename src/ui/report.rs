@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::again::Again;
 use super::failure::hint_lines;
 use super::page::{Page, count, span};
 use super::plan::{kept_resources, no_changes, to_unprotect, why_kept};
@@ -71,17 +72,17 @@ impl RunEnd<'_> {
 }
 
 /// The report as people read it, outputs excluded.
-pub(super) fn text(end: &RunEnd<'_>, page: Page) -> String {
+pub(super) fn text(end: &RunEnd<'_>, again: &Again, page: Page) -> String {
     let mut parts: Vec<String> =
-        end.report.failed.iter().map(|(operation, error)| root_cause(end, operation, error, page)).collect();
+        end.report.failed.iter().map(|(operation, error)| root_cause(end, operation, error, again, page)).collect();
     parts.extend([unrecorded(end, page), deferred(end, page), kept(end, page), left(end, page)]);
     parts.extend([summary(end, page), existing(end), next(end)]);
     parts.retain(|part| !part.is_empty());
-    parts.join("\n\n")
+    again.complete(&parts.join("\n\n"))
 }
 
 /// The report as the fields of the last event.
-pub(super) fn document(end: &RunEnd<'_>) -> Value {
+pub(super) fn document(end: &RunEnd<'_>, again: &Again) -> Value {
     let report = end.report;
     let named = |operation: &Operation| json!({ "address": operation.address, "action": operation.action });
     let failed: Vec<Value> = report
@@ -89,14 +90,14 @@ pub(super) fn document(end: &RunEnd<'_>) -> Value {
         .iter()
         .map(|(operation, error)| {
             let mut cause = named(operation);
-            cause["error"] = error.to_string().into();
+            cause["error"] = again.complete(&error.to_string()).into();
             if let Error::Refused(refusal) = error {
                 cause["operation"] = refusal.operation.clone().into();
                 cause["code"] = refusal.code.clone().into();
                 cause["message"] = refusal.message.clone().into();
                 cause["request_id"] = json!(refusal.request_id);
             }
-            cause["hints"] = json!(hints(error));
+            cause["hints"] = json!(hints(error, again));
             cause
         })
         .collect();
@@ -142,7 +143,7 @@ pub(super) fn output_lines(outputs: &[(String, Value)]) -> String {
     outputs.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n")
 }
 
-fn root_cause(end: &RunEnd<'_>, operation: &Operation, error: &Error, page: Page) -> String {
+fn root_cause(end: &RunEnd<'_>, operation: &Operation, error: &Error, again: &Again, page: Page) -> String {
     let head = format!("{}: {} failed", operation.address, operation.action);
     let mut lines = vec![format!("{} {}", page.strong_bad("error:"), page.strong(&head))];
     match error {
@@ -153,7 +154,7 @@ fn root_cause(end: &RunEnd<'_>, operation: &Operation, error: &Error, page: Page
         }
         error => lines.extend(error.to_string().lines().map(|line| format!("  {line}"))),
     }
-    lines.extend(hints(error).iter().flat_map(|hint| hint_lines(hint, page)));
+    lines.extend(hints(error, again).iter().flat_map(|hint| hint_lines(hint, page)));
     let skipped: Vec<&Operation> = end
         .report
         .skipped
@@ -177,8 +178,8 @@ fn skipped_lines(skipped: &[&Operation], page: Page) -> Vec<String> {
     lines
 }
 
-/// What the reader can do about an error of AWS.
-fn hints(error: &Error) -> Vec<String> {
+/// What the reader can do about an error of AWS. The commands are completed here, before anything is coloured.
+fn hints(error: &Error, again: &Again) -> Vec<String> {
     let hint = match error {
         Error::Refused(_) if error.blames_the_clock() => format!("check this machine's clock and set it, {AGAIN}"),
         Error::Refused(_) if error.is(&["RequestExpired"]) => {
@@ -209,7 +210,7 @@ fn hints(error: &Error) -> Vec<String> {
         Error::Blocked(_) => "remove what is in the way, which drctl did not make, then run again".to_owned(),
         _ => return Vec::new(),
     };
-    vec![hint]
+    vec![again.complete(&hint)]
 }
 
 fn is_quota(code: &str) -> bool {

@@ -42,7 +42,7 @@ fn no_credentials() {
           EcsContainer: the credential provider was not enabled: ECS provider not configured
           Ec2InstanceMetadata: the credential provider was not enabled: IMDS disabled by AWS_EC2_METADATA_DISABLED env var set to `true`
       hint: check the credentials:
-        aws sts get-caller-identity
+        aws sts get-caller-identity --endpoint-url http://127.0.0.1:1
     ");
 }
 
@@ -110,7 +110,7 @@ fn a_profile_that_does_not_exist() {
     error: cannot find out which account this is
       because: sts:GetCallerIdentity could not be signed: dispatch failure: other: the credentials provider was not properly configured: there is no profile `nobody`: the AWS configuration has only payments, regional
       hint: check the profile `nobody`:
-        aws sts get-caller-identity --profile nobody
+        aws sts get-caller-identity --profile nobody --endpoint-url http://127.0.0.1:1
     ");
     let state = "outputs --state s3://acme-state/payments --profile nobody --endpoint-url http://127.0.0.1:1";
     assert_snapshot!(folder.drctl(state), @"

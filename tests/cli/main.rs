@@ -3,6 +3,8 @@
 //! Each test runs drctl in an empty folder of its own, with an environment that has nothing but what the test puts there.
 
 mod account;
+mod advice;
+mod again;
 mod bad_state;
 mod facts;
 mod graph;

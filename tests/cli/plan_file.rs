@@ -152,7 +152,7 @@ fn a_plan_that_is_not_there() {
     error: the plan file plans/none.toml cannot be read
       because: No such file or directory (os error 2)
       hint: write one to start from:
-        drctl init
+        drctl init plans/none.toml
     ");
 }
 

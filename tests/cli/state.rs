@@ -113,7 +113,7 @@ fn protection_is_ended_by_pattern() {
     assert_snapshot!(folder.drctl("state unprotect */ec2_subnet/*"), @"
     exit 64
     --- stderr
-    error: nobody can be asked here: End the protection of us-east-1/ec2_subnet/private-a? `drctl down` then deletes what is not protected.
+    error: nobody can be asked here: End the protection of us-east-1/ec2_subnet/private-a? `down` then deletes what is not protected.
       hint: if that is what you want, add --yes
     ");
     assert_eq!(folder.drctl("state list"), list);

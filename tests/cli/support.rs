@@ -61,10 +61,15 @@ impl Folder {
 
     /// Everything one command says where nobody can be asked: exit code, standard output, standard error.
     pub(crate) fn drctl(&self, arguments: &str) -> String {
+        self.drctl_words(&arguments.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The same for arguments that may have spaces.
+    pub(crate) fn drctl_words(&self, arguments: &[&str]) -> String {
         // A session of its own has no controlling terminal, also where a person runs the tests.
         let output = Command::new("setsid")
             .arg(cargo_bin!("drctl"))
-            .args(arguments.split_whitespace())
+            .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -80,6 +85,15 @@ impl Folder {
             }
         }
         all
+    }
+
+    /// Runs a command line as a person does who copies it.
+    pub(crate) fn shell(&self, line: &str) {
+        let program = cargo_bin!("drctl");
+        let path = format!("{}:/usr/bin:/bin", program.parent().expect("a program is in a folder").display());
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", line]).current_dir(self.folder.path()).env_clear().env("PATH", path);
+        command.assert().success();
     }
 
     /// What one command says before a controlling terminal, as `terminal.py` prints it. `ahead` is typed before the

@@ -3,11 +3,13 @@
     terminal.py STDERR AHEAD ANSWER COMMAND...
 
 STDERR is `terminal`, or `pipe` for streams that lead elsewhere, as with `2>&1 | tee log`; what they get is printed too.
+Or it is `background`: the command runs as after `&`, and one that the kernel stops there ends with exit code 99.
 AHEAD is typed before the command starts, ANSWER when its question stands on the terminal.
 """
 
 import os
 import pty
+import signal
 import sys
 import threading
 
@@ -27,6 +29,16 @@ if child == 0:
         os.dup2(diagnostics_writer, 2)
     for end in (start_reader, diagnostics_reader, diagnostics_writer):
         os.close(end)
+    if stderr == "background":
+        worker = os.fork()
+        if worker:
+            _, status = os.waitpid(worker, os.WUNTRACED)
+            if os.WIFSTOPPED(status):
+                os.kill(worker, signal.SIGKILL)
+                os._exit(99)
+            os._exit(os.waitstatus_to_exitcode(status))
+        # A group of its own, which the terminal does not know.
+        os.setpgid(0, 0)
     os.execvp(command[0], command)
 
 os.close(diagnostics_writer)

@@ -38,6 +38,20 @@ fn what_was_typed_before_the_question_is_no_answer() {
     }
 }
 
+/// The kernel would stop the whole run at its question, and nobody would hear of it.
+#[test]
+fn a_run_in_the_background_says_that_it_cannot_ask() {
+    let folder = Folder::with_state(&[]);
+    assert_snapshot!(folder.drctl_before_a_terminal("background", "", "", FORGET), @"
+    exit 64
+    --- terminal
+    error: nobody can be asked here: Forget us-east-1/ec2_subnet/private-a? Its object stays in AWS, and drctl will neither change nor delete it.
+      hint: if that is what you want, add --yes
+    ");
+    let text = folder.drctl_before_a_terminal("background", "", "", "down");
+    assert!(text.starts_with("exit 64\n") && text.contains("drctl down --suffix dev --yes"), "{text}");
+}
+
 /// Whoever has a terminal need not say the name of the only deployment, nor `--yes`.
 #[test]
 fn who_can_be_asked_is_not_refused() {

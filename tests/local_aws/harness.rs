@@ -6,6 +6,14 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::advice;
+
+/// The plan of an odd workspace.
+pub(crate) const ODD_PLAN: &str = "plans/it's the plan.toml";
+
+/// Where an odd workspace has what is elsewhere found without a word.
+const ODD_PLACE: [&str; 6] = ["--plan", ODD_PLAN, "--state-dir", "the state", "--profile", "mine@work"];
+
 /// A local AWS that runs as long as this value lives.
 pub(crate) struct LocalAws {
     program: PathBuf,
@@ -34,7 +42,20 @@ impl LocalAws {
         for part in ["plans", "lambda/payment_processor", "lambda/health_check"] {
             copy(Path::new(part), &folder.path().join(part));
         }
-        Workspace { aws: self, folder }
+        Workspace { aws: self, folder, place: &[] }
+    }
+
+    /// The same with plan, state and credentials in places that have to be named, and with names that a shell would
+    /// split.
+    pub(crate) fn odd_workspace(&self) -> Workspace<'_> {
+        let workspace = Workspace { place: &ODD_PLACE, ..self.workspace() };
+        std::fs::rename(workspace.path("plans/payments.toml"), workspace.path(ODD_PLAN))
+            .expect("they are in one folder");
+        let [key, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.variable(name));
+        let profile = format!("[mine@work]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n");
+        std::fs::create_dir_all(workspace.path(".aws")).expect("the folder can be made");
+        std::fs::write(workspace.path(".aws/credentials"), profile).expect("the file can be written");
+        workspace
     }
 
     /// Runs Python with boto3 against this AWS; `result` is what the code assigns to that name.
@@ -125,6 +146,8 @@ impl Drop for LocalAws {
 pub(crate) struct Workspace<'a> {
     pub(crate) aws: &'a LocalAws,
     folder: TempDir,
+    /// What every command is given besides, unless it says otherwise.
+    place: &'static [&'static str],
 }
 
 impl Workspace<'_> {
@@ -140,26 +163,41 @@ impl Workspace<'_> {
     /// Runs drctl with further environment variables.
     pub(crate) fn drctl_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Run {
         let output = self.command(arguments).envs(environment.iter().copied()).output().expect("drctl can be run");
-        Run::of(output, arguments)
+        Run::of(output, &self.complete(arguments))
     }
 
     /// The command, to be started by the caller. It runs in a session of its own, which has no controlling terminal:
     /// drctl would ask there before it changes anything, also where a person runs the tests.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("setsid");
-        command.arg(env!("CARGO_BIN_EXE_drctl")).args(arguments).current_dir(self.folder.path()).env_clear();
+        command.arg(env!("CARGO_BIN_EXE_drctl")).args(self.complete(arguments));
+        command.current_dir(self.folder.path()).env_clear();
         command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.aws.environment.iter().cloned());
+        if !self.place.is_empty() {
+            command.env("AWS_SHARED_CREDENTIALS_FILE", self.path(".aws/credentials"));
+        }
         command
+    }
+
+    /// The arguments with the place of this workspace.
+    fn complete<'b>(&self, arguments: &[&'b str]) -> Vec<&'b str> {
+        let missing = self.place.chunks(2).filter(|pair| !arguments.contains(&pair[0])).flatten();
+        arguments.iter().chain(missing).copied().collect()
     }
 
     /// Runs drctl before a controlling terminal while its streams lead elsewhere, and types the answer when its
     /// question stands there.
     pub(crate) fn drctl_before_a_terminal(&self, arguments: &[&str], answer: &str) -> Run {
+        self.drctl_on_a_terminal("pipe", arguments, answer)
+    }
+
+    /// Runs drctl before a controlling terminal, in a way that `terminal.py` knows.
+    pub(crate) fn drctl_on_a_terminal(&self, way: &str, arguments: &[&str], answer: &str) -> Run {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/terminal.py");
         let drctl = self.command(arguments);
         let mut command = Command::new(self.aws.python_path());
-        command.args([script, "pipe", "", answer, env!("CARGO_BIN_EXE_drctl")]).args(arguments);
+        command.args([script, way, "", answer, env!("CARGO_BIN_EXE_drctl")]).args(arguments);
         command.current_dir(self.folder.path()).env_clear();
         command.envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Run::of(command.output().expect("python can be run"), arguments)
@@ -200,12 +238,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn of(output: Output, arguments: &[&str]) -> Self {
-        Self {
+        let run = Self {
             arguments: arguments.join(" "),
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        };
+        advice::check(arguments, &format!("{}\n{}", run.stdout, run.stderr));
+        run
     }
 
     /// Demands an exit code, and shows everything when it is another one.

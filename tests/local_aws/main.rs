@@ -2,6 +2,8 @@
 //!
 //! Each group of tests has a local AWS of its own, on loopback, stopped when the group ends.
 
+#[path = "../cli/advice.rs"]
+mod advice;
 mod boundaries;
 mod canary;
 mod claim;
@@ -18,4 +20,5 @@ mod refusals;
 mod remote_state;
 mod rights;
 mod story;
+mod tags;
 mod unreadable;

@@ -44,6 +44,12 @@ fn refusals_change_nothing_and_say_what_to_do() {
     refused.expect(6).shows(&["Make these changes? [y/N]", "not confirmed; nothing was changed"]);
     assert!(aws.calls(true).is_empty());
 
+    // A run in the background of a terminal must neither go ahead unasked nor be stopped for good.
+    let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
+    let refused = workspace.drctl_on_a_terminal("background", &up, "y\n").expect(64);
+    refused.shows(&["nobody can be asked from the background: Make these changes?", "add --yes"]);
+    assert!(aws.calls(true).is_empty());
+
     // A name that somebody else has.
     aws.python(
         "boto3.client('s3', region_name='us-east-1').create_bucket(Bucket='dr-payment-data-us-east-1-dev')\nresult = None",

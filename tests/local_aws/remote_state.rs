@@ -1,11 +1,15 @@
 //! State in a bucket: a whole life, a killed run, a second machine, and copies to a folder and back.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{LocalAws, Workspace};
+use crate::interrupt::{BUSY, send};
+use crate::story::census;
 
 const STATE: &str = "s3://acme-state/payments";
 const PLAN: [&str; 2] = ["--plan", "plans/minimal.toml"];
@@ -123,6 +127,70 @@ fn a_run_that_lost_its_lease_stops() {
     assert!(said.contains("somebody else wrote it meanwhile") || said.contains("was lost"), "{said}");
     next.expect(0);
     workspace.drctl(&with_state(&["down", "--yes"])).expect(0);
+}
+
+/// The state is recorded with what AWS answers; but a bucket that does not answer keeps nobody who wants to be out, and
+/// what was recorded before is good.
+#[test]
+fn a_bucket_that_does_not_answer_keeps_no_interrupted_run() {
+    let aws = LocalAws::start();
+    make_bucket(&aws);
+    let workspace = aws.workspace();
+    let mut run = up(&workspace);
+    wait_for_segments(&aws, &mut run, 10);
+    let freeze = format!("{}/_local-aws/freeze", aws.url());
+    aws.http("PUT", &freeze, Some(&json!({ "call": 1, "after": false })));
+    let (_, frozen) = aws.http("GET", &format!("{freeze}?wait=30"), None);
+    assert_eq!(frozen["frozen"], true, "{frozen}");
+    let asked = Instant::now();
+    send(&run, "INT");
+    assert_eq!(run.wait().expect("the run ends").code(), Some(130));
+    assert!(asked.elapsed() < BUSY, "{:?}", asked.elapsed());
+
+    aws.http("DELETE", &freeze, None);
+    workspace.drctl(&with_state(&["state", "unlock", "--force"])).expect(0);
+    workspace.drctl(&with_state(&["down", "--yes"])).expect(0);
+    assert_eq!(objects(&aws), [""; 0]);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// Neither of two first runs at once can see a state of the other; one of them makes it, and the other is told who
+/// works there.
+#[test]
+fn one_of_two_first_runs_is_told_of_the_other() {
+    let aws = LocalAws::start();
+    make_bucket(&aws);
+    let workspaces = [aws.workspace(), aws.workspace()];
+    let mut runs = workspaces.each_ref().map(|workspace| {
+        let arguments = with_state(&[&["up"][..], &PLAN, &["--parallelism", "1"]].concat());
+        let mut command = workspace.command(&arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("drctl can be started")
+    });
+    let second = loop {
+        let ended = runs.iter_mut().position(|run| run.try_wait().expect("the run can be watched").is_some());
+        if let Some(ended) = ended {
+            break ended;
+        }
+        std::thread::yield_now();
+    };
+    let [mut first, mut second] = if second == 0 { runs.into_iter().rev().collect::<Vec<_>>() } else { runs.into() }
+        .try_into()
+        .expect("they are two");
+    let said = |run: &mut Child| {
+        let mut text = String::new();
+        run.stderr.take().expect("it is piped").read_to_string(&mut text).expect("drctl writes UTF-8");
+        text
+    };
+    let refused = said(&mut second);
+    assert_eq!(second.wait().expect("it has ended").code(), Some(4), "{refused}");
+    let told = [format!("process {} ", first.id()), "was made by another run meanwhile".to_owned()];
+    assert!(told.iter().any(|text| refused.contains(text)), "{refused}");
+
+    send(&first, "INT");
+    let interrupted = said(&mut first);
+    assert_eq!(first.wait().expect("it ends").code(), Some(130), "{interrupted}");
+    workspaces[0].drctl(&with_state(&["down", "--yes"])).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
 
 #[test]

@@ -159,6 +159,27 @@ fn the_printed_policies_are_enough() {
     expect_allowed(&aws, &all, "down");
 }
 
+/// A plan that gave up what is still on record prints the rights to look at that and to take it away.
+#[test]
+fn the_policies_of_a_smaller_plan_are_enough_to_take_away_a_bigger_deployment() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
+    workspace.edit(PLAN, "\ndashboard = true", "\ndashboard = false");
+    workspace.edit(PLAN, "\nnat = \"per-az\"", "\nnat = \"none\"");
+    let (all, looking) = (policies(&workspace, &[]), policies(&workspace, &["--read-only"]));
+    let leaver = user(&aws, "leaver", &all);
+    let leaver = borrowed(&leaver);
+    aws.forget_calls();
+
+    workspace.drctl_with(&["plan", "--suffix", "dev"], &leaver).expect(0).shows(&["ec2_nat_gateway", "dashboard"]);
+    expect_allowed(&aws, &rights(&looking), "a plan that gives up much");
+    workspace.drctl_with(&["down", "--suffix", "dev", "--yes"], &leaver).expect(0);
+    let gone: BTreeSet<_> = aws.calls(true).iter().map(|call| call["operation"].to_string()).collect();
+    assert!(gone.contains("\"DeleteNatGateway\"") && gone.contains("\"DeleteDashboards\""), "{gone:?}");
+    expect_allowed(&aws, &rights(&all), "a down of what the plan gave up");
+}
+
 #[test]
 fn missing_rights_are_all_named_before_anything_is_changed() {
     let aws = LocalAws::start();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{LocalAws, Workspace};
+use crate::harness::{LocalAws, ODD_PLAN, Workspace};
 
 /// Everything that has the deployment's name or tags, in both regions and the global services.
 const CENSUS: &str = r#"
@@ -158,11 +158,11 @@ fn pay(workspace: &Workspace<'_>, round: &str, region: &str) {
 #[test]
 fn changes_and_drift_are_named_exactly_and_made_exactly() {
     let aws = LocalAws::start();
-    let workspace = aws.workspace();
+    let workspace = aws.odd_workspace();
     workspace.drctl(&["up", "--suffix", "dev"]).expect(0);
 
     // Point 4: five changes of the plan, in place, and nothing else.
-    let plan = "plans/payments.toml";
+    let plan = ODD_PLAN;
     workspace.edit(plan, "emails = []", "emails = [\"oncall@example.com\"]");
     workspace.edit(plan, "memory_mb = 512", "memory_mb = 640");
     workspace.edit(plan, "noncurrent_days = 90", "noncurrent_days = 91");
@@ -349,7 +349,7 @@ result = None
     assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"));
 
     // The state is lost and made anew from tags and names.
-    std::fs::remove_dir_all(workspace.path("state")).expect("the state folder can be removed");
+    std::fs::remove_dir_all(workspace.path("the state")).expect("the state folder can be removed");
     let other_plan = ["state", "rebuild", "--suffix", "dev", "--plan", "plans/minimal.toml"];
     workspace
         .drctl(&other_plan)

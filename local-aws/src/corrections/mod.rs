@@ -31,7 +31,9 @@ mod routes;
 mod secret_replicas;
 mod security_group_filters;
 mod security_group_ports;
+mod signed_copies;
 mod table_replica_keys;
+mod tag_rules;
 mod tagged_accelerators;
 mod tagged_resources;
 
@@ -204,7 +206,9 @@ impl Corrections {
             Box::new(secret_replicas::SecretReplicas),
             Box::new(security_group_filters::SecurityGroupFilters),
             Box::new(security_group_ports::SecurityGroupPorts),
+            Box::new(signed_copies::SignedCopies),
             Box::new(table_replica_keys::TableReplicaKeys::default()),
+            Box::new(tag_rules::TagRules),
             Box::new(tagged_accelerators::TaggedAccelerators),
             Box::new(tagged_resources::TaggedResources),
         ])

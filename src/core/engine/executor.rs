@@ -31,7 +31,7 @@ use crate::aws::{Error, Tags};
 use crate::changes::{self, Change, ChangeSet};
 use crate::kind::{AnyKind, AnyObject, AnyWanted, Context, Deletion, Kinds, Observer, Surroundings, Task, Token};
 use crate::reference::{is_known, resolve};
-use crate::state::{Desired, Entry, Intent, Record, StateError, Store};
+use crate::state::{Desired, Entry, Intent, StateError, Store};
 use crate::topology::Resource;
 
 /// How long calls in flight may take to be recorded once the run has to stop.
@@ -497,7 +497,7 @@ impl Work {
         let missing: Vec<_> = crate::reference::references(&spec).iter().map(ToString::to_string).collect();
         Err(Error::Failed(format!(
             "its record does not say on what it depends ({}), so that drctl cannot know what to delete; when you know that there is \
-             nothing of it, forget it by `drctl state forget {}`",
+             nothing of it, forget it: drctl state forget {}",
             missing.join(", "),
             self.operation.address
         )))
@@ -568,15 +568,4 @@ pub fn desired(resource: &Resource, spec: &Value) -> Desired {
         data_bearing: resource.data_bearing,
         protected: resource.protected,
     }
-}
-
-/// Tells whether a record already says all that a resource's place in the graph demands.
-pub fn is_current(record: &Record, desired: &Desired) -> bool {
-    record.stack == desired.stack
-        && record.references == desired.references
-        && record.delete_after == desired.delete_after
-        && record.lock_group == desired.lock_group
-        && record.data_bearing == desired.data_bearing
-        && record.protected == desired.protected
-        && record.spec == desired.spec
 }

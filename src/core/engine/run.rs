@@ -20,7 +20,7 @@ use crate::address::Address;
 use crate::changes::{self, Action, ChangeSet, Taken};
 use crate::kind::{Kinds, Surroundings};
 use crate::reference::resolve;
-use crate::state::{Entry, Records, StateError, Store};
+use crate::state::{Desired, Entry, Records, StateError, Store};
 use crate::topology::Topology;
 
 /// The fact that keeps the outputs of the last complete run.
@@ -220,7 +220,7 @@ async fn note(execution: &Execution, goal: Goal<'_>, set: &ChangeSet) -> Result<
                 let Some(kind) = execution.kinds.get(address.kind()) else { continue };
                 let Ok(spec) = kind.canonical(&spec) else { continue };
                 let desired = executor::desired(resource, &spec);
-                if executor::is_current(record, &desired) && record.outputs == object.outputs {
+                if Desired::of(record) == desired && record.outputs == object.outputs {
                     continue;
                 }
                 vec![Entry::Observed { outputs: object.outputs.clone(), desired: Some(desired) }]

@@ -31,13 +31,13 @@ use super::observe::{Objects, ObserveError};
 use super::recover;
 use super::run::{self, RunError};
 use super::scheduler::{Action, Operation};
-use super::twins::{desired, indexes, is_of};
+use super::twins::{indexes, is_of};
 use crate::address::Address;
 use crate::aws::{Tags, tags};
 use crate::changes;
 use crate::kind::{AnyKind, AnyObject, Kinds, Observation};
 use crate::reference::{Output, is_known, resolve};
-use crate::state::{Record, Records, StateError, Store};
+use crate::state::{Desired, Record, Records, StateError, Store};
 use crate::topology::{Resource, Stack, Topology};
 
 /// The fact that keeps the records that a `down` deletes.
@@ -148,7 +148,7 @@ async fn delete_again(
     let Execution { kinds, store, .. } = &**execution;
     let mut again = Records::new();
     for (address, object) in found {
-        let mut desired = desired(&gone[address]);
+        let mut desired = Desired::of(&gone[address]);
         desired.references.retain(|reference| found.contains_key(reference));
         desired.delete_after.retain(|first| found.contains_key(first));
         // What AWS does not tell was copied from what was looked for, and may refer to what is not there: then the old value will do.

@@ -23,7 +23,7 @@ use crate::address::{Address, Scope};
 use crate::aws::{Tags, tags};
 use crate::changes::{ChangeSet, Twin, identity, last_part};
 use crate::kind::{AnyWanted, Index, Kinds, Observation, Surroundings};
-use crate::state::{self, Desired, Entry, Record, Records, StateError, Store};
+use crate::state::{self, Desired, Entry, Records, StateError, Store};
 
 /// Finds the twins of what is on record and was seen.
 pub(super) async fn find(
@@ -137,24 +137,11 @@ fn entries(records: &Records, twins: &[Twin]) -> Vec<(Address, Entry)> {
             references: with_twins(&record.references),
             delete_after: with_twins(&record.delete_after),
             protected: false,
-            ..desired(record)
+            ..Desired::of(record)
         };
         (!records.contains_key(&address)).then(|| (address, recover::seen(desired, &twin.object)))
     };
     twins.iter().filter_map(entry).collect()
-}
-
-/// What a record says its object shall be.
-pub(super) fn desired(record: &Record) -> Desired {
-    Desired {
-        stack: record.stack.clone(),
-        spec: record.spec.clone(),
-        references: record.references.clone(),
-        delete_after: record.delete_after.clone(),
-        lock_group: record.lock_group.clone(),
-        data_bearing: record.data_bearing,
-        protected: record.protected,
-    }
 }
 
 /// Tells whether tags say that an object is that of an address.

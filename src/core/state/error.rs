@@ -10,6 +10,7 @@ use super::lock::Holder;
 use super::objects::ObjectError;
 use super::status::IllegalTransition;
 use crate::address::Address;
+use crate::shell::quoted;
 
 /// Why the state could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -383,7 +384,7 @@ impl StateError {
             ],
             Self::Unreachable { source, .. } => vec![object_hint(source)],
             Self::InTheWay { .. } => vec![
-                "compare what `drctl state list` says with --state and with --state-dir".to_owned(),
+                "compare what `state list` says with --state and with --state-dir".to_owned(),
                 "to overwrite it nevertheless, add --force; it is kept beside the new one".to_owned(),
             ],
             Self::Read { source, .. } => vec![read_or_write_hint(source, "readable")],
@@ -455,7 +456,7 @@ fn object_hint(error: &crate::aws::Error) -> String {
 /// The command that copies a file of the state over another.
 fn copying(from: &str, to: &str) -> String {
     let program = if from.starts_with("s3://") { "aws s3 cp" } else { "cp" };
-    format!("{program} {from} {to}")
+    format!("{program} {} {}", quoted(from), quoted(to))
 }
 
 fn io_hint(kind: io::ErrorKind, wanted: &str) -> &'static str {

@@ -59,5 +59,5 @@ pub use lock::Holder;
 pub use objects::{Object, ObjectError, Objects, Only};
 pub use status::{Desired, Entry, IllegalTransition, Intent, Record, Status, next};
 pub use store::{Abandonment, Store};
-pub use transfer::{Transfer, transfer};
+pub use transfer::{End, Transfer, transfer};
 pub use version::{Deployment, FORMAT, Records, Snapshot};

@@ -90,6 +90,21 @@ pub struct Desired {
     pub protected: bool,
 }
 
+impl Desired {
+    /// What a record says its object shall be.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            stack: record.stack.clone(),
+            spec: record.spec.clone(),
+            references: record.references.clone(),
+            delete_after: record.delete_after.clone(),
+            lock_group: record.lock_group.clone(),
+            data_bearing: record.data_bearing,
+            protected: record.protected,
+        }
+    }
+}
+
 /// The durable note, written before a mutating call, of what is about to be done.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

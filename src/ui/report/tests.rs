@@ -33,7 +33,7 @@ fn each_root_cause_is_told_once_with_what_it_kept_from_happening() {
     let (set, report) = (every_change(), failed());
     let records =
         records(vec![("us-east-1/ec2_vpc/vpc", Status::Ready), ("us-east-1/rds_cluster/aurora", Status::Creating)]);
-    insta::assert_snapshot!(text(&end(&set, &report, &records), Page::PLAIN), @"
+    insta::assert_snapshot!(text(&end(&set, &report, &records), &Again::default(), Page::PLAIN), @"
     error: us-east-1/rds_cluster/aurora: create failed
       rds:CreateDBCluster was refused: DBClusterQuotaExceededFault
       The quota is used up.
@@ -81,7 +81,7 @@ fn credentials_that_are_gone_are_to_be_renewed() {
         elapsed: Duration::from_secs(3),
         ..RunReport::default()
     };
-    insta::assert_snapshot!(text(&end(&set, &report, &Records::new()), Page::PLAIN), @"
+    insta::assert_snapshot!(text(&end(&set, &report, &Records::new()), &Again::default(), Page::PLAIN), @"
     error: us-east-1/ec2_vpc/vpc: create failed
       ec2:CreateVpc was refused: RequestExpired
       Request has expired.
@@ -101,7 +101,7 @@ fn credentials_that_are_gone_are_to_be_renewed() {
 
 /// What to do about a refusal with this code and this message.
 fn hint(code: &str, message: &str) -> String {
-    hints(&refusal("rds:CreateDBInstance", code, message)).join("\n")
+    hints(&refusal("rds:CreateDBInstance", code, message), &Again::default()).join("\n")
 }
 
 /// `x.clock`: neither a right nor other credentials would help.
@@ -142,16 +142,16 @@ fn a_run_that_did_all_says_how_much_and_how_long() {
         elapsed: Duration::from_secs(8),
         ..RunReport::default()
     };
-    insta::assert_snapshot!(text(&end(&set, &report, &Records::new()), Page::PLAIN), @"complete: 1 created, 1 deleted in 8 s");
+    insta::assert_snapshot!(text(&end(&set, &report, &Records::new()), &Again::default(), Page::PLAIN), @"complete: 1 created, 1 deleted in 8 s");
 }
 
 #[test]
 fn a_run_without_work_has_one_line() {
     let set = set(vec![change("us-east-1/ec2_vpc/vpc", Stack::Network, changes::Action::None, vec![])]);
-    insta::assert_snapshot!(text(&end(&set, &RunReport::default(), &Records::new()), Page::PLAIN), @"no changes: 1 resource of `dev` is as the plan says");
+    insta::assert_snapshot!(text(&end(&set, &RunReport::default(), &Records::new()), &Again::default(), Page::PLAIN), @"no changes: 1 resource of `dev` is as the plan says");
     let (nothing, report, records) = (ChangeSet::default(), RunReport::default(), Records::new());
     let end = RunEnd { command: "down", ..end(&nothing, &report, &records) };
-    insta::assert_snapshot!(text(&end, Page::PLAIN), @"nothing to destroy: `dev` has no resources");
+    insta::assert_snapshot!(text(&end, &Again::default(), Page::PLAIN), @"nothing to destroy: `dev` has no resources");
 }
 
 /// Invariant 3 of a run: a write that fails prints every id that could not be recorded, in full.
@@ -165,7 +165,8 @@ fn what_could_not_be_recorded_is_printed_in_full() {
     let unrecorded =
         [("us-east-1/rds_cluster/aurora".parse().unwrap(), done), ("us-east-1/ec2_vpc/vpc".parse().unwrap(), intended)];
     let records = Records::new();
-    let text = text(&RunEnd { unrecorded: &unrecorded, ..end(&set, &report, &records) }, Page::PLAIN);
+    let text =
+        text(&RunEnd { unrecorded: &unrecorded, ..end(&set, &report, &records) }, &Again::default(), Page::PLAIN);
     assert!(text.contains(&format!("us-east-1/rds_cluster/aurora: done {{\"arn\":\"{id}\"}}")), "{text}");
     assert!(text.contains("us-east-1/ec2_vpc/vpc: intended delete"), "{text}");
     assert!(text.contains("make the state writable first"), "{text}");
@@ -184,7 +185,7 @@ fn a_deferred_deletion_says_until_when_and_that_nothing_is_broken() {
     let status = Status::Deferred { until: time(0), reason: String::new() };
     let records = records(vec![("us-east-1/backup_vault/vault", status), ("us-east-1/kms_key/data", Status::Ready)]);
     let end = RunEnd { command: "down", ..end(&set, &report, &records) };
-    insta::assert_snapshot!(text(&end, Page::PLAIN), @"
+    insta::assert_snapshot!(text(&end, &Again::default(), Page::PLAIN), @"
     deferred: AWS deletes these only later
       us-east-1/backup_vault/vault: not before 2026-09-21T14:13:20Z: a recovery point is younger than 1 day
         skipped because of it: 1 operation
@@ -209,7 +210,7 @@ fn an_interrupted_run_says_that_the_state_is_saved() {
         ..RunReport::default()
     };
     let records = records(vec![("us-east-1/rds_cluster/aurora", Status::Creating)]);
-    insta::assert_snapshot!(text(&end(&set, &report, &records), Page::PLAIN), @"
+    insta::assert_snapshot!(text(&end(&set, &report, &records), &Again::default(), Page::PLAIN), @"
     interrupted: nothing done, 1 cut short, 1 not started in 1 min 1 s
 
     on record now: 0 ready, 1 in flight
@@ -224,7 +225,7 @@ fn an_interrupted_run_says_that_the_state_is_saved() {
 #[test]
 fn the_document_names_code_message_and_request() {
     let (set, report, records) = (every_change(), failed(), Records::new());
-    let document = document(&end(&set, &report, &records));
+    let document = document(&end(&set, &report, &records), &Again::default());
     assert_eq!(document["result"], "failed");
     let cause = &document["failed"][0];
     assert_eq!(cause["address"], "us-east-1/rds_cluster/aurora");

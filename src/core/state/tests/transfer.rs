@@ -18,7 +18,9 @@ async fn copy(
 ) -> Result<Option<Snapshot>, StateError> {
     let holder = holder();
     let (from, to): (Arc<dyn Medium>, Arc<dyn Medium>) = (Arc::new(from.clone()), Arc::new(to.clone()));
-    transfer(Transfer { from, to, suffix: "dev", holder: &holder, wait: Duration::ZERO, by_force }).await
+    transfer(Transfer { from, to, suffix: "dev", holder: &holder, wait: Duration::ZERO, by_force })
+        .await
+        .map_err(|(_, error)| error)
 }
 
 fn obstacle(error: StateError) -> Obstacle {
