@@ -191,10 +191,28 @@ pub async fn observe_one(
     surroundings: &Surroundings,
     wanted: AnyWanted,
 ) -> Result<Option<AnyObject>, Error> {
-    let kind = kinds.get(wanted.address.kind()).expect("operations are of known kinds");
-    let context = Context::new(surroundings.clone(), wanted.address.scope().clone(), kind.traits());
-    let found = kind.observe(&context, std::slice::from_ref(&wanted)).await?.pop().flatten();
-    Ok(found.filter(|object| is_meant(&wanted, object, &surroundings.suffix)))
+    Ok(observe_alike(kinds, surroundings, std::slice::from_ref(&wanted)).await?.pop().flatten())
+}
+
+/// Looks for resources that are all of one kind and scope, and shares no read with another look.
+///
+/// # Errors
+/// When the look fails.
+///
+/// # Panics
+/// When the kind does not exist.
+pub(super) async fn observe_alike(
+    kinds: &Kinds,
+    surroundings: &Surroundings,
+    wanted: &[AnyWanted],
+) -> Result<Vec<Option<AnyObject>>, Error> {
+    let Some(first) = wanted.first() else { return Ok(Vec::new()) };
+    let kind = kinds.get(first.address.kind()).expect("operations are of known kinds");
+    let context = Context::new(surroundings.clone(), first.address.scope().clone(), kind.traits());
+    let found = kind.observe(&context, wanted).await?.into_iter();
+    let is_meant =
+        |(object, one): (Option<_>, &_)| object.filter(|object| is_meant(one, object, &surroundings.suffix));
+    Ok(found.zip(wanted).map(is_meant).collect())
 }
 
 /// Whether an object that was found is that of the resource it was looked for. What is found by a name, or by a place that only one

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::observe::{Objects, ObserveError, observe_one};
+use super::observe::{Objects, ObserveError, observe_alike};
 use super::recover;
 use crate::address::{Address, Scope};
 use crate::aws::{Tags, tags};
@@ -34,24 +34,42 @@ pub(super) async fn find(
     objects: &Objects,
 ) -> Result<Vec<Twin>, Vec<ObserveError>> {
     let mut twins = Vec::new();
-    for (address, arn, wanted) in candidates(surroundings, observation, records, objects).await? {
-        let own = identity(&records[&address].outputs);
-        let failed = |error| vec![ObserveError { scope: address.scope().clone(), kind: address.kind().into(), error }];
-        let Some(object) = observe_one(kinds, surroundings, wanted).await.map_err(failed)? else { continue };
-        if is_of(&object.tags, &address, &surroundings.suffix) && identity(&object.outputs) != own {
-            twins.push(Twin { address, arn, object });
+    // The index goes on to show what is gone, for hours; so one look has to do for all of a kind.
+    let mut groups: BTreeMap<(Scope, String), Vec<Candidate>> = BTreeMap::new();
+    for candidate in candidates(surroundings, observation, records, objects).await? {
+        let address = &candidate.wanted.address;
+        groups.entry((address.scope().clone(), address.kind().to_owned())).or_default().push(candidate);
+    }
+    for ((scope, kind), group) in groups {
+        let (arns, wanted): (Vec<_>, Vec<_>) = group.into_iter().map(|one| (one.arn, one.wanted)).unzip();
+        let objects = observe_alike(kinds, surroundings, &wanted).await;
+        let objects = objects.map_err(|error| vec![ObserveError { scope, kind, error }])?;
+        for ((arn, wanted), object) in arns.into_iter().zip(wanted).zip(objects) {
+            let (Some(object), address) = (object, wanted.address) else { continue };
+            let own = identity(&records[&address].outputs);
+            if is_of(&object.tags, &address, &surroundings.suffix) && identity(&object.outputs) != own {
+                twins.push(Twin { address, arn, object });
+            }
         }
     }
     Ok(twins)
 }
 
-/// What the indexes of tags show besides the object on record, and what to look for to find it.
+/// An object that the index shows besides the one on record.
+struct Candidate {
+    /// Its name in the index.
+    arn: String,
+    /// What to look for to find it.
+    wanted: AnyWanted,
+}
+
+/// What the indexes of tags show besides the objects on record.
 async fn candidates(
     surroundings: &Surroundings,
     observation: &Observation,
     records: &Records,
     objects: &Objects,
-) -> Result<Vec<(Address, String, AnyWanted)>, Vec<ObserveError>> {
+) -> Result<Vec<Candidate>, Vec<ObserveError>> {
     let mut found = Vec::new();
     for (region, index) in indexes(surroundings, observation, records.keys().map(Address::scope)).await? {
         let mut arns: BTreeMap<Address, Vec<&String>> = BTreeMap::new();
@@ -71,7 +89,7 @@ async fn candidates(
             for arn in arns.into_iter().filter(|arn| **arn != own && is_alike(arn, &own)) {
                 let outputs = Some(renamed(&record.outputs, &own, arn));
                 let wanted = AnyWanted { address: address.clone(), spec: record.spec.clone(), outputs };
-                found.push((address.clone(), arn.clone(), wanted));
+                found.push(Candidate { arn: arn.clone(), wanted });
             }
         }
     }
