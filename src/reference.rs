@@ -7,8 +7,10 @@
 //! What they are in canonical JSON, and how they are resolved, is `drctl_core::reference`. This module never looks at AWS or at the state
 //! file.
 //!
-//! Invariant:
+//! Invariants:
 //! 1. Only a `Handle` makes an unknown reference.
+//! 2. Whatever JSON becomes a [`Ref`] or a [`Text`], it is unknown only where [`is_known`] says so: a state that was edited by hand cannot
+//!    have what looks resolved and is not.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -208,9 +210,14 @@ impl Serialize for Text {
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        match value.get("$join") {
-            Some(Value::Array(parts)) => Ok(Self(parts.clone())),
-            _ => Ok(Self(vec![value])),
+        let parts = match value.get("$join") {
+            Some(Value::Array(parts)) => parts.clone(),
+            _ => vec![value],
+        };
+        let is_part = |part: &Value| Output::from_json(part).is_some() || plain_text(part).is_some();
+        match parts.iter().find(|part| !is_part(part)) {
+            Some(part) => Err(serde::de::Error::custom(format!("{part} is neither a text nor a reference"))),
+            None => Ok(Self(parts)),
         }
     }
 }
@@ -472,6 +479,44 @@ mod tests {
         let text = json!({ "$join": ["servers: ", { "$ref": "global/route53_zone/main#name_servers" }] });
         let known = resolve(&text, &|_, _| Some(json!(["ns-1", "ns-2"])));
         assert_eq!(known, json!("servers: ns-1, ns-2"));
+    }
+
+    /// Invariant 2. A state may be edited, so a spec may be any JSON.
+    #[test]
+    fn what_is_read_is_known_or_says_that_it_is_not() {
+        let broken = |value: &Value| {
+            let text = serde_json::from_value::<Text>(value.clone());
+            let reference = serde_json::from_value::<Ref<VpcId>>(value.clone());
+            let list = serde_json::from_value::<Ref<Vec<String>>>(value.clone());
+            let unknown = [
+                text.is_ok_and(|text| text.get().is_none()),
+                reference.is_ok_and(|reference| reference.get().is_none()),
+                list.is_ok_and(|reference| reference.get().is_none()),
+            ];
+            is_known(value) && unknown.contains(&true)
+        };
+        let reference = json!({ "$ref": "us-east-1/ec2_vpc/main#id" });
+        let parts = [
+            json!(null),
+            json!(true),
+            json!(7),
+            json!("text"),
+            json!({}),
+            json!({ "$ref": 7 }),
+            json!({ "$ref": "nonsense" }),
+            json!({ "$ref": "no/address#id" }),
+            json!({ "$join": "text" }),
+            json!([null]),
+            json!(["a", { "b": 1 }]),
+            reference.clone(),
+            json!([reference]),
+            json!({ "$join": ["a", { "$join": [reference] }] }),
+        ];
+        for part in &parts {
+            for value in [part.clone(), json!({ "$join": [part] }), json!({ "$join": ["a", part] })] {
+                assert!(!broken(&value), "{value}");
+            }
+        }
     }
 
     #[test]

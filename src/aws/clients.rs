@@ -144,6 +144,7 @@ macro_rules! clients {
 clients! {
     acm: aws_sdk_acm,
     apigateway: aws_sdk_apigateway,
+    apigatewayv2: aws_sdk_apigatewayv2,
     backup: aws_sdk_backup,
     cloudwatch: aws_sdk_cloudwatch,
     dynamodb: aws_sdk_dynamodb,

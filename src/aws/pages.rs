@@ -1,7 +1,7 @@
-//! The pages of a list that is read by hand, because what is asked for again after a refusal is one page.
+//! How far a list was read that AWS answers in pages.
 //!
-//! Invariant: no page is asked for twice. A list that leads back to an earlier page, which the SDK's paginators notice of the page
-//! before alone, ends in an error instead of being read for ever.
+//! Invariant: no page is asked for twice. A list that leads back to an earlier page ends in an error instead of being read for ever. The
+//! SDK's paginators notice only the page before, and take it for the end without a word, so that what is on other pages counts as gone.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

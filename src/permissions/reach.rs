@@ -65,6 +65,7 @@ pub const REACHES: &[Reach] = &[
         actions: &["apigateway:*"],
         objects: &[
             "arn:aws:apigateway:*::/account",
+            "arn:aws:apigateway:*::/apis",
             "arn:aws:apigateway:*::/domainnames*",
             "arn:aws:apigateway:*::/restapis*",
             "arn:aws:apigateway:*::/tags/*",
@@ -215,10 +216,10 @@ pub const REACHES: &[Reach] = &[
         conditions: &[],
     },
     Reach {
-        // API Gateway writes its logs with one role for the whole account.
+        // API Gateway writes its logs with one role for a whole region.
         name: "Roles",
         actions: &["iam:*"],
-        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs-*"],
         conditions: &[],
     },
     Reach {
@@ -236,7 +237,7 @@ pub const REACHES: &[Reach] = &[
     Reach {
         name: "PassedRoles",
         actions: &["iam:PassRole"],
-        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs"],
+        objects: &["arn:aws:iam::*:role/dr-*-{suffix}", "arn:aws:iam::*:role/drctl-apigateway-logs-*"],
         conditions: &[when(
             "StringEquals",
             "iam:PassedToService",

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::aws::{Aws, Error};
+use crate::aws::{Aws, Error, Pages};
 use crate::permissions::{OPTIONAL, Statement};
 
 /// How many actions are asked about at once.
@@ -233,9 +233,16 @@ async fn ask(aws: &Aws, principal: &str, question: &Question) -> Result<Vec<Eval
     let call = call.set_resource_arns(Some(question.objects.iter().cloned().collect()));
     let call =
         call.set_context_entries(Some(context.collect())).max_items(i32::try_from(MOST_ANSWERS).unwrap_or(i32::MAX));
-    let answers = call.into_paginator().items().send();
-    let answers = answers.collect::<Result<_, _>>().await;
-    answers.map_err(|error| Error::from_sdk("iam:SimulatePrincipalPolicy", error))
+    let operation = "iam:SimulatePrincipalPolicy";
+    let (mut answers, mut pages) = (Vec::new(), Pages::of(operation));
+    loop {
+        let page = call.clone().set_marker(pages.token()).send().await;
+        let page = page.map_err(|error| Error::from_sdk(operation, error))?;
+        answers.extend(page.evaluation_results.unwrap_or_default());
+        if !pages.turn(page.marker)? {
+            return Ok(answers);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, Tag, ValidationMethod};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted, list};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags, tags};
@@ -226,12 +226,16 @@ fn outputs(arn: &str, detail: &CertificateDetail) -> CertificateOutputs {
 /// The certificates of this deployment with an address, in some states. Lists have no tags and cannot be filtered by them.
 async fn tagged(context: &Context, address: &str, states: Vec<CertificateStatus>) -> Result<Vec<String>> {
     let clients = context.clients();
-    let found = context
-        .call("acm:ListCertificates", || {
+    let found = list::all(
+        context,
+        "acm:ListCertificates",
+        |token| {
             let request = clients.acm().list_certificates().set_certificate_statuses(Some(states.clone()));
-            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await?;
+            request.set_next_token(token).send()
+        },
+        |page| (page.certificate_summary_list.unwrap_or_default(), page.next_token),
+    )
+    .await?;
     let arns: Vec<String> = found.into_iter().filter_map(|certificate| certificate.certificate_arn).collect();
     let ours = context
         .each(&arns, |arn| async move {

@@ -4,15 +4,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use aws_sdk_apigateway::types::{Deployment, Op, PatchOperation, Resource};
+use aws_sdk_apigateway::types::{Deployment, Op, PatchOperation, Resource, RestApi, Stage};
 
-use super::{Context, Kind, Object, OnAws, Retry, Task, Wanted};
+use super::{Context, Kind, Object, OnAws, Retry, Task, Wanted, list};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags, tags};
 use crate::reference::RestApiId;
 
 /// The beginning of the description of every deployment that drctl makes; the digest of its content follows.
 pub(super) const DEPLOYMENT_MARK: &str = "drctl content ";
+
+/// The lists of what an API Gateway has.
+pub(super) const LIST_APIS: &str = "apigateway:GetRestApis";
+pub(super) const LIST_DEPLOYMENTS: &str = "apigateway:GetDeployments";
+pub(super) const LIST_PATHS: &str = "apigateway:GetResources";
+pub(super) const LIST_STAGES: &str = "apigateway:GetStages";
 
 /// What AWS says while another change of the same thing is at work.
 const BUSY: &str = "try again later";
@@ -78,14 +84,19 @@ pub(super) async fn resources(
     let found = context
         .each(&apis, |api| async move {
             let read = async || {
-                let found = context
-                    .call("apigateway:GetResources", || {
-                        let request = clients.apigateway().get_resources().rest_api_id(*api);
-                        let pages = request.embed("methods").limit(500).into_paginator();
-                        pages.items().send().collect::<std::result::Result<Vec<_>, _>>()
-                    })
-                    .await;
-                Ok(if_there(found)?.unwrap_or_default())
+                let found = list::all(
+                    context,
+                    LIST_PATHS,
+                    |token| {
+                        let request = clients.apigateway().get_resources().rest_api_id(*api).embed("methods");
+                        request.limit(500).set_position(token).send()
+                    },
+                    |page| (page.items.unwrap_or_default(), page.position),
+                )
+                .await;
+                let found = if_there(found)?.unwrap_or_default();
+                list::each_tells(&found, Resource::id, LIST_PATHS, "id")?;
+                Ok(found)
             };
             let found = context.shared(&format!("apigateway:GetResources {api}"), read).await?;
             Ok(((*api).clone(), found))
@@ -97,13 +108,38 @@ pub(super) async fn resources(
 /// All deployments of an API; an API that is gone has none.
 pub(super) async fn deployments(context: &Context, api: &RestApiId) -> Result<Vec<Deployment>> {
     let clients = context.clients();
-    let found = context
-        .call("apigateway:GetDeployments", || {
-            let request = clients.apigateway().get_deployments().rest_api_id(api).limit(500);
-            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await;
-    Ok(if_there(found)?.unwrap_or_default())
+    let found = list::all(
+        context,
+        LIST_DEPLOYMENTS,
+        |token| clients.apigateway().get_deployments().rest_api_id(api).limit(500).set_position(token).send(),
+        |page| (page.items.unwrap_or_default(), page.position),
+    );
+    let found = if_there(found.await)?.unwrap_or_default();
+    list::each_tells(&found, Deployment::id, LIST_DEPLOYMENTS, "id")?;
+    Ok(found)
+}
+
+/// All REST APIs of a region.
+pub(super) async fn rest_apis(context: &Context) -> Result<Vec<RestApi>> {
+    let clients = context.clients();
+    let found = list::all(
+        context,
+        LIST_APIS,
+        |token| clients.apigateway().get_rest_apis().limit(500).set_position(token).send(),
+        |page| (page.items.unwrap_or_default(), page.position),
+    )
+    .await?;
+    list::each_tells(&found, RestApi::id, LIST_APIS, "id")?;
+    Ok(found)
+}
+
+/// All stages of an API; an API that is gone has none.
+pub(super) async fn stages(context: &Context, api: &str) -> Result<Vec<Stage>> {
+    let clients = context.clients();
+    let found = context.call(LIST_STAGES, || clients.apigateway().get_stages().rest_api_id(api).send()).await;
+    let found = if_there(found)?.and_then(|found| found.item).unwrap_or_default();
+    list::each_tells(&found, Stage::stage_name, LIST_STAGES, "stageName")?;
+    Ok(found)
 }
 
 /// Turns "not found" into `None`.

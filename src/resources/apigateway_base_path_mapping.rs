@@ -10,14 +10,17 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_apigateway::types::{BasePathMapping as SdkMapping, PatchOperation};
 use serde::{Deserialize, Serialize};
 
-use super::apigateway;
 use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
 };
+use super::{apigateway, list};
 use crate::aws::Tags;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{DomainNameId, Ref, RestApiId, StageName};
+
+/// How mappings are read.
+const LIST: &str = "apigateway:GetBasePathMappings";
 
 /// The kind.
 #[derive(Debug)]
@@ -79,29 +82,27 @@ impl Kind for BasePathMapping {
         let domains: Vec<&DomainNameId> = domains.into_iter().collect();
         let mappings = context
             .each(&domains, |domain| async {
-                let found = context
-                    .call("apigateway:GetBasePathMappings", || {
-                        let request = clients.apigateway().get_base_path_mappings().domain_name(*domain).limit(500);
-                        request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-                    })
-                    .await;
-                Ok(apigateway::if_there(found)?.unwrap_or_default())
+                let found = list::all(
+                    context,
+                    LIST,
+                    |token| {
+                        let request = clients.apigateway().get_base_path_mappings().domain_name(*domain);
+                        request.limit(500).set_position(token).send()
+                    },
+                    |page| (page.items.unwrap_or_default(), page.position),
+                );
+                let found = apigateway::if_there(found.await)?.unwrap_or_default();
+                list::each_tells(&found, SdkMapping::base_path, LIST, "basePath")?;
+                Ok(found)
             })
             .await?;
         let found: HashMap<&DomainNameId, Vec<SdkMapping>> = domains.into_iter().zip(mappings).collect();
         let object = |wanted: &Wanted<Self>| {
-            let spec = &wanted.spec;
-            let mapping = found[spec.domain.get()?]
-                .iter()
-                .find(|mapping| mapping.base_path().is_some_and(|path| path == base_path(&spec.path)))?;
-            let spec = BasePathMappingSpec {
-                rest_api: Ref::Known(mapping.rest_api_id().unwrap_or_default().into()),
-                stage: Ref::Known(mapping.stage().unwrap_or_default().into()),
-                ..spec.clone()
-            };
-            Some(Object { outputs: outputs(&spec), spec, tags: Tags::new() })
+            let mappings = &found[wanted.spec.domain.get()?];
+            let path = Some(base_path(&wanted.spec.path));
+            mappings.iter().find(|mapping| mapping.base_path() == path).map(|mapping| observed(&wanted.spec, mapping))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(
@@ -162,6 +163,16 @@ async fn create(task: &Task<'_>, spec: &BasePathMappingSpec) -> Result<Object<Ba
     };
     task.identified(&object.outputs).await?;
     Ok(object)
+}
+
+fn observed(wanted: &BasePathMappingSpec, mapping: &SdkMapping) -> Result<Object<BasePathMapping>> {
+    let spec = BasePathMappingSpec {
+        rest_api: Ref::Known(told(mapping.rest_api_id(), LIST, "restApiId")?.into()),
+        // A mapping of somebody else's may have none: then callers name the stage.
+        stage: Ref::Known(mapping.stage().unwrap_or_default().into()),
+        ..wanted.clone()
+    };
+    Ok(Object { outputs: outputs(&spec), spec, tags: Tags::new() })
 }
 
 /// What has to be patched; the path itself is replaced.

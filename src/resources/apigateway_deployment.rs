@@ -19,7 +19,7 @@ use super::{
     Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
 };
 use crate::aws::Tags;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{ApiDeploymentId, Ref, RestApiId, Text};
 
@@ -85,10 +85,12 @@ impl Kind for Deployment {
             let api = wanted.spec.rest_api.get()?;
             let recorded = wanted.outputs.as_ref().map(|outputs| &outputs.id);
             let deployment = find(&found[api], recorded, &wanted.spec.content)?;
-            let outputs = DeploymentOutputs { id: deployment.id().unwrap_or_default().into() };
-            Some(Object { spec: observed(&wanted.spec, deployment), outputs, tags: Tags::new() })
+            let spec = observed(&wanted.spec, deployment);
+            let outputs = |id: &str| DeploymentOutputs { id: id.into() };
+            let id = told(deployment.id(), apigateway::LIST_DEPLOYMENTS, "id");
+            Some(id.map(|id| Object { spec, outputs: outputs(id), tags: Tags::new() }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &DeploymentSpec, object: Option<Object<Self>>) -> Result<DeploymentOutputs> {
@@ -103,7 +105,7 @@ impl Kind for Deployment {
                 request.set_description(description.clone()).send()
             })
             .await?;
-        let outputs = DeploymentOutputs { id: created.id().unwrap_or_default().into() };
+        let outputs = DeploymentOutputs { id: told(created.id(), "apigateway:CreateDeployment", "id")?.into() };
         task.identified(&outputs).await?;
         Ok(outputs)
     }

@@ -13,13 +13,17 @@ use aws_sdk_apigateway::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::apigateway;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{apigateway, list};
 use crate::aws::Error;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;
 use crate::reference::{CertificateArn, DnsName, DomainNameId, HostedZoneId, Ref};
+
+/// How domains are read, and made.
+const LIST: &str = "apigateway:GetDomainNames";
+const CREATE: &str = "apigateway:CreateDomainName";
 
 /// The kind.
 #[derive(Debug)]
@@ -84,17 +88,19 @@ impl Kind for DomainName {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
-        let found = context
-            .call("apigateway:GetDomainNames", || {
-                let request = clients.apigateway().get_domain_names().limit(500);
-                request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-            })
-            .await?;
+        let found = list::all(
+            context,
+            LIST,
+            |token| clients.apigateway().get_domain_names().limit(500).set_position(token).send(),
+            |page| (page.items.unwrap_or_default(), page.position),
+        )
+        .await?;
+        list::each_tells(&found, SdkDomainName::domain_name, LIST, "domainName")?;
         let object = |wanted: &Wanted<Self>| {
             let name = wanted.outputs.as_ref().map_or(wanted.spec.domain.as_str(), |outputs| outputs.name.as_str());
-            found.iter().find(|domain| domain.domain_name() == Some(name)).map(observed)
+            found.iter().find(|domain| domain.domain_name() == Some(name)).map(observed).transpose()
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &DomainNameSpec, object: Option<Object<Self>>) -> Result<DomainNameOutputs> {
@@ -145,7 +151,7 @@ async fn create(task: &Task<'_>, spec: &DomainNameSpec) -> Result<Object<DomainN
     let clients = task.clients();
     let endpoint = EndpointConfiguration::builder().types(EndpointType::Regional).build();
     let created = task
-        .call("apigateway:CreateDomainName", || {
+        .call(CREATE, || {
             clients
                 .apigateway()
                 .create_domain_name()
@@ -167,8 +173,8 @@ async fn create(task: &Task<'_>, spec: &DomainNameSpec) -> Result<Object<DomainN
     };
     let outputs = DomainNameOutputs {
         name: spec.domain.as_str().into(),
-        regional_domain_name: created.regional_domain_name().unwrap_or_default().into(),
-        regional_zone_id: created.regional_hosted_zone_id().unwrap_or_default().into(),
+        regional_domain_name: told(created.regional_domain_name(), CREATE, "regionalDomainName")?.into(),
+        regional_zone_id: told(created.regional_hosted_zone_id(), CREATE, "regionalHostedZoneId")?.into(),
     };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
@@ -204,21 +210,28 @@ fn judge(status: Option<&DomainNameStatus>, message: Option<&str>) -> Result<Loo
     }
 }
 
-fn observed(domain: &SdkDomainName) -> Object<DomainName> {
-    let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
-    Object {
+fn observed(domain: &SdkDomainName) -> Result<Object<DomainName>> {
+    let kinds = domain.endpoint_configuration().map(EndpointConfiguration::types).unwrap_or_default();
+    let is_regional = kinds.contains(&EndpointType::Regional);
+    // A domain of somebody else's may be of another type, and then has none of these.
+    let regional = |value: Option<&str>, field: &str| match value {
+        None if is_regional => Err(Error::incomplete(LIST, field)),
+        value => Ok(value.unwrap_or_default().to_owned()),
+    };
+    let name = told(domain.domain_name(), LIST, "domainName")?;
+    Ok(Object {
         spec: DomainNameSpec {
-            domain: text(domain.domain_name()),
-            certificate: Ref::Known(text(domain.regional_certificate_arn()).into()),
-            security_policy: text(domain.security_policy().map(SecurityPolicy::as_str)),
+            domain: name.to_owned(),
+            certificate: Ref::Known(regional(domain.regional_certificate_arn(), "regionalCertificateArn")?.into()),
+            security_policy: told(domain.security_policy(), LIST, "securityPolicy")?.as_str().to_owned(),
         },
         outputs: DomainNameOutputs {
-            name: text(domain.domain_name()).into(),
-            regional_domain_name: text(domain.regional_domain_name()).into(),
-            regional_zone_id: text(domain.regional_hosted_zone_id()).into(),
+            name: name.into(),
+            regional_domain_name: regional(domain.regional_domain_name(), "regionalDomainName")?.into(),
+            regional_zone_id: regional(domain.regional_hosted_zone_id(), "regionalHostedZoneId")?.into(),
         },
         tags: apigateway::tags(domain.tags()),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -241,12 +254,17 @@ mod tests {
     fn an_alias_of_a_domain_leads_to_its_regional_name() {
         let domain = SdkDomainName::builder()
             .domain_name("api.example.com")
-            .regional_domain_name("d-1.execute-api.us-east-1.amazonaws.com")
-            .regional_hosted_zone_id("Z1")
+            .security_policy(SecurityPolicy::Tls12)
             .distribution_domain_name("d1.cloudfront.net")
-            .distribution_hosted_zone_id("Z2FDTNDATAQYW2")
-            .build();
-        let outputs = observed(&domain).outputs;
+            .distribution_hosted_zone_id("Z2FDTNDATAQYW2");
+        assert!(observed(&domain.clone().build()).is_ok(), "an edge-optimised one");
+        let regional = EndpointConfiguration::builder().types(EndpointType::Regional).build();
+        let domain = domain.endpoint_configuration(regional).regional_hosted_zone_id("Z1");
+        let domain = domain.regional_certificate_arn("arn:aws:acm:us-east-1:123456789012:certificate/c");
+        let lacking = observed(&domain.clone().build()).unwrap_err().to_string();
+        assert!(lacking.contains("apigateway:GetDomainNames") && lacking.contains("regionalDomainName"), "{lacking}");
+        let domain = domain.regional_domain_name("d-1.execute-api.us-east-1.amazonaws.com").build();
+        let outputs = observed(&domain).unwrap().outputs;
         assert_eq!(outputs.regional_domain_name.as_str(), "d-1.execute-api.us-east-1.amazonaws.com");
         assert_eq!(outputs.regional_zone_id.as_str(), "Z1");
     }

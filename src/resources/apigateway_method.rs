@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::apigateway;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Task, Traits, Wanted};
 use crate::aws::Tags;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{ApiResourceId, FunctionArn, Ref, RestApiId};
 
@@ -84,9 +84,9 @@ impl Kind for Method {
             let path = paths.iter().find(|path| path.id() == Some(resource.as_str()))?;
             let method = path.resource_methods()?.get(&wanted.spec.http_method)?;
             let spec = observed(&wanted.spec, context.scope().as_str(), method);
-            Some(Object { outputs: outputs(&spec), spec, tags: Tags::new() })
+            Some(spec.map(|spec| Object { outputs: outputs(&spec), spec, tags: Tags::new() }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &MethodSpec, object: Option<Object<Self>>) -> Result<MethodOutputs> {
@@ -178,14 +178,16 @@ fn outputs(spec: &MethodSpec) -> MethodOutputs {
     MethodOutputs { id: format!("{}/{}", spec.resource.known(), spec.http_method) }
 }
 
-fn observed(wanted: &MethodSpec, region: &str, method: &SdkMethod) -> MethodSpec {
+fn observed(wanted: &MethodSpec, region: &str, method: &SdkMethod) -> Result<MethodSpec> {
+    // A method that is only half made has no integration yet.
     let integration = method.method_integration();
-    MethodSpec {
-        authorization: method.authorization_type().unwrap_or_default().to_owned(),
-        function: Ref::Known(integration.map(|found| function(region, found)).unwrap_or_default()),
+    let function = integration.map(|found| function(region, found)).transpose()?;
+    Ok(MethodSpec {
+        authorization: told(method.authorization_type(), apigateway::LIST_PATHS, "authorizationType")?.to_owned(),
+        function: Ref::Known(function.unwrap_or_default()),
         timeout_ms: integration.map(Integration::timeout_in_millis).unwrap_or_default(),
         ..wanted.clone()
-    }
+    })
 }
 
 /// The address under which API Gateway calls a function; the date is the version of Lambda's API.
@@ -194,22 +196,21 @@ fn integration_uri(region: &str, function: &FunctionArn) -> String {
 }
 
 /// The function behind an integration. An integration of another type or form is told as it is, so that it differs from any function.
-fn function(region: &str, integration: &Integration) -> FunctionArn {
+fn function(region: &str, integration: &Integration) -> Result<FunctionArn> {
+    let kind = told(integration.r#type(), apigateway::LIST_PATHS, "methodIntegration.type")?;
+    // Integrations that call nothing have neither address nor method.
     let uri = integration.uri().unwrap_or_default();
     let function = uri.split_once("/functions/").and_then(|(_, rest)| rest.strip_suffix("/invocations"));
-    match function.map(FunctionArn::from) {
+    Ok(match function.map(FunctionArn::from) {
         Some(function)
-            if integration.r#type() == Some(&IntegrationType::AwsProxy)
+            if *kind == IntegrationType::AwsProxy
                 && integration.http_method() == Some("POST")
                 && integration_uri(region, &function) == uri =>
         {
             function
         }
-        _ => {
-            let kind = integration.r#type().map(IntegrationType::as_str).unwrap_or_default();
-            format!("{kind} {} {uri}", integration.http_method().unwrap_or_default()).into()
-        }
-    }
+        _ => format!("{} {} {uri}", kind.as_str(), integration.http_method().unwrap_or_default()).into(),
+    })
 }
 
 #[cfg(test)]
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn the_function_is_read_back_from_its_integration() {
         let uri = integration_uri("us-east-1", &FUNCTION.into());
-        let found = function("us-east-1", &integration(IntegrationType::AwsProxy, "POST", &uri));
+        let found = function("us-east-1", &integration(IntegrationType::AwsProxy, "POST", &uri)).unwrap();
         assert_eq!(found.as_str(), FUNCTION);
     }
 
@@ -238,7 +239,7 @@ mod tests {
             integration(IntegrationType::HttpProxy, "POST", "https://example.com/"),
             integration(IntegrationType::AwsProxy, "POST", &integration_uri("us-east-2", &FUNCTION.into())),
         ] {
-            assert_ne!(function("us-east-1", &changed).as_str(), FUNCTION, "{changed:?}");
+            assert_ne!(function("us-east-1", &changed).unwrap().as_str(), FUNCTION, "{changed:?}");
         }
     }
 
@@ -253,12 +254,15 @@ mod tests {
             timeout_ms: 29000,
         };
         let method = SdkMethod::builder().http_method("POST").authorization_type("NONE").build();
-        assert_ne!(observed(&wanted, "us-east-1", &method), wanted);
+        assert_ne!(observed(&wanted, "us-east-1", &method).unwrap(), wanted);
+        let untold = SdkMethod::builder().http_method("POST").build();
+        let error = observed(&wanted, "us-east-1", &untold).unwrap_err().to_string();
+        assert!(error.contains("apigateway:GetResources") && error.contains("authorizationType"), "{error}");
         let uri = integration_uri("us-east-1", &FUNCTION.into());
         let method = SdkMethod::builder()
             .authorization_type("NONE")
             .method_integration(integration(IntegrationType::AwsProxy, "POST", &uri))
             .build();
-        assert_eq!(observed(&wanted, "us-east-1", &method), wanted);
+        assert_eq!(observed(&wanted, "us-east-1", &method).unwrap(), wanted);
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::apigateway;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Task, Traits, Wanted};
 use crate::aws::Tags;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{ApiResourceId, Ref, RestApiId};
 
@@ -66,15 +66,9 @@ impl Kind for Resource {
             let recorded = wanted.outputs.as_ref().map(|outputs| outputs.id.as_str());
             let by_id = paths.iter().find(|path| recorded.is_some() && path.id() == recorded);
             let path = by_id.or_else(|| paths.iter().find(|path| is(&wanted.spec, path)))?;
-            let spec = ResourceSpec {
-                rest_api: Ref::Known(api.clone()),
-                parent: Ref::Known(path.parent_id().unwrap_or_default().into()),
-                path_part: path.path_part().unwrap_or_default().to_owned(),
-            };
-            let outputs = ResourceOutputs { id: path.id().unwrap_or_default().into() };
-            Some(Object { spec, outputs, tags: Tags::new() })
+            Some(observed(api, path))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &ResourceSpec, object: Option<Object<Self>>) -> Result<ResourceOutputs> {
@@ -94,7 +88,7 @@ impl Kind for Resource {
             })
             .await;
         let outputs = match created {
-            Ok(created) => ResourceOutputs { id: created.id().unwrap_or_default().into() },
+            Ok(created) => ResourceOutputs { id: told(created.id(), "apigateway:CreateResource", "id")?.into() },
             Err(error) => apigateway::existing::<Self>(task, spec, error).await?.outputs,
         };
         task.identified(&outputs).await?;
@@ -111,6 +105,17 @@ impl Kind for Resource {
             .await;
         apigateway::if_there(deleted).map(|_| Deletion::Gone)
     }
+}
+
+fn observed(api: &RestApiId, path: &SdkResource) -> Result<Object<Resource>> {
+    let text = |value, field| told(value, apigateway::LIST_PATHS, field);
+    let spec = ResourceSpec {
+        rest_api: Ref::Known(api.clone()),
+        parent: Ref::Known(text(path.parent_id(), "parentId")?.into()),
+        path_part: text(path.path_part(), "pathPart")?.to_owned(),
+    };
+    let outputs = ResourceOutputs { id: text(path.id(), "id")?.into() };
+    Ok(Object { spec, outputs, tags: Tags::new() })
 }
 
 /// Tells whether a path is the wanted one by its parent and segment.
@@ -135,5 +140,13 @@ mod tests {
         assert!(!is(&spec, &path("v2", "payment")));
         assert!(!is(&spec, &path("root", "health")));
         assert!(!is(&spec, &SdkResource::builder().path("/").build()));
+    }
+
+    #[test]
+    fn a_path_that_does_not_tell_where_it_is_is_an_error() {
+        let path = || SdkResource::builder().id("p1").path_part("payment");
+        assert!(observed(&"api".into(), &path().parent_id("root").build()).is_ok());
+        let error = observed(&"api".into(), &path().build()).unwrap_err().to_string();
+        assert!(error.contains("apigateway:GetResources") && error.contains("parentId"), "{error}");
     }
 }

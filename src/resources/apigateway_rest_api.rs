@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::apigateway;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::Error;
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{ApiResourceId, RestApiId};
 
@@ -70,20 +70,15 @@ impl Kind for RestApi {
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let clients = context.clients();
-        let found = context
-            .call("apigateway:GetRestApis", || {
-                let request = clients.apigateway().get_rest_apis().limit(500);
-                request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-            })
-            .await?;
+        let found = apigateway::rest_apis(context).await?;
         let object = |wanted: &Wanted<Self>| {
-            found.iter().map(observed).find(|object| match &wanted.outputs {
-                Some(outputs) => object.outputs.id == outputs.id,
-                None => apigateway::is_tagged(context, wanted, &object.tags),
-            })
+            let is_wanted = |api: &&SdkRestApi| match &wanted.outputs {
+                Some(outputs) => api.id() == Some(outputs.id.as_str()),
+                None => apigateway::is_tagged(context, wanted, &apigateway::tags(api.tags())),
+            };
+            found.iter().find(is_wanted).map(observed).transpose()
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(object).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &RestApiSpec, object: Option<Object<Self>>) -> Result<RestApiOutputs> {
@@ -131,8 +126,11 @@ async fn create(task: &Task<'_>, spec: &RestApiSpec) -> Result<Object<RestApi>> 
     let created = task
         .call("apigateway:CreateRestApi", || request(spec, apigateway::new_tags(task)).send_with(clients.apigateway()))
         .await?;
-    let root = created.root_resource_id().ok_or_else(|| Error::incomplete("apigateway:CreateRestApi", "root"))?;
-    let outputs = RestApiOutputs { id: created.id().unwrap_or_default().into(), root_resource_id: root.into() };
+    let text = |value, field| told(value, "apigateway:CreateRestApi", field);
+    let outputs = RestApiOutputs {
+        id: text(created.id(), "id")?.into(),
+        root_resource_id: text(created.root_resource_id(), "rootResourceId")?.into(),
+    };
     task.identified(&outputs).await?;
     Ok(Object { spec: spec.clone(), outputs, tags: task.tags.clone() })
 }
@@ -145,23 +143,33 @@ fn request(spec: &RestApiSpec, tags: Option<HashMap<String, String>>) -> CreateR
         .set_tags(tags)
 }
 
-fn observed(api: &SdkRestApi) -> Object<RestApi> {
-    Object {
+fn observed(api: &SdkRestApi) -> Result<Object<RestApi>> {
+    let text = |value, field| told(value, apigateway::LIST_APIS, field);
+    Ok(Object {
         spec: RestApiSpec {
-            name: api.name().unwrap_or_default().to_owned(),
+            name: text(api.name(), "name")?.to_owned(),
+            // An API may have none.
             description: api.description().unwrap_or_default().to_owned(),
         },
         outputs: RestApiOutputs {
-            id: api.id().unwrap_or_default().into(),
-            root_resource_id: api.root_resource_id().unwrap_or_default().into(),
+            id: text(api.id(), "id")?.into(),
+            root_resource_id: text(api.root_resource_id(), "rootResourceId")?.into(),
         },
         tags: apigateway::tags(api.tags()),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_api_that_does_not_tell_its_root_is_an_error() {
+        let api = SdkRestApi::builder().id("a1").name("dr-payments-dev");
+        let error = observed(&api.clone().build()).unwrap_err().to_string();
+        assert!(error.contains("apigateway:GetRestApis") && error.contains("rootResourceId"), "{error}");
+        assert!(observed(&api.root_resource_id("r1").build()).is_ok());
+    }
 
     /// `apigw.api.create`: what is left out of the call is not set later, and an API without its address is not found again.
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apigateway::{self, DEPLOYMENT_MARK};
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
-use crate::aws::error::Result;
+use crate::aws::error::{Result, told};
 use crate::outputs;
 use crate::reference::{ApiDeploymentId, LogGroupArn, Ref, RestApiId, RoleArn, StageName};
 
@@ -96,25 +96,18 @@ impl Kind for Stage {
     };
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let clients = context.clients();
         let apis: BTreeSet<&RestApiId> = wanted.iter().filter_map(|wanted| wanted.spec.rest_api.get()).collect();
         let apis: Vec<&RestApiId> = apis.into_iter().collect();
-        let stages = context
-            .each(&apis, |api| async {
-                let found = context
-                    .call("apigateway:GetStages", || clients.apigateway().get_stages().rest_api_id(*api).send())
-                    .await;
-                Ok(apigateway::if_there(found)?.and_then(|found| found.item).unwrap_or_default())
-            })
-            .await?;
+        let stages = context.each(&apis, |api| apigateway::stages(context, api.as_str())).await?;
         let found: HashMap<&RestApiId, Vec<SdkStage>> = apis.into_iter().zip(stages).collect();
         let object = |wanted: &Wanted<Self>| {
             let stages = &found[wanted.spec.rest_api.get()?];
             let stage = stages.iter().find(|stage| stage.stage_name() == Some(&wanted.spec.name))?;
             let outputs = StageOutputs { name: wanted.spec.name.as_str().into() };
-            Some(Object { spec: observed(&wanted.spec, stage), outputs, tags: apigateway::tags(stage.tags()) })
+            let spec = observed(&wanted.spec, stage);
+            Some(spec.map(|spec| Object { spec, outputs, tags: apigateway::tags(stage.tags()) }))
         };
-        Ok(wanted.iter().map(object).collect())
+        wanted.iter().map(|wanted| object(wanted).transpose()).collect()
     }
 
     async fn ensure(task: &Task<'_>, spec: &StageSpec, object: Option<Object<Self>>) -> Result<StageOutputs> {
@@ -183,7 +176,7 @@ async fn create(task: &Task<'_>, spec: &StageSpec) -> Result<Object<Stage>> {
 async fn delete_superseded(task: &Task<'_>, api: &RestApiId, current: &ApiDeploymentId) -> Result<()> {
     let clients = task.clients();
     for deployment in apigateway::deployments(task, api).await? {
-        let id = deployment.id().unwrap_or_default();
+        let id = told(deployment.id(), apigateway::LIST_DEPLOYMENTS, "id")?;
         let ours = deployment.description().is_some_and(|text| text.starts_with(DEPLOYMENT_MARK));
         if !ours || id == current.as_str() {
             continue;
@@ -205,25 +198,26 @@ async fn delete_superseded(task: &Task<'_>, api: &RestApiId, current: &ApiDeploy
 /// The settings of all methods that have none of their own.
 const ALL_METHODS: &str = "*/*";
 
-fn observed(wanted: &StageSpec, stage: &SdkStage) -> StageSpec {
+fn observed(wanted: &StageSpec, stage: &SdkStage) -> Result<StageSpec> {
     let settings = stage.method_settings().and_then(|settings| settings.get(ALL_METHODS));
     // AWS leaves the settings out when there are none; the role is the account's.
-    let logs = stage.access_log_settings().filter(|logs| logs.destination_arn().is_some_and(|arn| !arn.is_empty()));
-    let access_logs = logs.map(|logs| AccessLogs {
-        destination: Ref::Known(logs.destination_arn().unwrap_or_default().trim_end_matches(":*").into()),
+    let logs = stage.access_log_settings().and_then(|logs| Some((logs, logs.destination_arn()?)));
+    let access_logs = logs.filter(|(_, arn)| !arn.is_empty()).map(|(logs, arn)| AccessLogs {
+        destination: Ref::Known(arn.trim_end_matches(":*").into()),
+        // Destination and format are set one after the other.
         format: logs.format().unwrap_or_default().to_owned(),
         role: wanted.access_logs.as_ref().map_or(Ref::Known(String::new().into()), |logs| logs.role.clone()),
     });
-    StageSpec {
+    Ok(StageSpec {
         rest_api: wanted.rest_api.clone(),
         name: wanted.name.clone(),
-        deployment: Ref::Known(stage.deployment_id().unwrap_or_default().into()),
+        deployment: Ref::Known(told(stage.deployment_id(), apigateway::LIST_STAGES, "deploymentId")?.into()),
         access_logs,
         metrics: settings.is_some_and(|settings| settings.metrics_enabled()),
         rate_per_second: settings.map_or(0, |settings| settings.throttling_rate_limit() as u32),
         burst: settings.map_or(0, |settings| settings.throttling_burst_limit().max(0) as u32),
         tracing: stage.tracing_enabled(),
-    }
+    })
 }
 
 /// The patches that make the one stage the other.
@@ -299,7 +293,7 @@ mod tests {
             .access_log_settings(logs)
             .tracing_enabled(true)
             .build();
-        assert_eq!(observed(&wanted(), &stage), wanted());
+        assert_eq!(observed(&wanted(), &stage).unwrap(), wanted());
         assert!(patches(&wanted(), &wanted()).is_empty());
     }
 
@@ -317,7 +311,9 @@ mod tests {
         assert_eq!(paths(&without, &wanted()), ["/accessLogSettings/destinationArn", "/accessLogSettings/format"]);
         assert_eq!(paths(&wanted(), &without), ["/accessLogSettings"]);
         // Settings that are not there read back as an empty object from some.
-        let empty = SdkStage::builder().access_log_settings(AccessLogSettings::builder().build()).build();
-        assert_eq!(observed(&wanted(), &empty).access_logs, None);
+        let empty = SdkStage::builder().access_log_settings(AccessLogSettings::builder().build());
+        assert_eq!(observed(&wanted(), &empty.clone().deployment_id("d1").build()).unwrap().access_logs, None);
+        let error = observed(&wanted(), &empty.build()).unwrap_err().to_string();
+        assert!(error.contains("apigateway:GetStages") && error.contains("deploymentId"), "{error}");
     }
 }

@@ -9,7 +9,9 @@ use aws_sdk_backup::types::{BackupPlan as Found, BackupPlanInput, BackupRule, Ba
 use serde::{Deserialize, Serialize};
 
 use super::backup;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::error::Result;
 use crate::aws::{Error, tags};
 use crate::outputs;
@@ -173,12 +175,13 @@ fn present(answer: Result<GetBackupPlanOutput>) -> Result<Option<GetBackupPlanOu
 
 async fn find_by_name(context: &Context, wanted: &Wanted<Plan>) -> Result<Option<Object<Plan>>> {
     let clients = context.clients();
-    let plans: Vec<_> = context
-        .call("backup:ListBackupPlans", || {
-            let request = clients.backup().list_backup_plans();
-            request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-        })
-        .await?;
+    let plans = list::all(
+        context,
+        "backup:ListBackupPlans",
+        |token| clients.backup().list_backup_plans().set_next_token(token).send(),
+        |page| (page.backup_plans_list.unwrap_or_default(), page.next_token),
+    )
+    .await?;
     let address = wanted.address.to_string();
     let named = plans.iter().filter(|plan| plan.backup_plan_name() == Some(wanted.spec.name.as_str()));
     for id in named.filter_map(|plan| plan.backup_plan_id()) {

@@ -9,7 +9,7 @@ use aws_sdk_backup::types::BackupSelection as Found;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted, list,
 };
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
@@ -144,12 +144,13 @@ fn is_absent(error: &Error) -> bool {
 
 async fn find_by_name(context: &Context, plan: &BackupPlanId, name: &str) -> Result<Option<BackupSelectionId>> {
     let clients = context.clients();
-    let found = context
-        .call("backup:ListBackupSelections", || {
-            let request = clients.backup().list_backup_selections().backup_plan_id(plan);
-            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await;
+    let found = list::all(
+        context,
+        "backup:ListBackupSelections",
+        |token| clients.backup().list_backup_selections().backup_plan_id(plan).set_next_token(token).send(),
+        |page| (page.backup_selections_list.unwrap_or_default(), page.next_token),
+    )
+    .await;
     match found {
         Ok(found) => {
             let selection = found.into_iter().find(|selection| selection.selection_name() == Some(name));

@@ -9,7 +9,7 @@ use aws_sdk_backup::types::{BackupJobState, BackupVaultListMember, RecoveryPoint
 use serde::{Deserialize, Serialize};
 
 use super::backup;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted};
+use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Task, Traits, Wanted, list};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -167,12 +167,13 @@ async fn reclaim(task: &Task<'_>, spec: &VaultSpec) -> Result<Object<Vault>> {
 
 async fn vaults(context: &Context) -> Result<Vec<BackupVaultListMember>> {
     let clients = context.clients();
-    context
-        .call("backup:ListBackupVaults", || {
-            let request = clients.backup().list_backup_vaults();
-            request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-        })
-        .await
+    list::all(
+        context,
+        "backup:ListBackupVaults",
+        |token| clients.backup().list_backup_vaults().set_next_token(token).send(),
+        |page| (page.backup_vault_list.unwrap_or_default(), page.next_token),
+    )
+    .await
 }
 
 async fn object(context: &Context, vault: &BackupVaultListMember) -> Result<Object<Vault>> {
@@ -191,12 +192,16 @@ async fn object(context: &Context, vault: &BackupVaultListMember) -> Result<Obje
 async fn stop_jobs(task: &Task<'_>, vault: &str) -> Result<()> {
     let clients = task.clients();
     for state in [BackupJobState::Created, BackupJobState::Pending, BackupJobState::Running] {
-        let jobs: Vec<_> = task
-            .call("backup:ListBackupJobs", || {
+        let jobs = list::all(
+            task,
+            "backup:ListBackupJobs",
+            |token| {
                 let request = clients.backup().list_backup_jobs().by_backup_vault_name(vault).by_state(state.clone());
-                request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-            })
-            .await?;
+                request.set_next_token(token).send()
+            },
+            |page| (page.backup_jobs.unwrap_or_default(), page.next_token),
+        )
+        .await?;
         for id in jobs.iter().filter_map(|job| job.backup_job_id()) {
             let stopped =
                 task.call("backup:StopBackupJob", || clients.backup().stop_backup_job().backup_job_id(id).send()).await;
@@ -213,12 +218,16 @@ async fn stop_jobs(task: &Task<'_>, vault: &str) -> Result<()> {
 /// The recovery points in a vault; `None` when there is no such vault. AWS says "denied" for a vault that never was (`bk.read`).
 async fn recovery_points(task: &Task<'_>, vault: &str) -> Result<Option<Vec<RecoveryPointByBackupVault>>> {
     let clients = task.clients();
-    let found = task
-        .call("backup:ListRecoveryPointsByBackupVault", || {
+    let found = list::all(
+        task,
+        "backup:ListRecoveryPointsByBackupVault",
+        |token| {
             let request = clients.backup().list_recovery_points_by_backup_vault().backup_vault_name(vault);
-            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await;
+            request.set_next_token(token).send()
+        },
+        |page| (page.recovery_points.unwrap_or_default(), page.next_token),
+    )
+    .await;
     match found {
         Ok(points) => Ok(Some(points)),
         Err(error) if error.is_gone() => Ok(None),

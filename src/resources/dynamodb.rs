@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Context, Deletion, OnAws, Retry, Task};
 use crate::aws::error::Result;
+pub(super) use crate::aws::error::told;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Clients, Error, Pages, Tags};
 
@@ -36,11 +37,6 @@ pub(super) async fn describe(context: &Context, clients: &Clients, name: &str) -
         Err(error) if error.is_gone() => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// A field that AWS always sends.
-pub(super) fn told<T>(field: Option<T>, operation: &str, name: &str) -> Result<T> {
-    field.ok_or_else(|| Error::incomplete(operation, name))
 }
 
 /// What a table's status says to one who waits for it to be usable.

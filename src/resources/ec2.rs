@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{Context, Deletion, Kind, OnAws, Task, Wanted};
+use super::{Context, Deletion, Kind, OnAws, Task, Wanted, list};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Refusal, Tags, tags};
@@ -28,22 +28,32 @@ pub(super) const LINGERING: Patience = Patience::seconds(90 * 60, 20);
 /// deployment's tag. The answer may have others too; [`is`] tells them apart.
 ///
 /// Filters never refuse an unknown id, while id parameters fail the whole call for one object that is gone.
-pub(super) async fn describe<K, T, E, Fut>(
+pub(super) async fn describe<K, P, T, E, Fut>(
     context: &Context,
-    operation: &str,
+    operation: &'static str,
     id_filter: &str,
     wanted: &[Wanted<K>],
     id: impl Fn(&K::Outputs) -> &str,
-    send: impl Fn(Filter) -> Fut,
+    ask: impl Fn(Filter, Option<String>) -> Fut,
+    open: impl Fn(P) -> (Option<Vec<T>>, Option<String>),
 ) -> Result<Vec<T>>
 where
     K: Kind,
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-    Fut: Future<Output = std::result::Result<Vec<T>, SdkError<E, HttpResponse>>>,
+    Fut: Future<Output = std::result::Result<P, SdkError<E, HttpResponse>>>,
 {
     let mut found = Vec::new();
     for filter in filters(context, id_filter, wanted, id) {
-        found.extend(context.call(operation, || send(filter.clone())).await?);
+        let items = list::all(
+            context,
+            operation,
+            |token| ask(filter.clone(), token),
+            |page| {
+                let (items, next) = open(page);
+                (items.unwrap_or_default(), next)
+            },
+        );
+        found.extend(items.await?);
     }
     Ok(found)
 }
@@ -71,10 +81,12 @@ pub(super) fn filters<K: Kind>(
 pub(super) async fn route_tables(context: &Context, filter: Filter) -> Result<Arc<Vec<RouteTable>>> {
     let clients = context.clients();
     let read = || {
-        context.call("ec2:DescribeRouteTables", || {
-            let tables = clients.ec2().describe_route_tables().filters(filter.clone());
-            tables.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
+        list::all(
+            context,
+            "ec2:DescribeRouteTables",
+            |token| clients.ec2().describe_route_tables().filters(filter.clone()).set_next_token(token).send(),
+            |page| (page.route_tables.unwrap_or_default(), page.next_token),
+        )
     };
     context.shared(&format!("ec2:DescribeRouteTables {filter:?}"), read).await
 }
@@ -221,12 +233,16 @@ pub(super) async fn interfaces_in(
     ec2: &Client,
     filters: &[Filter],
 ) -> Result<Vec<NetworkInterface>> {
-    context
-        .call("ec2:DescribeNetworkInterfaces", || {
+    list::all(
+        context,
+        "ec2:DescribeNetworkInterfaces",
+        |token| {
             let request = ec2.describe_network_interfaces().set_filters(Some(filters.to_vec()));
-            request.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await
+            request.set_next_token(token).send()
+        },
+        |page| (page.network_interfaces.unwrap_or_default(), page.next_token),
+    )
+    .await
 }
 
 /// Whether no interfaces are left; else which are.
@@ -248,10 +264,12 @@ async fn endpoints(task: &Task<'_>, users: &[NetworkInterface]) -> Result<Vec<Vp
     }
     let clients = task.clients();
     let filter = one_of("vpc-id", vpcs);
-    task.call("ec2:DescribeVpcEndpoints", || {
-        let endpoints = clients.ec2().describe_vpc_endpoints().filters(filter.clone());
-        endpoints.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>()
-    })
+    list::all(
+        task,
+        "ec2:DescribeVpcEndpoints",
+        |token| clients.ec2().describe_vpc_endpoints().filters(filter.clone()).set_next_token(token).send(),
+        |page| (page.vpc_endpoints.unwrap_or_default(), page.next_token),
+    )
     .await
 }
 

@@ -10,7 +10,9 @@ use aws_sdk_ec2::types::{Filter, IpPermission, SecurityGroup as Group};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::outputs;
@@ -137,12 +139,16 @@ async fn groups(context: &Context, vpcs: &[&VpcId]) -> Result<Vec<Group>> {
     let vpcs = vpcs.iter().map(|vpc| (*vpc).into()).collect();
     let filters =
         [Filter::builder().name("vpc-id").set_values(Some(vpcs)).build(), ec2::filter("group-name", "default")];
-    context
-        .call("ec2:DescribeSecurityGroups", || {
+    list::all(
+        context,
+        "ec2:DescribeSecurityGroups",
+        |token| {
             let groups = clients.ec2().describe_security_groups().set_filters(Some(filters.to_vec()));
-            groups.into_paginator().items().send().collect()
-        })
-        .await
+            groups.set_next_token(token).send()
+        },
+        |page| (page.security_groups.unwrap_or_default(), page.next_token),
+    )
+    .await
 }
 
 /// Removes the rules the group has now. The tags come first: by them policies tell our groups from others.

@@ -8,7 +8,9 @@ use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -63,12 +65,12 @@ impl Kind for ElasticIp {
             "allocation-id",
             wanted,
             |outputs: &ElasticIpOutputs| outputs.id.as_str(),
-            |filter| {
-                let request = clients.ec2().describe_addresses().filters(filter);
-                async move { Ok(request.send().await?.addresses.unwrap_or_default()) }
-            },
+            // Addresses are answered on one page.
+            |filter, _| clients.ec2().describe_addresses().filters(filter).send(),
+            |page| (page.addresses, None),
         )
         .await?;
+        list::each_tells(&found, |one| one.allocation_id(), "ec2:DescribeAddresses", "allocationId")?;
         let object = |wanted| {
             let address = found.iter().find(|address| {
                 let id = address.allocation_id();

@@ -10,7 +10,9 @@ use aws_sdk_ec2::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use super::{ec2, existing};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
@@ -80,9 +82,11 @@ impl Kind for FlowLog {
             "flow-log-id",
             wanted,
             |outputs: &FlowLogOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_flow_logs().filter(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_flow_logs().filter(filter).set_next_token(token).send(),
+            |page| (page.flow_logs, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.flow_log_id(), "ec2:DescribeFlowLogs", "flowLogId")?;
         let found = |wanted| {
             let log = found.iter().find(|log| {
                 let id = log.flow_log_id();

@@ -8,7 +8,9 @@ use aws_sdk_ec2::types::{AttachmentStatus, InternetGateway as Gateway, ResourceT
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -76,11 +78,11 @@ impl Kind for InternetGateway {
             "internet-gateway-id",
             wanted,
             |outputs: &InternetGatewayOutputs| outputs.id.as_str(),
-            |filter| {
-                clients.ec2().describe_internet_gateways().filters(filter).into_paginator().items().send().collect()
-            },
+            |filter, token| clients.ec2().describe_internet_gateways().filters(filter).set_next_token(token).send(),
+            |page| (page.internet_gateways, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.internet_gateway_id(), "ec2:DescribeInternetGateways", "internetGatewayId")?;
         let object = |wanted: &Wanted<Self>| {
             let gateway = found.iter().find(|gateway| {
                 let id = gateway.internet_gateway_id();

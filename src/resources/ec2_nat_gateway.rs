@@ -13,7 +13,9 @@ use aws_sdk_ec2::types::{NatGateway as Gateway, NatGatewayState, ResourceType, T
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -75,9 +77,11 @@ impl Kind for NatGateway {
             "nat-gateway-id",
             wanted,
             |outputs: &NatGatewayOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_nat_gateways().filter(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_nat_gateways().filter(filter).set_next_token(token).send(),
+            |page| (page.nat_gateways, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.nat_gateway_id(), "ec2:DescribeNatGateways", "natGatewayId")?;
         let object = |wanted: &Wanted<Self>| {
             let gateway = found.iter().filter(|gateway| is_present(gateway)).find(|gateway| {
                 let id = gateway.nat_gateway_id();

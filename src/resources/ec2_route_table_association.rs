@@ -12,7 +12,7 @@ use aws_sdk_ec2::types::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted, list,
 };
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -132,11 +132,13 @@ async fn tables(context: &Context, subnets: &[&SubnetId]) -> Result<Vec<Table>> 
     let clients = context.clients();
     let subnets = subnets.iter().map(|subnet| (*subnet).into()).collect();
     let filter = Filter::builder().name("association.subnet-id").set_values(Some(subnets)).build();
-    context
-        .call("ec2:DescribeRouteTables", || {
-            clients.ec2().describe_route_tables().filters(filter.clone()).into_paginator().items().send().collect()
-        })
-        .await
+    list::all(
+        context,
+        "ec2:DescribeRouteTables",
+        |token| clients.ec2().describe_route_tables().filters(filter.clone()).set_next_token(token).send(),
+        |page| (page.route_tables.unwrap_or_default(), page.next_token),
+    )
+    .await
 }
 
 fn of_subnet<'a>(tables: &'a [Table], subnet: &SubnetId) -> Option<&'a Association> {

@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Group};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use super::{ec2, existing};
 use crate::aws::error::Result;
 use crate::aws::{Error, Tags};
@@ -82,9 +84,11 @@ impl Kind for SecurityGroup {
             "group-id",
             wanted,
             |outputs: &SecurityGroupOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_security_groups().filters(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_security_groups().filters(filter).set_next_token(token).send(),
+            |page| (page.security_groups, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.group_id(), "ec2:DescribeSecurityGroups", "groupId")?;
         let found = |wanted| {
             let group = found.iter().find(|group| {
                 let id = group.group_id();

@@ -13,7 +13,9 @@ use aws_sdk_ec2::types::{
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -110,11 +112,16 @@ impl Kind for SecurityGroupRule {
             "security-group-rule-id",
             wanted,
             |outputs: &SecurityGroupRuleOutputs| outputs.id.as_str(),
-            |filter| {
-                clients.ec2().describe_security_group_rules().filters(filter).into_paginator().items().send().collect()
-            },
+            |filter, token| clients.ec2().describe_security_group_rules().filters(filter).set_next_token(token).send(),
+            |page| (page.security_group_rules, page.next_token),
         )
         .await?;
+        list::each_tells(
+            &found,
+            |one| one.security_group_rule_id(),
+            "ec2:DescribeSecurityGroupRules",
+            "securityGroupRuleId",
+        )?;
         let found = |wanted| {
             let rule = found.iter().find(|rule| {
                 let id = rule.security_group_rule_id();
@@ -247,13 +254,13 @@ async fn create(task: &Task<'_>, spec: &SecurityGroupRuleSpec) -> Result<Object<
 async fn same(task: &Task<'_>, spec: &SecurityGroupRuleSpec) -> Result<Option<Object<SecurityGroupRule>>> {
     let clients = task.clients();
     let filter = Filter::builder().name("group-id").values(spec.group.known()).build();
-    let found: Vec<Rule> = task
-        .call("ec2:DescribeSecurityGroupRules", || {
-            let rules = clients.ec2().describe_security_group_rules().filters(filter.clone());
-            rules.into_paginator().items().send().collect()
-        })
-        .await?;
-    Ok(find_same(&found, spec))
+    let found = list::all(
+        task,
+        "ec2:DescribeSecurityGroupRules",
+        |token| clients.ec2().describe_security_group_rules().filters(filter.clone()).set_next_token(token).send(),
+        |page| (page.security_group_rules.unwrap_or_default(), page.next_token),
+    );
+    Ok(find_same(&found.await?, spec))
 }
 
 /// The rule that lets the same traffic through, whatever it says it is for: AWS takes no second one.

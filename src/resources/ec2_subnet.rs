@@ -7,7 +7,9 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as AwsSubnet, SubnetState};
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use super::{ec2, existing};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -79,9 +81,11 @@ impl Kind for Subnet {
             "subnet-id",
             wanted,
             |outputs: &SubnetOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_subnets().filters(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_subnets().filters(filter).set_next_token(token).send(),
+            |page| (page.subnets, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.subnet_id(), "ec2:DescribeSubnets", "subnetId")?;
         let found = |wanted| {
             let subnet = found.iter().find(|subnet| {
                 ec2::is(

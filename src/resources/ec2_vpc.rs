@@ -10,7 +10,9 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName, 
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -77,9 +79,11 @@ impl Kind for Vpc {
             "vpc-id",
             wanted,
             |outputs: &VpcOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_vpcs().filters(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_vpcs().filters(filter).set_next_token(token).send(),
+            |page| (page.vpcs, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.vpc_id(), "ec2:DescribeVpcs", "vpcId")?;
         context
             .each(wanted, |wanted| {
                 let vpc = found.iter().find(|vpc| {

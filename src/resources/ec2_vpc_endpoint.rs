@@ -13,7 +13,9 @@ use aws_sdk_ec2::types::{Filter, ResourceType, TagSpecification, VpcEndpoint as 
 use serde::{Deserialize, Serialize};
 
 use super::ec2;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
@@ -116,9 +118,11 @@ impl Kind for VpcEndpoint {
             "vpc-endpoint-id",
             wanted,
             |outputs: &VpcEndpointOutputs| outputs.id.as_str(),
-            |filter| clients.ec2().describe_vpc_endpoints().filters(filter).into_paginator().items().send().collect(),
+            |filter, token| clients.ec2().describe_vpc_endpoints().filters(filter).set_next_token(token).send(),
+            |page| (page.vpc_endpoints, page.next_token),
         )
         .await?;
+        list::each_tells(&found, |one| one.vpc_endpoint_id(), "ec2:DescribeVpcEndpoints", "vpcEndpointId")?;
         let endpoints: Vec<Option<&Endpoint>> = wanted
             .iter()
             .map(|wanted| {

@@ -127,7 +127,7 @@ impl<K: Kind> AnyKind for Erased<K> {
 }
 
 fn typed_wanted<K: Kind>(wanted: &AnyWanted) -> Result<Wanted<K>> {
-    let name = K::TRAITS.name;
+    let name = &wanted.address.to_string();
     Ok(Wanted {
         address: wanted.address.clone(),
         spec: typed(name, "spec", &wanted.spec)?,
@@ -135,8 +135,8 @@ fn typed_wanted<K: Kind>(wanted: &AnyWanted) -> Result<Wanted<K>> {
     })
 }
 
-fn typed<T: DeserializeOwned>(kind: &str, what: &str, value: &Value) -> Result<T> {
-    T::deserialize(value).map_err(|error| Error::Failed(format!("this is no {what} of {kind}: {error}")))
+fn typed<T: DeserializeOwned>(of: &str, what: &str, value: &Value) -> Result<T> {
+    T::deserialize(value).map_err(|error| Error::Failed(format!("this is no {what} of {of}: {error}")))
 }
 
 fn to_json(value: &impl serde::Serialize) -> Value {

@@ -137,7 +137,7 @@ impl Kind for Role {
     }
 
     async fn delete(task: &Task<'_>, spec: &RoleSpec, _: &RoleOutputs) -> Result<Deletion> {
-        match delete(task, &spec.name).await {
+        match delete_by_name(task, &spec.name).await {
             Err(error) if !error.is_gone() => Err(error),
             _ => Ok(Deletion::Gone),
         }
@@ -262,7 +262,8 @@ async fn remove_inline(task: &Task<'_>, name: &str, policy: &str) -> Result<()> 
     }
 }
 
-async fn delete(task: &Task<'_>, name: &str) -> Result<()> {
+/// Deletes a role with all that is attached to it.
+pub(super) async fn delete_by_name(task: &Task<'_>, name: &str) -> Result<()> {
     let clients = task.clients();
     let iam = clients.iam();
     let inline = task.call("iam:ListRolePolicies", || iam.list_role_policies().role_name(name).send());

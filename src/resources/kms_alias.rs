@@ -2,16 +2,19 @@
 //!
 //! Facts: `kms.alias.create`, `kms.alias.regional`, `kms.alias.update`, `kms.alias.delete` (it would outlive its key for the days of the
 //! key's deletion, and there is no call to get one: the list is read), `kms.list` (pages of 100), `preflight.kms`
-//! (an alias on any other key, one that waits for its deletion included, is a change of the plan).
+//! (an alias on another key of the deployment, one that waits for its deletion included, is a change of the plan; one on a key without the
+//! deployment's tags is somebody else's, and is neither led back nor deleted).
 //! Replacement: `name`. Slow: nothing.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted, kms,
+};
 use crate::aws::error::Result;
-use crate::aws::{Pages, Tags};
+use crate::aws::{Error, Pages, Tags, tags};
 use crate::outputs;
 use crate::reference::{AliasArn, KeyArn, Ref};
 
@@ -44,12 +47,12 @@ impl Kind for Alias {
         name: "kms_alias",
         taggable: false,
         data_bearing: false,
-        adoption: Adoption::ByName,
+        adoption: Adoption::ByTag,
         immutable: &["name"],
         locked_by: None,
         expected: Expected::seconds(1, 1, 1),
         permissions: Permissions {
-            read: &["kms:ListAliases"],
+            read: &["kms:ListAliases", "kms:ListResourceTags"],
             change: &["kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias"],
         },
         retries: &[
@@ -60,14 +63,18 @@ impl Kind for Alias {
         ],
     };
 
+    const PARENT: Option<Parent> = Some(Parent::apart("key"));
+
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
-        let aliases = list(context).await?;
-        let object = |wanted: &Wanted<Self>| {
-            let (arn, key) = aliases.get(&wanted.spec.name)?;
-            let spec = AliasSpec { name: wanted.spec.name.clone(), key: Ref::Known(target(arn, key)) };
-            Some(Object { spec, outputs: AliasOutputs { arn: arn.as_str().into() }, tags: Tags::new() })
-        };
-        Ok(wanted.iter().map(object).collect())
+        let aliases = &list(context).await?;
+        context
+            .each(wanted, |wanted| async move {
+                let Some((arn, key)) = aliases.get(&wanted.spec.name) else { return Ok(None) };
+                let spec = AliasSpec { name: wanted.spec.name.clone(), key: Ref::Known(target(arn, key)) };
+                let outputs = AliasOutputs { arn: arn.as_str().into() };
+                Ok(Some(Object { spec, outputs, tags: owner(context, key).await? }))
+            })
+            .await
     }
 
     async fn ensure(task: &Task<'_>, spec: &AliasSpec, object: Option<Object<Self>>) -> Result<AliasOutputs> {
@@ -81,8 +88,8 @@ impl Kind for Alias {
                     .call("kms:CreateAlias", || clients.kms().create_alias().alias_name(name).target_key_id(key).send())
                     .await;
                 match created {
-                    // The name is this deployment's alone, so what has it is ours: left by a lost answer or an earlier key.
-                    Err(error) if error.already_exists() => true,
+                    // An earlier try made it whose answer was lost, it is left of an earlier key, or somebody else has the name.
+                    Err(error) if error.already_exists() => existing(task, spec, error).await?.spec.key != spec.key,
                     created => created.map(|_| false)?,
                 }
             }
@@ -102,6 +109,27 @@ impl Kind for Alias {
             _ => Ok(Deletion::Gone),
         }
     }
+}
+
+/// Whose the key is that an alias stands for, as its tags tell. A key that keeps its tags to itself is not ours.
+async fn owner(context: &Context, key: &str) -> Result<Tags> {
+    let mut tags = match kms::tags(context, key).await {
+        Err(error) if error.is_gone() || error.is(&["AccessDeniedException"]) => Tags::new(),
+        tags => tags?,
+    };
+    tags.retain(|name, _| name == tags::DEPLOYMENT);
+    Ok(tags)
+}
+
+/// The alias that is in the way, when it stands for a key of this deployment.
+async fn existing(task: &Task<'_>, spec: &AliasSpec, refusal: Error) -> Result<Object<Alias>> {
+    let wanted = Wanted { address: task.address.clone(), spec: spec.clone(), outputs: None };
+    let found = Alias::observe(&task.context, &[wanted]).await?.pop().flatten().ok_or(refusal)?;
+    if task.owns(&found.tags) {
+        return Ok(found);
+    }
+    let (name, key) = (&spec.name, found.spec.key.known());
+    Err(Error::Taken(format!("the {name} exists and stands for {key}, a key without this deployment's tags")))
 }
 
 /// ARN and key id of every alias, by name.

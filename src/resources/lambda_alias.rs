@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::lambda_function::{self, FunctionSpec};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -279,12 +281,13 @@ async fn point(task: &Task<'_>, spec: &AliasSpec, exists: bool, version: &str) -
 async fn clear(task: &Task<'_>, spec: &AliasSpec, current: &str, before: &str) -> Result<()> {
     let clients = task.clients();
     let function = spec.function.known();
-    let versions = task
-        .call("lambda:ListVersionsByFunction", || {
-            let pages = clients.lambda().list_versions_by_function().function_name(function).into_paginator();
-            pages.items().send().collect::<std::result::Result<Vec<_>, _>>()
-        })
-        .await?;
+    let versions = list::all(
+        task,
+        "lambda:ListVersionsByFunction",
+        |token| clients.lambda().list_versions_by_function().function_name(function).set_marker(token).send(),
+        |page| (page.versions.unwrap_or_default(), page.next_marker),
+    )
+    .await?;
     for version in versions.iter().filter(|version| version.description() == Some(MARK)) {
         let number = version_of(version)?;
         if number == current || (number == before && !holds_what_was_left(version, &spec.content)?) {

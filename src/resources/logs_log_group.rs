@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use aws_sdk_cloudwatchlogs::types::LogGroup as Group;
 use serde::{Deserialize, Serialize};
 
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -184,14 +186,18 @@ fn object(group: &Group) -> Result<Object<LogGroup>> {
 
 async fn describe(context: &Context, prefix: &str) -> Result<Vec<Group>> {
     let clients = context.clients();
-    context
-        .call("logs:DescribeLogGroups", || {
-            let request = clients.logs().describe_log_groups();
-            // A search refuses an empty prefix.
-            let request = request.set_log_group_name_prefix((!prefix.is_empty()).then(|| prefix.to_owned()));
-            request.into_paginator().items().send().collect()
-        })
-        .await
+    // A search refuses an empty prefix.
+    let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+    list::all(
+        context,
+        "logs:DescribeLogGroups",
+        |token| {
+            let request = clients.logs().describe_log_groups().set_log_group_name_prefix(prefix.clone());
+            request.set_next_token(token).send()
+        },
+        |page| (page.log_groups.unwrap_or_default(), page.next_token),
+    )
+    .await
 }
 
 async fn exact(context: &Context, name: &str) -> Result<Option<Group>> {

@@ -24,6 +24,7 @@ mod eventbridge;
 mod existing;
 mod globalaccelerator;
 mod kms;
+mod list;
 mod on_aws;
 mod page;
 mod rds;

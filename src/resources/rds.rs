@@ -11,8 +11,9 @@ use std::time::Duration;
 use aws_sdk_rds::types::{DbCluster, GlobalCluster, Tag};
 use tokio::time::sleep;
 
-use super::{Context, OnAws, Retry, Task};
+use super::{Context, OnAws, Retry, Task, list};
 use crate::aws::error::Result;
+pub(super) use crate::aws::error::told;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Clients, Error, Tags};
 use crate::{from_sdk_tags, sdk_tags};
@@ -205,13 +206,7 @@ pub(super) async fn global_cluster_name(context: &Context, cluster_arn: &str) ->
         return told(name, "rds:DescribeGlobalClusters", "GlobalClusterIdentifier").map(Some);
     }
     sleep(MOMENT).await;
-    let clients = context.clients();
-    let again: Vec<GlobalCluster> = context
-        .call("rds:DescribeGlobalClusters", || {
-            let request = clients.rds().describe_global_clusters();
-            request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-        })
-        .await?;
+    let again = read_global_clusters(context).await?;
     Ok(membership(&again, cluster_arn).and_then(|global| global.global_cluster_identifier.clone()))
 }
 
@@ -221,13 +216,18 @@ async fn global_cluster_of(context: &Context, cluster_arn: &str) -> Result<Optio
 
 /// All global clusters of the account that the region sees. One observation reads them once.
 pub(super) async fn global_clusters(context: &Context) -> Result<Arc<Vec<GlobalCluster>>> {
+    context.shared("rds:DescribeGlobalClusters", || read_global_clusters(context)).await
+}
+
+async fn read_global_clusters(context: &Context) -> Result<Vec<GlobalCluster>> {
     let clients = context.clients();
-    let operation = "rds:DescribeGlobalClusters";
-    let read = || {
-        let request = clients.rds().describe_global_clusters();
-        request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-    };
-    context.shared(operation, || context.call(operation, read)).await
+    list::all(
+        context,
+        "rds:DescribeGlobalClusters",
+        |token| clients.rds().describe_global_clusters().set_marker(token).send(),
+        |page| (page.global_clusters.unwrap_or_default(), page.marker),
+    )
+    .await
 }
 
 /// All clusters of the region. One observation reads them once.
@@ -235,15 +235,14 @@ pub(super) async fn clusters(context: &Context) -> Result<Arc<Vec<DbCluster>>> {
     let clients = context.clients();
     let operation = "rds:DescribeDBClusters";
     let read = || {
-        let request = clients.rds().describe_db_clusters();
-        request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
+        list::all(
+            context,
+            operation,
+            |token| clients.rds().describe_db_clusters().set_marker(token).send(),
+            |page| (page.db_clusters.unwrap_or_default(), page.marker),
+        )
     };
-    context.shared(operation, || context.call(operation, read)).await
-}
-
-/// A field that AWS always sends.
-pub(super) fn told<T>(field: Option<T>, operation: &str, name: &str) -> Result<T> {
-    field.ok_or_else(|| Error::incomplete(operation, name))
+    context.shared(operation, read).await
 }
 
 /// A list to send; nothing when it is empty, which the query protocol would send as one empty text.

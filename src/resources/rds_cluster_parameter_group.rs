@@ -12,7 +12,9 @@ use aws_sdk_rds::types::{ApplyMethod, DbClusterParameterGroup, Parameter};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::Error;
 use crate::aws::error::Result;
 use crate::outputs;
@@ -246,12 +248,16 @@ async fn describe(context: &Context, name: &str) -> Result<Option<DbClusterParam
 /// The parameters that somebody set; the family's defaults are hundreds more.
 async fn parameters(context: &Context, name: &str) -> Result<BTreeMap<String, String>> {
     let clients = context.clients();
-    let found: Vec<Parameter> = context
-        .call("rds:DescribeDBClusterParameters", || {
+    let found = list::all(
+        context,
+        "rds:DescribeDBClusterParameters",
+        |token| {
             let request = clients.rds().describe_db_cluster_parameters().db_cluster_parameter_group_name(name);
-            request.source("user").into_paginator().items().send().collect::<std::result::Result<_, _>>()
-        })
-        .await?;
+            request.source("user").set_marker(token).send()
+        },
+        |page| (page.parameters.unwrap_or_default(), page.marker),
+    )
+    .await?;
     let pair = |parameter: Parameter| Some((parameter.parameter_name?, parameter.parameter_value?));
     Ok(found.into_iter().filter_map(pair).collect())
 }

@@ -16,14 +16,14 @@ use std::cmp::Ordering;
 
 use aws_sdk_rds::operation::create_global_cluster::builders::CreateGlobalClusterInputBuilder;
 use aws_sdk_rds::operation::modify_global_cluster::builders::ModifyGlobalClusterInputBuilder;
-use aws_sdk_rds::types::{DbEngineVersion, GlobalCluster as Found, Tag};
+use aws_sdk_rds::types::{GlobalCluster as Found, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::rds;
 use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
-use crate::aws::{Aws, Error};
+use crate::aws::{Aws, Error, Pages};
 use crate::outputs;
 use crate::reference::{ClusterArn, GlobalClusterId};
 
@@ -396,14 +396,18 @@ fn choices(offered: &[String], wanted: &str) -> String {
 /// The versions that a region offers for global databases, without special builds (`16.4-limitless`).
 async fn offered(aws: &Aws, region: &str) -> Result<Vec<String>> {
     let clients = aws.region(region);
-    let request = clients.rds().describe_db_engine_versions().engine(rds::ENGINE).into_paginator().items();
-    let versions: Vec<DbEngineVersion> = request
-        .send()
-        .collect::<std::result::Result<_, _>>()
-        .await
-        .map_err(|error| Error::from_sdk("rds:DescribeDBEngineVersions", error))?;
-    let offered = versions.into_iter().filter(|version| version.supports_global_databases() == Some(true));
-    Ok(offered.filter_map(|version| version.engine_version).filter(|version| is_plain(version)).collect())
+    let operation = "rds:DescribeDBEngineVersions";
+    let (mut offered, mut pages) = (Vec::new(), Pages::of(operation));
+    loop {
+        let request = clients.rds().describe_db_engine_versions().engine(rds::ENGINE).set_marker(pages.token());
+        let page = request.send().await.map_err(|error| Error::from_sdk(operation, error))?;
+        let versions = page.db_engine_versions.unwrap_or_default().into_iter();
+        let global = versions.filter(|version| version.supports_global_databases() == Some(true));
+        offered.extend(global.filter_map(|version| version.engine_version).filter(|version| is_plain(version)));
+        if !pages.turn(page.marker)? {
+            return Ok(offered);
+        }
+    }
 }
 
 /// Tells whether a version is the wanted one or one of the wanted major version. Special builds (`16.4-limitless`) are not.

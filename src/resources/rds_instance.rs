@@ -14,7 +14,9 @@ use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance, GlobalCluster, 
 use serde::{Deserialize, Serialize};
 
 use super::rds;
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted, list,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Tags};
@@ -114,12 +116,13 @@ impl Kind for Instance {
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let clients = context.clients();
-        let found: Vec<DbInstance> = context
-            .call("rds:DescribeDBInstances", || {
-                let request = clients.rds().describe_db_instances();
-                request.into_paginator().items().send().collect::<std::result::Result<_, _>>()
-            })
-            .await?;
+        let found = list::all(
+            context,
+            "rds:DescribeDBInstances",
+            |token| clients.rds().describe_db_instances().set_marker(token).send(),
+            |page| (page.db_instances.unwrap_or_default(), page.marker),
+        )
+        .await?;
         let object = |wanted: &Wanted<Self>| {
             let name = Some(wanted.spec.name.as_str());
             let instance = found.iter().find(|instance| instance.db_instance_identifier() == name);

@@ -20,7 +20,9 @@ use aws_sdk_route53::types::{
 use serde::{Deserialize, Serialize};
 
 use super::route53::{bare, plain};
-use super::{Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Permissions, Retry, Task, Traits, Wanted};
+use super::{
+    Adoption, Context, Deletion, Expected, Kind, Object, OnAws, Parent, Permissions, Retry, Task, Traits, Wanted,
+};
 use crate::aws::error::Result;
 use crate::aws::wait::{Look, Patience};
 use crate::aws::{Error, Pages, Tags};
@@ -121,6 +123,8 @@ impl Kind for Record {
             Retry::seconds("route53:ChangeResourceRecordSets", "NoSuchHealthCheck", "", 60),
         ],
     };
+
+    const PARENT: Option<Parent> = Some(Parent::shared("zone"));
 
     async fn observe(context: &Context, wanted: &[Wanted<Self>]) -> Result<Vec<Option<Object<Self>>>> {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();

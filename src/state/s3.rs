@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use super::{Object, ObjectError, Objects, Only, StateError};
 use crate::aws::regions::first_that_answers;
 use crate::aws::transport::Transport;
-use crate::aws::{Aws, Connection, Error};
+use crate::aws::{Aws, Connection, Error, Pages};
 
 type Result<T> = std::result::Result<T, ObjectError>;
 
@@ -217,14 +217,16 @@ impl Objects for S3 {
         self.run(async move {
             // What is below a further slash is somebody else's.
             let request = client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
-            let mut pages = request.into_paginator().send();
-            let mut names = Vec::new();
-            while let Some(page) = pages.next().await {
+            let (mut names, mut pages) = (Vec::new(), Pages::of("s3:ListObjectsV2"));
+            loop {
+                let page = request.clone().set_continuation_token(pages.token()).send().await;
                 let page = page.map_err(|error| Error::from_sdk("s3:ListObjectsV2", error))?;
                 let keys = page.contents().iter().filter_map(|object| object.key()?.strip_prefix(&folder));
                 names.extend(keys.filter(|name| !name.is_empty()).map(str::to_owned));
+                if !pages.turn(page.next_continuation_token)? {
+                    return Ok(names);
+                }
             }
-            Ok(names)
         })
     }
 

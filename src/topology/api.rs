@@ -225,7 +225,8 @@ impl Region<'_, '_> {
         let retention_days = Some(self.builder.plan().api.access_logs.retention_days.days());
         let spec = LogGroupSpec { name: name.into(), retention_days, key: Some(key.clone()) };
         let log_group = self.add::<LogGroup>("api:logs", spec);
-        let role = Ref::Known(self.builder.names().role_arn(apigateway_account::ROLE).into());
+        let role = apigateway_account::role_name(self.builder.region(self.side));
+        let role = Ref::Known(self.builder.names().role_arn(&role).into());
         let account = self.add::<Account>("logging", AccountSpec { role });
         AccessLogs { destination: log_group.arn(), format: log_format(), role: account.role() }
     }

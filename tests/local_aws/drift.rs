@@ -28,7 +28,10 @@ kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps({"Version"
 kms.update_key_description(KeyId=key, Description="theirs")
 kms.disable_key_rotation(KeyId=key)
 kms.disable_key(KeyId=key)
-kms.update_alias(AliasName=alias, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+# An earlier key of the deployment, which is on its way out.
+earlier = kms.create_key(Tags=[{"TagKey": "drctl:deployment", "TagValue": "dev"}])["KeyMetadata"]["KeyId"]
+kms.update_alias(AliasName=alias, TargetKeyId=earlier)
+kms.schedule_key_deletion(KeyId=earlier, PendingWindowInDays=7)
 
 logs, group = boto3.client("logs", region_name="us-east-1"), "/aws/lambda/dr-payment_processor-us-east-1-dev"
 logs.put_retention_policy(logGroupName=group, retentionInDays=7)

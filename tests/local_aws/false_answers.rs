@@ -82,7 +82,10 @@ fn nobody_loses_anything_by_what_is_not_so() {
     let workspace = aws.workspace();
     workspace.drctl(&UP).expect(0);
     assert_eq!(sweep(&aws, &workspace, 7, 24), Vec::<String>::new());
+    a_list_without_end_is_an_error(&aws, &workspace);
+    roles_are_found_by_name_where_lists_of_all_are_not_allowed(&aws, &workspace);
     a_state_that_names_objects_of_others_ends_a_run(&aws, &workspace);
+    what_somebody_else_uses_now_ends_a_run(&aws, &workspace);
     a_second_nat_gateway_is_named_and_removed_when_asked(&aws, &workspace);
     an_old_state_put_back_leaves_nothing(&aws, &workspace);
 }
@@ -96,6 +99,120 @@ fn nobody_loses_anything_by_any_answer_that_is_not_so() {
     let step = std::env::var("DRCTL_STRIDE").map_or(1, |text| text.parse().expect("DRCTL_STRIDE is a number"));
     let wrong = sweep(&aws, &workspace, 1, step);
     assert_eq!(wrong, Vec::<String>::new(), "{} answers did harm", wrong.len());
+}
+
+/// The lists that a look at a whole deployment reads, of those that the local AWS pages.
+const LISTS: [&str; 21] = [
+    "apigateway:GetBasePathMappings",
+    "apigateway:GetDeployments",
+    "apigateway:GetDomainNames",
+    "apigateway:GetResources",
+    "apigateway:GetRestApis",
+    "backup:ListBackupVaults",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "events:ListRules",
+    "events:ListTargetsByRule",
+    "iam:GetAccountAuthorizationDetails",
+    "iam:ListRoles",
+    "kms:ListAliases",
+    "logs:DescribeLogGroups",
+    "rds:DescribeDBClusterParameters",
+    "rds:DescribeDBClusters",
+    "rds:DescribeDBInstances",
+    "rds:DescribeGlobalClusters",
+    "route53:ListHealthChecks",
+    "tagging:GetResources",
+];
+
+/// A list whose next page is itself is neither read for ever nor taken for whole.
+fn a_list_without_end_is_an_error(aws: &LocalAws, workspace: &Workspace<'_>) {
+    let mut wrong = Vec::new();
+    for operation in LISTS {
+        let order = json!({ "answer": "endless", "operation": operation, "times": 1000 });
+        aws.scenarios(&json!({ "names": ["false-answers"], "false_answer": order }));
+        aws.forget_calls();
+        let run = workspace.drctl(&["plan", "--suffix", "dev"]);
+        let falsified = aws.calls(false).iter().filter(|call| call["scenario"] == "false-answers").count();
+        let is_told = run.stderr.contains(&format!("the pages of {} have no end", told_name(operation)));
+        if run.code != Some(1) || !is_told || !(1..200).contains(&falsified) {
+            wrong.push(format!("{operation}: {falsified} answers, exit {:?}: {}", run.code, run.stderr));
+        }
+    }
+    aws.scenarios(&json!({ "names": [] }));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// An operation as drctl names it: the tagging service by its name in policies.
+fn told_name(operation: &str) -> String {
+    operation.replace("tagging:", "tag:")
+}
+
+/// Who may not read the roles of the whole account reads those of the deployment by their names, and sees the same.
+fn roles_are_found_by_name_where_lists_of_all_are_not_allowed(aws: &LocalAws, workspace: &Workspace<'_>) {
+    for operation in ["iam:GetAccountAuthorizationDetails", "iam:ListRoles"] {
+        let order = json!({ "answer": "denied", "operation": operation, "times": 1000 });
+        aws.scenarios(&json!({ "names": ["false-answers"], "false_answer": order }));
+        aws.forget_calls();
+        workspace.drctl(&["plan", "--suffix", "dev", "--detailed-exitcode"]).expect(0).shows(&["no changes"]);
+        let calls = aws.calls(false);
+        let count = |name: &str| calls.iter().filter(|call| call["operation"] == name).count();
+        assert!(calls.iter().any(|call| call["scenario"] == "false-answers"), "{operation} is refused");
+        assert!(count("GetRole") > 3 && count("GetRolePolicy") > 3, "roles and policies are read one by one");
+    }
+    // What differs is seen there as well.
+    let role = r#"boto3.client("iam", region_name="us-east-1").update_role(RoleName="dr-payment_processor-us-east-1-dev", Description="theirs")"#;
+    aws.python(&format!("{role}\nresult = None"));
+    let changed = ["plan", "--suffix", "dev", "--detailed-exitcode"];
+    workspace.drctl(&changed).expect(2).shows(&["~ global/iam_role/", "description"]);
+    aws.scenarios(&json!({ "names": [] }));
+    workspace.drctl(&UP).expect(0);
+}
+
+/// An alias that stands for somebody else's key, and a record in the user's zone that has another value, are no longer ours.
+fn what_somebody_else_uses_now_ends_a_run(aws: &LocalAws, workspace: &Workspace<'_>) {
+    let run = |code: &str| {
+        aws.python(&format!(
+            r#"
+kms, alias = boto3.client("kms", region_name="us-east-1"), "alias/dr-payments-dev"
+def target():
+    return [one["TargetKeyId"] for one in kms.list_aliases()["Aliases"] if one["AliasName"] == alias][0]
+route53 = boto3.client("route53", region_name="us-east-1")
+parent = [one["Id"] for one in route53.list_hosted_zones()["HostedZones"] if one["Name"] == "example.com."][0]
+def delegate(servers):
+    records = [{{"Value": server}} for server in servers]
+    record = {{"Name": "dr-payments-dev.example.com.", "Type": "NS", "TTL": 300, "ResourceRecords": records}}
+    changes = [{{"Action": "UPSERT", "ResourceRecordSet": record}}]
+    route53.change_resource_record_sets(HostedZoneId=parent, ChangeBatch={{"Changes": changes}})
+def delegated():
+    records = route53.list_resource_record_sets(HostedZoneId=parent)["ResourceRecordSets"]
+    record = [one for one in records if (one["Name"], one["Type"]) == ("dr-payments-dev.example.com.", "NS")][0]
+    return [one["Value"] for one in record["ResourceRecords"]], record["TTL"]
+{code}
+"#
+        ))
+    };
+    let ours = run("result = target()").as_str().expect("an id").to_owned();
+    let theirs = run(
+        "kms.update_alias(AliasName=alias, TargetKeyId=kms.create_key()[\"KeyMetadata\"][\"KeyId\"])\nresult = target()",
+    );
+    aws.forget_calls();
+    for arguments in [&DOWN, &UP] {
+        let refused = workspace.drctl(arguments).expect(5);
+        refused.shows(&["us-east-1/kms_alias/main", theirs.as_str().expect("an id"), "nothing was changed"]);
+    }
+    assert_eq!(aws.calls(true), Vec::<Value>::new());
+    run(&format!("kms.update_alias(AliasName=alias, TargetKeyId={ours:?})\nresult = None"));
+
+    let before = run("result = delegated()");
+    run("delegate([\"ns1.elsewhere.example\", \"ns2.elsewhere.example\"])\nresult = None");
+    aws.forget_calls();
+    let refused = workspace.drctl(&DOWN).expect(5);
+    refused.shows(&["global/route53_record/delegation", "not as recorded", "nothing was changed"]);
+    assert_eq!(aws.calls(true), Vec::<Value>::new());
+    run(&format!("delegate(json.loads({:?}))\nresult = None", before[0].to_string()));
+    workspace.drctl(&UP).expect(0).shows(&["no changes"]);
 }
 
 /// Lets a record name another object wherever it names its own by an output.

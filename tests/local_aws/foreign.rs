@@ -203,6 +203,154 @@ fn a_table_that_aws_holds_back_is_deleted_a_day_later() {
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
 }
 
+/// A REST API that logs in the primary region, and a WebSocket API in the other.
+const OTHER_APIS: &str = r#"
+apigateway = boto3.client("apigateway", region_name="us-east-1")
+api = apigateway.create_rest_api(name="theirs")["id"]
+root = apigateway.get_resources(restApiId=api)["items"][0]["id"]
+apigateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
+apigateway.put_integration(restApiId=api, resourceId=root, httpMethod="GET", type="MOCK")
+deployment = apigateway.create_deployment(restApiId=api)["id"]
+apigateway.create_stage(restApiId=api, stageName="live", deploymentId=deployment)
+logs = {"destinationArn": "arn:aws:logs:us-east-1:123456789012:log-group:theirs", "format": "$context.requestId"}
+patch = [{"op": "replace", "path": "/accessLogSettings/" + name, "value": logs[name]} for name in logs]
+apigateway.update_stage(restApiId=api, stageName="live", patchOperations=patch)
+sockets = boto3.client("apigatewayv2", region_name="us-east-2")
+sockets.create_api(Name="chat", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
+result = None
+"#;
+
+/// The roles by which the APIs of both regions write logs.
+const LOGGING_ROLES: &str = r#"
+regions = ["us-east-1", "us-east-2"]
+result = [boto3.client("apigateway", region_name=region).get_account().get("cloudwatchRoleArn") for region in regions]
+result = [(role or "").split("/")[-1] for role in result]
+"#;
+
+/// `apigw.account.shared`: the role by which all APIs of a region write logs stays where somebody else needs it, and `down` says who.
+#[test]
+fn the_role_for_logs_stays_where_somebody_else_needs_it() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    workspace.drctl(&["up", "--suffix", "dev", "--plan", "plans/minimal.toml"]).expect(0);
+    aws.python(OTHER_APIS);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0).shows(&[
+        "us-east-1/apigateway_account/logging stays",
+        "because the API theirs (",
+        "us-east-2/apigateway_account/logging stays",
+        "because the WebSocket API chat (",
+        "aws iam delete-role --role-name drctl-apigateway-logs-us-east-2",
+    ]);
+    let roles = serde_json::json!(["drctl-apigateway-logs-us-east-1", "drctl-apigateway-logs-us-east-2"]);
+    assert_eq!(aws.python(LOGGING_ROLES), roles);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
+/// An edit of a state, and its name.
+type Edit = (&'static str, fn(&mut Value));
+
+/// Lets records of all but some kinds refer to nothing wherever they have an output of what they refer to.
+fn unresolve(state: &mut Value, but: &[&str]) {
+    let records = state["records"].clone();
+    for (address, record) in state["records"].as_object_mut().expect("there are records") {
+        let references: Vec<Value> = record["references"].as_array().cloned().unwrap_or_default();
+        let referents = references.iter().filter_map(|address| records[address.as_str()?]["outputs"].as_object());
+        let outputs: Vec<&Value> = referents.flat_map(|outputs| outputs.values()).collect();
+        if but.iter().any(|kind| address.contains(kind)) {
+            continue;
+        }
+        for field in record["spec"].as_object_mut().into_iter().flat_map(|spec| spec.values_mut()) {
+            if outputs.contains(&&*field) {
+                *field = serde_json::json!({ "$ref": "us-east-1/ec2_vpc/nowhere#id" });
+            }
+        }
+    }
+}
+
+/// Kinds with a plain text that is also an output of something else: no reference may be there.
+const PLAIN: [&str; 6] =
+    ["backup_plan", "backup_selection", "eventbridge_archive", "lambda_alias", "lambda_function", "rds_cluster"];
+
+/// Kinds whose objects are ours by what they are in.
+const PARTS: [&str; 12] = [
+    "apigateway_base_path_mapping",
+    "apigateway_deployment",
+    "apigateway_method",
+    "apigateway_resource",
+    "ec2_route/",
+    "ec2_route_table_association",
+    "eventbridge_target",
+    "lambda_permission",
+    "elb_target/",
+    "secretsmanager_replica",
+    "kms_alias",
+    "s3_bucket_replication",
+];
+
+/// Edits that leave a state readable and say what is not so: one over all records at a time. Those of references end at the look, at the
+/// question whose the objects are, and at the changes themselves.
+fn edits() -> [Edit; 6] {
+    fn each_record(state: &mut Value, edit: impl Fn(&mut Value)) {
+        state["records"].as_object_mut().expect("there are records").values_mut().for_each(edit);
+    }
+    let half_joined = |state: &mut Value| {
+        each_record(state, |record| {
+            for field in record["spec"].as_object_mut().into_iter().flat_map(|spec| spec.values_mut()) {
+                if field.is_string() {
+                    *field = serde_json::json!({ "$join": ["a", { "$ref": "nonsense" }] });
+                }
+            }
+        });
+    };
+    let without_outputs = |state: &mut Value| each_record(state, |record| record["outputs"] = serde_json::json!({}));
+    let foreign_kinds = |state: &mut Value| {
+        let records = state["records"].as_object().expect("there are records").clone();
+        let renamed =
+            records.into_iter().map(|(address, record)| (address.replace("ec2_subnet", "ec2_teapot"), record));
+        state["records"] = Value::Object(renamed.collect());
+    };
+    [
+        ("unresolved", |state| unresolve(state, &[])),
+        ("unresolved where references are", |state| unresolve(state, &PLAIN)),
+        ("unresolved where tags say whose it is", |state| unresolve(state, &[&PLAIN[..], &PARTS[..]].concat())),
+        ("half joined", half_joined),
+        ("without outputs", without_outputs),
+        ("of foreign kinds", foreign_kinds),
+    ]
+}
+
+/// No state makes drctl panic, and whatever cannot be done is told with the address that it is about.
+#[test]
+fn any_edited_state_ends_in_an_error_that_names_an_address() {
+    let aws = LocalAws::start();
+    let workspace = aws.workspace();
+    let plan = ["--suffix", "dev", "--plan", "plans/minimal.toml"];
+    let up = [&["up", "--yes"], &plan[..]].concat();
+    workspace.drctl(&up).expect(0);
+    let good = std::fs::read_to_string(workspace.path("state/dev.json")).expect("the state can be read");
+    let addresses = on_record(&workspace);
+    let mut failed = Vec::new();
+    for (name, edit) in edits() {
+        let mut state: Value = serde_json::from_str(&good).expect("the state is JSON");
+        edit(&mut state);
+        state["checksum"] = "edited".into();
+        for arguments in [&[&["plan"], &plan[..]].concat(), &up, &vec!["down", "--yes", "--suffix", "dev"]] {
+            workspace.put_state("dev", &state.to_string());
+            let run = workspace.drctl(arguments);
+            let said = format!("{}{}", run.stdout, run.stderr);
+            let names_one = addresses.iter().any(|address| said.contains(address)) || said.contains("ec2_teapot");
+            if !matches!(run.code, Some(0..=7)) || run.code != Some(0) && !names_one {
+                failed.push(format!("{name}: {arguments:?} ended with {:?}: {said}", run.code));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    // Whatever the edits took along, the good state leads to the rest of it.
+    workspace.put_state("dev", &good);
+    workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
+    assert_eq!(census(&aws, "dev"), Vec::<String>::new());
+}
+
 /// Attaches to a role what IAM wants gone before the role, and protects a load balancer.
 const ATTACH: &str = r#"
 iam = boto3.client("iam", region_name="us-east-1")

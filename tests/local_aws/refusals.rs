@@ -126,18 +126,37 @@ fn a_domain_that_the_world_does_not_find_is_refused_before_anything_is_made() {
 fn a_full_disk_stops_the_run_and_loses_nothing() {
     let aws = LocalAws::start();
     let workspace = aws.workspace();
-    // A limit on the size of files is what a full disk looks like to one process: the journal ends at so many kilobytes.
-    let script = "trap '' XFSZ; ulimit -f 24; exec \"$0\" \"$@\"";
+    // A disk of so many kilobytes, whose files outlive it. Where nobody may make one, a limit on the size of files is what a full disk
+    // looks like to one process.
+    let disk = "mount -t tmpfs -o size=48k,mode=700 tmpfs state && { \"$0\" \"$@\"; code=$?; cp -a state/. kept; exit $code; }";
+    let limit = "trap '' XFSZ; ulimit -f 24; exec \"$0\" \"$@\"";
+    let in_a_namespace = ["unshare", "--map-root-user", "--mount", "bash", "-c"];
+    let probe = std::process::Command::new(in_a_namespace[0])
+        .args(&in_a_namespace[1..])
+        .arg("mount -t tmpfs -o size=48k tmpfs /mnt")
+        .output();
+    let has_disk = probe.is_ok_and(|probe| probe.status.success());
+    let (shell, script, refusal) = match has_disk {
+        true => (&in_a_namespace[..], disk, "No space left on device"),
+        false => (&["bash", "-c"][..], limit, "File too large"),
+    };
+    for folder in ["state", "kept"] {
+        std::fs::create_dir(workspace.path(folder)).expect("the folder can be made");
+    }
     let run = |arguments: &[&str]| {
         let drctl = workspace.command(arguments);
-        let mut limited = std::process::Command::new("bash");
-        limited.args(["-c", script]).arg(drctl.get_program()).args(drctl.get_args());
+        let mut limited = std::process::Command::new(shell[0]);
+        limited.args(&shell[1..]).arg(script).arg(drctl.get_program()).args(drctl.get_args());
         limited.current_dir(workspace.path("."));
         limited.env_clear().envs(drctl.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Run::of(limited.output().expect("bash can be run"), arguments)
+        Run::of(limited.output().expect("the shell can be run"), arguments)
     };
     let up = ["up", "--suffix", "dev", "--plan", "plans/minimal.toml"];
-    run(&up).expect(1).shows(&["state/dev.journal", "File too large"]);
+    run(&up).expect(1).shows(&["state/dev.journal", refusal]);
+    if has_disk {
+        std::fs::remove_dir(workspace.path("state")).expect("the disk is gone");
+        std::fs::rename(workspace.path("kept"), workspace.path("state")).expect("its files are kept");
+    }
     workspace.edit("plans/minimal.toml", "[network]", "protect = [\"*/s3_bucket/*\"]\n\n[network]");
     workspace.drctl(&up).expect(0);
     workspace.drctl(&["plan", "--suffix", "dev", "--plan", "plans/minimal.toml", "--detailed-exitcode"]).expect(0);

@@ -336,17 +336,18 @@ result = None
     // Two deployments side by side, and one goes without the other.
     workspace.drctl(&["up", "--suffix", "qa", "--plan", "plans/minimal.toml"]).expect(0);
     workspace.drctl(&["status"]).expect(64).shows(&["dev", "qa"]);
-    workspace.drctl(&["down", "--suffix", "qa", "--yes"]).expect(0);
+    let down = workspace.drctl(&["down", "--suffix", "qa", "--yes"]).expect(0);
+    // The role by which API Gateway writes logs is the region's, so it stays for the others.
+    down.shows(&["us-east-1/apigateway_account/logging stays", "because the deployment `dev` has the API"]);
     assert_eq!(census(&aws, "qa"), Vec::<String>::new());
-    // The role by which API Gateway writes logs is the account's, so it stays for the others, and for the deployment's own no-op.
-    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"));
+    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs-us-east-1"));
     expect_no_changes(&workspace, "dev");
 
     // What belongs to the account or to another deployment makes no deployment of a suffix that never was one.
     let nothing = workspace.drctl(&["state", "rebuild", "--suffix", "nothere"]).expect(0);
     nothing.shows(&["found 0 of"]);
     workspace.drctl(&["down", "--suffix", "nothere", "--yes"]).expect(0);
-    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"));
+    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs-us-east-1"));
 
     // The state is lost and made anew from tags and names.
     std::fs::remove_dir_all(workspace.path("the state")).expect("the state folder can be removed");
@@ -372,9 +373,11 @@ result = None
 "#,
     );
     let down = workspace.drctl(&["down", "--suffix", "dev", "--yes"]).expect(0);
-    down.shows(&["us-east-1/apigateway_account/logging stays", "aws apigateway update-account --region us-east-1"]);
+    assert!(!format!("{}{}", down.stdout, down.stderr).contains("apigateway_account/logging stays"));
     assert_eq!(census(&aws, "dev"), Vec::<String>::new());
-    assert!(logging_role(&aws).ends_with(":role/drctl-apigateway-logs"), "somebody else's APIs may log by it");
+    assert_eq!(logging_role(&aws), "", "nobody needs it any more");
+    let roles = "result = [role['RoleName'] for role in boto3.client('iam', region_name='us-east-1').list_roles()['Roles'] if role['RoleName'].startswith('drctl')]";
+    assert_eq!(aws.python(roles), serde_json::json!([]));
 }
 
 /// The role by which all APIs of the primary region write logs.

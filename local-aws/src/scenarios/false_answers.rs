@@ -56,6 +56,8 @@ pub(crate) enum Falsehood {
     Partial,
     /// The service refuses: what was asked for does not exist.
     Gone,
+    /// The service refuses: the caller may not do this.
+    Denied,
     /// A page for people, with the status of success.
     Page,
     /// A proxy wants to know who asks: status 407.
@@ -115,6 +117,7 @@ impl Scenario for FalseAnswers {
         let falsified = match order.answer {
             _ if !is_meant => None,
             Falsehood::Gone => not_found(call),
+            Falsehood::Denied => Some(denied(call)),
             Falsehood::Page => Some(page(StatusCode::OK)),
             Falsehood::Proxy => Some(page(StatusCode::PROXY_AUTHENTICATION_REQUIRED)),
             Falsehood::ErrorInside => {
@@ -129,6 +132,14 @@ impl Scenario for FalseAnswers {
         };
         Ok(falsified.map_or(Outcome::Answer(answer), Outcome::Instead))
     }
+}
+
+/// The refusal of a caller who has no right to the operation.
+fn denied(call: &Call<'_>) -> Response {
+    let name = call.name();
+    let message =
+        format!("User: arn:aws:iam::123456789012:user/somebody is not authorized to perform: {name} on resource: *");
+    refusal(call, StatusCode::FORBIDDEN, "AccessDenied", &message)
 }
 
 /// The refusals of services and operations that look for something; the first fitting line counts. Codes are those on the wire, which

@@ -35,8 +35,9 @@ struct List {
     truncated: Option<&'static str>,
 }
 
-const LISTS: [List; 30] = [
+const LISTS: [List; 31] = [
     list("acm:ListCertificates", "CertificateSummaryList", "NextToken", "NextToken"),
+    list("apigateway:GetApis", "items", "nextToken", "nextToken"),
     list("apigateway:GetBasePathMappings", "item", "position", "position"),
     list("apigateway:GetDeployments", "item", "position", "position"),
     list("apigateway:GetDomainNames", "item", "position", "position"),

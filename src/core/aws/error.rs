@@ -19,9 +19,6 @@ use super::unreadable::Unreadable;
 /// The text by which a request that was kept from leaving is recognised after it passed the SDK.
 pub const STOPPED: &str = "the run is stopping";
 
-/// How the SDK's paginators say that a list leads back to the page just read.
-const SAME_TOKEN: &str = "next token did not change";
-
 /// How the connection's errors say that there was none: no address, nobody listens, no time left, no trust.
 const UNCONNECTED: &str = "client error (Connect)";
 
@@ -199,9 +196,6 @@ impl Error {
         if cause.contains(STOPPED) {
             return Self::Interrupted;
         }
-        if cause.contains(SAME_TOKEN) {
-            return Self::Endless { operation };
-        }
         // Only what the SDK says of its own can be about credentials: the network's words may contain anything.
         let is_of_the_network = matches!(error, SdkError::TimeoutError(_))
             || matches!(error, SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout());
@@ -369,6 +363,14 @@ fn innermost(error: &dyn std::error::Error) -> String {
     last.to_string()
 }
 
+/// A field that AWS always sends.
+///
+/// # Errors
+/// [`Error::Incomplete`] when the answer lacks it all the same.
+pub fn told<T>(value: Option<T>, operation: &str, field: &str) -> Result<T> {
+    value.ok_or_else(|| Error::incomplete(operation, field))
+}
+
 #[cfg(test)]
 mod tests {
     use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -472,14 +474,6 @@ mod tests {
         assert!(matches!(host, Error::Unsent { .. }), "the words of the network are not about credentials: {host}");
         let signed = told(SdkError::construction_failure("no providers in chain provided credentials"));
         assert!(signed.is_without_credentials(), "{signed}");
-    }
-
-    #[test]
-    fn a_list_that_leads_back_to_the_same_page_has_no_end() {
-        let error = told(SdkError::construction_failure(
-            "next token did not change, aborting paginator. This indicates an SDK or AWS service bug.",
-        ));
-        assert!(matches!(error, Error::Endless { .. }), "{error}");
     }
 
     /// An error with a cause.

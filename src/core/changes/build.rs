@@ -288,14 +288,14 @@ fn owner(object: &AnyObject, suffix: &str) -> Option<String> {
     }
 }
 
-/// The records of what has to be looked at to know whose it is: what carries tags, and what is in another object under an id of its own. Not
-/// what comes back by itself, and without tags: its name alone says whose it is.
+/// The records of what has to be looked at to know whose it is: what carries tags, and what is in another object under an id of its own, or
+/// may be in one of somebody else's. Not what comes back by itself, and without tags: its name alone says whose it is.
 pub fn to_be_proved(records: &Records, kinds: &Kinds) -> Records {
     let mut records = records.clone();
     records.retain(|address, _| {
         let kind = kinds.get(address.kind());
         kind.is_some_and(|kind| {
-            let is_part = kind.parent().is_some_and(|parent| !parent.is_named);
+            let is_part = kind.parent().is_some_and(|parent| !parent.is_named || parent.may_be_foreign);
             kind.traits().taggable && !kind.returns() || is_part
         })
     });
@@ -303,7 +303,8 @@ pub fn to_be_proved(records: &Records, kinds: &Kinds) -> Records {
 }
 
 /// The objects on record that do not say they are ours. A state may be an old copy or edited, and an id may be used again: nothing that the
-/// state says makes an object ours. Tagged objects carry the deployment's tag; others are in an object that does.
+/// state says makes an object ours. Tagged objects carry the deployment's tag; others are in an object that does, or, where their whole may
+/// be somebody else's, are still what the record says.
 pub fn strangers(records: &Records, objects: &BTreeMap<Address, AnyObject>, suffix: &str, kinds: &Kinds) -> Vec<Taken> {
     let mut strangers: Vec<Taken> = Vec::new();
     for (address, record) in records.iter().filter(|(_, record)| record.is_identified()) {
@@ -319,11 +320,18 @@ pub fn strangers(records: &Records, objects: &BTreeMap<Address, AnyObject>, suff
                     _ => owner(object, suffix),
                 }
             }
-            (object, Some(Parent { field, is_named })) if is_named || object.is_some() => {
+            (object, Some(Parent { field, is_named, may_be_foreign })) if is_named || object.is_some() => {
                 let whole = &object.map_or(&record.spec, |object| &object.spec)[field];
-                let is_ours =
+                let is_within =
                     is_within(records, record, whole) && (!is_named || is_within(records, record, &record.spec[field]));
-                (!is_ours).then(|| format!("another {field}, {}", plain_text(whole).unwrap_or_default()))
+                let is_tagged = object.is_some_and(|object| owner(object, suffix).is_none());
+                let whole = || plain_text(whole).unwrap_or_default();
+                match may_be_foreign {
+                    _ if is_within || is_tagged => None,
+                    true if object.is_none_or(|object| is_as_recorded(record, object)) => None,
+                    true => Some(format!("somebody else by now: in the {field} {} it is not as recorded", whole())),
+                    false => Some(format!("another {field}, {}", whole())),
+                }
             }
             _ => None,
         };
@@ -335,6 +343,12 @@ pub fn strangers(records: &Records, objects: &BTreeMap<Address, AnyObject>, suff
         }));
     }
     strangers
+}
+
+/// Tells whether an object is what its record says. What was left in flight is known to neither.
+fn is_as_recorded(record: &Record, object: &AnyObject) -> bool {
+    let is_settled = matches!(record.status, Status::Ready | Status::Deleting | Status::Deferred { .. });
+    !is_settled || object.spec == record.spec
 }
 
 /// Tells whether a part is in an object that its record refers to: whether `whole` is one of the outputs of such an object. Where not all

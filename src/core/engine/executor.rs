@@ -357,6 +357,13 @@ impl Work {
             return Err(Error::Failed(format!("it needs outputs that are not there: {}", missing.join(", "))));
         }
         let spec = kind.canonical(&spec)?;
+        let mut object = match (&self.change.action, &self.change.object) {
+            (changes::Action::Replace, _) | (_, None) => None,
+            // What it refers to exists by now.
+            (_, Some(object)) => {
+                Some(AnyObject { spec: self.complete(&self.outputs.resolve(&object.spec))?, ..object.clone() })
+            }
+        };
         self.check_stop()?;
         if self.operation.action == Action::Create && self.change.is_missing() {
             // A record that has an id belongs to that object. Its tags lead back to the object, should it exist all the same.
@@ -364,15 +371,6 @@ impl Work {
         }
         let (intent, token) = self.intent(desired(resource, &spec));
         self.record(Entry::Intended(intent)).await?;
-        let mut object = match self.change.action {
-            changes::Action::Replace => None,
-            // What it refers to exists by now.
-            _ => self
-                .change
-                .object
-                .clone()
-                .map(|object| AnyObject { spec: self.outputs.resolve(&object.spec), ..object }),
-        };
         let mut tries = 0;
         let outputs = loop {
             let task = self.task(kind, &spec, &token);
@@ -496,7 +494,7 @@ impl Work {
         }
         let missing: Vec<_> = crate::reference::references(&spec).iter().map(ToString::to_string).collect();
         Err(Error::Failed(format!(
-            "its record does not say on what it depends ({}), so that drctl cannot know what to delete; when you know that there is \
+            "its record does not say on what it depends ({}), so that drctl cannot know what to do; when you know that there is \
              nothing of it, forget it: drctl state forget {}",
             missing.join(", "),
             self.operation.address

@@ -210,8 +210,7 @@ pub(super) async fn observe_alike(
     let kind = kinds.get(first.address.kind()).expect("operations are of known kinds");
     let context = Context::new(surroundings.clone(), first.address.scope().clone(), kind.traits());
     let found = kind.observe(&context, wanted).await?.into_iter();
-    let is_meant =
-        |(object, one): (Option<_>, &_)| object.filter(|object| is_meant(one, object, &surroundings.suffix));
+    let is_meant = |(object, one): (Option<_>, &_)| object.filter(|object| is_meant(one, object, &surroundings.suffix));
     Ok(found.zip(wanted).map(is_meant).collect())
 }
 

@@ -115,7 +115,7 @@ pub struct AnyObject {
     pub spec: Value,
     /// Its outputs.
     pub outputs: Value,
-    /// All its tags.
+    /// All its tags. A part that carries none itself has the deployment's tag of its whole, where it can be in any.
     pub tags: Tags,
 }
 
@@ -182,7 +182,8 @@ pub struct Traits {
 /// How an object that is not in the state file is recognised as ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adoption {
-    /// By its tags: an object of the same name without them is somebody else's, and the run stops.
+    /// By its tags, or by those of the object that it is a part of: one of the same name without them is somebody else's, and the run
+    /// stops.
     ByTag,
     /// By its name or its parent: nobody else has a reason to make it.
     ByName,
@@ -196,17 +197,24 @@ pub struct Parent {
     /// Whether each call about the part names it, so that what is on record alone says in which object the part is. Otherwise the part has an
     /// id of its own, and has to be looked at to know that.
     pub is_named: bool,
+    /// Whether the object may be somebody else's: a zone that the user has. There a part is ours as long as it is what the record says.
+    pub may_be_foreign: bool,
 }
 
 impl Parent {
     /// An object that each call about the part names.
     pub const fn named(field: &'static str) -> Self {
-        Self { field, is_named: true }
+        Self { field, is_named: true, may_be_foreign: false }
+    }
+
+    /// An object that each call about the part names, and that may be somebody else's.
+    pub const fn shared(field: &'static str) -> Self {
+        Self { field, is_named: true, may_be_foreign: true }
     }
 
     /// An object whose part has an id of its own.
     pub const fn apart(field: &'static str) -> Self {
-        Self { field, is_named: false }
+        Self { field, is_named: false, may_be_foreign: false }
     }
 }
 
