@@ -115,7 +115,7 @@ async fn forget(session: &Session<'_>, address: &Address) -> Outcome {
     store.record(address, Entry::Forgotten).await.map_err(|error| state_failure(&error))?;
     store.close().await.map_err(|error| state_failure(&error))?;
     session.screen.note(&format!("{address} is off the record; its object stays in AWS"));
-    session.screen.note("`drctl down` will name it as left for as long as it carries the deployment's tags");
+    session.screen.note("a `down` will name it as left for as long as it carries the deployment's tags");
     Ok(())
 }
 

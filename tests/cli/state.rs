@@ -99,7 +99,7 @@ fn a_forgotten_record_is_gone_and_the_others_stay() {
     exit 0
     --- stderr
     us-east-1/ec2_subnet/private-a is off the record; its object stays in AWS
-    `drctl down` will name it as left for as long as it carries the deployment's tags
+    a `down` will name it as left for as long as it carries the deployment's tags
     ");
     assert_eq!(folder.drctl("state list"), "exit 0\n--- stdout\nus-east-1/ec2_vpc/vpc  ready  network\n");
 }

@@ -24,7 +24,7 @@ fn a_question_is_asked_where_the_person_sits_although_the_streams_lead_elsewhere
     Forget us-east-1/ec2_subnet/private-a? Its object stays in AWS, and drctl will neither change nor delete it. [y/N] y
     --- streams
     us-east-1/ec2_subnet/private-a is off the record; its object stays in AWS
-    `drctl down` will name it as left for as long as it carries the deployment's tags
+    a `down` will name it as left for as long as it carries the deployment's tags
     ");
     assert!(!folder.drctl("state list").contains("us-east-1/ec2_subnet/private-a"));
 }
