@@ -33,6 +33,38 @@ sys.stdout = sys.stderr
 from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack.app import app  # noqa: E402
+from ministack.services import apigateway_v1  # noqa: E402
+
+
+def tagged_api(arn):
+    """The REST API, stage or domain name with an ARN, or nothing."""
+    parts = arn.split(":", 5)[-1].split("/")
+    if parts[1] == "domainnames":
+        return apigateway_v1._domain_names.get(parts[2])
+    if len(parts) == 5:
+        return apigateway_v1._stages_v1.get(parts[2], {}).get(parts[4])
+    return apigateway_v1._rest_apis.get(parts[2])
+
+
+def with_told_tags(call, change):
+    """Lets what APIs tell of themselves have the tags that they were given later, too: the emulator keeps telling the first ones."""
+
+    def changed(arn, given):
+        answer = call(arn, given)
+        told = answer[0] < 300 and tagged_api(arn)
+        if told:
+            change(told.setdefault("tags", {}), given)
+        return answer
+
+    return changed
+
+
+apigateway_v1._tag_v1_resource = with_told_tags(
+    apigateway_v1._tag_v1_resource, lambda tags, given: tags.update(given.get("tags", {}))
+)
+apigateway_v1._untag_v1_resource = with_told_tags(
+    apigateway_v1._untag_v1_resource, lambda tags, keys: [tags.pop(key, None) for key in keys]
+)
 
 secret = os.environ.pop("LOCAL_AWS_SECRET").encode()
 

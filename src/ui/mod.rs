@@ -38,7 +38,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::changes::{ChangeSet, Condition, Twin};
-use crate::engine::event::{Event, Events};
+use crate::engine::event::{self, Event, Events};
 use crate::engine::scheduler::Operation;
 use crate::error::{Failure, Kind, Outcome};
 use crate::plan::Problems;
@@ -249,13 +249,13 @@ impl Screen {
             tokio::select! {
                 // What was told is shown before anything that follows from the end of the work.
                 biased;
-                Some(event) = receiver.recv() => view.on(&event),
+                Some(event) = receiver.recv() => view.on(&self.completed(event)),
                 result = &mut work => break result,
                 _ = ticks.tick() => view.tick(),
             }
         };
         while let Ok(event) = receiver.try_recv() {
-            view.on(&event);
+            view.on(&self.completed(event));
         }
         view.end();
         result
@@ -317,6 +317,14 @@ impl Screen {
             true => self.document(&json::document(status::records_document(records))),
             false => print_some(&status::records(records)),
         }
+    }
+
+    /// The event with the commands completed that its error tells people to run.
+    fn completed(&self, mut event: Event) -> Event {
+        if let Event::Ended { outcome: event::Outcome::Failed { error }, .. } = &mut event {
+            *error = self.complete(error);
+        }
+        event
     }
 
     fn event(&self, name: &str, fields: Value) {
